@@ -1,0 +1,20 @@
+//! When a peer is gone, why, and when to try again.
+//!
+//! A pure, sans-IO core: no clock, no randomness of its own, no sockets, no threads, no logging.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod config;
+pub mod liveness;
+mod rng;
+pub mod signal;
+pub mod stream;
+mod time;
+
+pub use config::BadConfig;
+pub use rng::Rng;
+pub use stream::{Chunk, ConnId};
+pub use time::Instant;
