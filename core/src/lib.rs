@@ -7,6 +7,7 @@
 
 extern crate alloc;
 
+pub mod backoff;
 mod config;
 pub mod liveness;
 mod rng;
