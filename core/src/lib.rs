@@ -10,6 +10,7 @@ extern crate alloc;
 pub mod backoff;
 mod config;
 pub mod liveness;
+pub mod race;
 mod rng;
 pub mod signal;
 pub mod stream;
