@@ -1,4 +1,8 @@
 //! Error numbers by name, free of any platform's numbering.
+//!
+//! Not [`ErrorKind`](https://doc.rust-lang.org/std/io/enum.ErrorKind.html): that folds EPERM and EACCES into one, and
+//! has no name for ENOBUFS, EMSGSIZE, EHOSTDOWN, ENOPROTOOPT, EPROTO and others that mean different things here.
+//! What each one means is in `cause.rs`.
 
 use core::fmt;
 
@@ -23,6 +27,15 @@ macro_rules! errnos {
                 match self {
                     $(Self::$variant => Some($name),)*
                     Self::Other(_) => None,
+                }
+            }
+
+            /// The error number of that name; `None` if the name is not one of [`Errno::ALL`].
+            #[must_use]
+            pub fn from_name(name: &str) -> Option<Self> {
+                match name {
+                    $($name => Some(Self::$variant),)*
+                    _ => None,
                 }
             }
         }
