@@ -9,11 +9,13 @@ extern crate alloc;
 
 pub mod backoff;
 mod config;
+pub mod link;
 pub mod liveness;
 pub mod race;
 mod rng;
 pub mod signal;
 pub mod stream;
+mod table;
 mod time;
 
 pub use config::BadConfig;

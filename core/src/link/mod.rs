@@ -1,0 +1,813 @@
+//! One peer, for as long as the program wants it: dial, race, up, suspect, down, wait, dial again.
+//!
+//! # Theory of operation
+//!
+//! A link composes [`backoff`](crate::backoff), [`race`](crate::race) and [`liveness`](crate::liveness) and knows no
+//! protocol. Its owner does: it tells the link that an answer is due ([`Told::Sent`]), that bytes came in
+//! ([`Told::Heard`]: life) and that an answer came ([`Told::Answered`]: proof, and a round-trip sample). A banner is
+//! life and no proof.
+//!
+//! ```text
+//!            ┌────────────────────── the wait is over ─────────────────────┐
+//!            ▼                                                             │
+//!  open ─► Dialing ── an attempt succeeds ─► Up ── FIN, RST, verdict ─► Waiting
+//!            │                               │▲                          ▲ ▲
+//!            │              probe unanswered ▼│ a byte                   │ │
+//!            │                             Suspect ──────────────────────┘ │
+//!            └──────────── every attempt failed, or time is over ──────────┘
+//! ```
+//!
+//! The exact table is [`State::TABLE`]. A link holds neither its configuration, which comes by reference with each call, nor a
+//! queue: what it wants done is handed to a sink of the owner's. So a link is small, and a fleet of them is cheap.
+//!
+//! Every attempt has a [`ConnId`] of its own; what is told of an id that is over changes nothing.
+
+use core::num::NonZeroU32;
+use core::time::Duration;
+
+use crate::backoff::{self, Backoff, Proof};
+use crate::config::BadConfig;
+use crate::liveness::{self, Due, KernelView, Liveness, Writing, verdict};
+use crate::race::{self, Race};
+use crate::rng::Rng;
+use crate::signal::{Cause, Reason, Retry};
+use crate::stream::{Close, ConnId, Established};
+use crate::time::{Instant, earliest};
+
+mod table;
+
+pub use table::{Input, State};
+
+/// How a link behaves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    /// When to try again.
+    pub backoff: backoff::Config,
+    /// When to probe and convict.
+    pub liveness: liveness::Config,
+    /// How to choose among several addresses.
+    pub race: race::Config,
+    /// When to stop trying. Default: never.
+    pub give_up: GiveUp,
+    /// What to do while a peer is suspected. Default: wait for the verdict.
+    pub on_suspect: OnSuspect,
+}
+
+/// When a link stops trying. Some reasons end it at once, whatever is configured here: see [`Cause::retry`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GiveUp {
+    /// After this many rounds of attempts in a row that all failed.
+    pub rounds: Option<u32>,
+    /// After being down for this long.
+    pub after: Option<Duration>,
+}
+
+/// What a link does while its peer is suspected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnSuspect {
+    /// Probe on, and wait for the verdict.
+    #[default]
+    Wait,
+    /// Dial a second connection at once; the first of the two that yields bytes stays, the other is reset.
+    DialSecond,
+}
+
+impl Config {
+    /// Checks the configuration.
+    ///
+    /// # Errors
+    ///
+    /// Names the field that cannot work.
+    pub fn check(self) -> Result<Policy, BadConfig> {
+        BadConfig::unless(self.give_up.rounds != Some(0), "give_up.rounds", "must be at least 1")?;
+        Ok(Policy {
+            backoff: self.backoff.check()?,
+            liveness: self.liveness.check()?,
+            race: self.race.check()?,
+            give_up: self.give_up,
+            on_suspect: self.on_suspect,
+        })
+    }
+}
+
+/// A checked [`Config`].
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// When to try again.
+    pub backoff: backoff::Policy,
+    /// When to probe and convict.
+    pub liveness: liveness::Policy,
+    /// How to choose among several addresses.
+    pub race: race::Policy,
+    give_up: GiveUp,
+    on_suspect: OnSuspect,
+}
+
+/// What the owner tells a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// Begin, with this many addresses, best first ([`race::MAX_TARGETS`] at most; the rest are ignored).
+    Open {
+        /// How many.
+        targets: u8,
+    },
+    /// From the next round on there are this many addresses.
+    Targets {
+        /// How many.
+        targets: u8,
+    },
+    /// A dial ended.
+    Dialed {
+        /// Which.
+        conn: ConnId,
+        /// How.
+        result: Result<Established, Cause>,
+    },
+    /// Something was sent, or queued to be, that must be answered.
+    Sent {
+        /// On which connection.
+        conn: ConnId,
+    },
+    /// Bytes came in, any bytes: life.
+    Heard {
+        /// On which connection.
+        conn: ConnId,
+    },
+    /// An answer came in: proof. Tell [`Told::Heard`] first.
+    Answered {
+        /// On which connection.
+        conn: ConnId,
+        /// How long it took; `None` if what it answers was sent more than once.
+        round_trip: Option<Duration>,
+    },
+    /// A sign of trouble that proves nothing.
+    Hint {
+        /// On which connection.
+        conn: ConnId,
+    },
+    /// The connection is over.
+    Ended {
+        /// Which.
+        conn: ConnId,
+        /// Why.
+        cause: Cause,
+    },
+    /// The peer said goodbye in its protocol, and when to come again if it cares.
+    Goodbye {
+        /// On which connection.
+        conn: ConnId,
+        /// Come again after this.
+        retry_after: Option<Duration>,
+    },
+    /// The answer to [`Action::Examine`].
+    Examined {
+        /// Which connection.
+        conn: ConnId,
+        /// What the kernel knows.
+        kernel: Option<KernelView>,
+        /// Whether bytes wait that the kernel does not take.
+        writing: Writing,
+    },
+    /// The host was suspended, or its addresses changed.
+    Resumed,
+    /// The program does not want to wait for the next round.
+    Hurry,
+    /// The program wants to leave in good order: no other connection after this one.
+    Drain,
+    /// End everything now.
+    Close {
+        /// How to close the connection that stands.
+        how: Close,
+    },
+    /// Time passed.
+    Tick,
+}
+
+/// What a link wants done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Begin to connect to the address with this index.
+    Dial {
+        /// The attempt.
+        conn: ConnId,
+        /// The address.
+        target: u8,
+    },
+    /// Close the connection or give up the attempt.
+    Close {
+        /// Which.
+        conn: ConnId,
+        /// How.
+        how: Close,
+    },
+    /// See to it that an answer is due on this connection.
+    Probe {
+        /// Which.
+        conn: ConnId,
+    },
+    /// Read once, look into the kernel, answer [`Told::Examined`].
+    Examine {
+        /// Which.
+        conn: ConnId,
+    },
+    /// Something the program wants to know.
+    Event(Event),
+}
+
+/// What happened to a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// An attempt begins. Ids count the attempts of a link from 1.
+    Dialing {
+        /// Its id.
+        conn: ConnId,
+        /// Index of the address.
+        target: u8,
+    },
+    /// An attempt failed.
+    DialFailed {
+        /// Its id.
+        conn: ConnId,
+        /// Index of the address.
+        target: u8,
+        /// Why.
+        cause: Cause,
+    },
+    /// A connection stands.
+    Up {
+        /// Its id.
+        conn: ConnId,
+        /// Index of its address.
+        target: u8,
+        /// What the driver knows of it.
+        established: Established,
+    },
+    /// The peer left a probe unanswered, this many in a row.
+    Suspect {
+        /// How many.
+        unanswered: u8,
+    },
+    /// The connection is over.
+    Down {
+        /// Its id.
+        conn: ConnId,
+        /// Why.
+        cause: Cause,
+        /// For how long nothing had come in.
+        silent: Duration,
+    },
+    /// The next round begins after a wait.
+    Retry {
+        /// The level of the backoff.
+        level: u32,
+        /// How long the wait is, from now.
+        delay: Duration,
+    },
+    /// The driver's timer call came late: this side was slow, and nobody is blamed for it.
+    Stalled {
+        /// By how much.
+        late: Duration,
+    },
+    /// There will be no further attempt.
+    GaveUp {
+        /// Why the last one failed.
+        cause: Cause,
+    },
+    /// The program closed it.
+    Closed,
+}
+
+/// The timers of a link. [`Link::timer`] lists every one of them, so that none can be forgotten in a deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Timer {
+    GiveUp,
+    Race,
+    Liveness,
+    Retry,
+}
+
+impl Timer {
+    const ALL: [Self; 4] = [Self::GiveUp, Self::Race, Self::Liveness, Self::Retry];
+}
+
+/// The state of one link.
+#[derive(Clone, Debug)]
+pub struct Link {
+    state: State,
+    targets: u8,
+    proof: ProofSeen,
+    rng: Rng,
+    backoff: Backoff,
+    race: Race,
+    liveness: Option<Liveness>,
+    /// The connection that stands.
+    conn: Option<ConnId>,
+    /// A second one, dialed while the first is suspected, that has not yielded a byte yet.
+    second: Option<(ConnId, u8, Established)>,
+    /// The id of the running round's attempt 0.
+    round_base: u32,
+    next_id: u32,
+    rounds_lost: u32,
+    round_began: Instant,
+    up_since: Instant,
+    retry_at: Option<Instant>,
+    give_up_at: Option<Instant>,
+    /// The most telling failure of the running round.
+    failure: Option<Cause>,
+    /// The delay that the peer asked for when it said goodbye.
+    asked_delay: Option<Asked>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ProofSeen {
+    No,
+    Yes,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    Any,
+    After(Duration),
+}
+
+impl Link {
+    /// A link that has not been opened. Everything random in it follows from `seed`; give every link another one.
+    #[must_use]
+    pub const fn new(seed: u64) -> Self {
+        Self {
+            state: State::Idle,
+            targets: 0,
+            proof: ProofSeen::No,
+            rng: Rng::from_seed(seed),
+            backoff: Backoff::new(),
+            race: Race::new(),
+            liveness: None,
+            conn: None,
+            second: None,
+            round_base: 1,
+            next_id: 1,
+            rounds_lost: 0,
+            round_began: Instant::EPOCH,
+            up_since: Instant::EPOCH,
+            retry_at: None,
+            give_up_at: None,
+            failure: None,
+            asked_delay: None,
+        }
+    }
+
+    /// Where it stands.
+    #[must_use]
+    pub const fn state(&self) -> State {
+        self.state
+    }
+
+    /// The connection that stands.
+    #[must_use]
+    pub const fn conn(&self) -> Option<ConnId> {
+        self.conn
+    }
+
+    /// The second connection of a suspected peer, while neither has won.
+    #[must_use]
+    pub fn second(&self) -> Option<ConnId> {
+        self.second.map(|(conn, ..)| conn)
+    }
+
+    /// The smoothed round-trip time of the connection that stands.
+    #[must_use]
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.liveness.as_ref().and_then(Liveness::round_trip)
+    }
+
+    /// When to tell [`Told::Tick`] next.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        earliest(Timer::ALL.map(|timer| self.timer(timer)))
+    }
+
+    fn timer(&self, timer: Timer) -> Option<Instant> {
+        match timer {
+            Timer::GiveUp => self.give_up_at,
+            Timer::Race => self.race.deadline(),
+            Timer::Liveness => self.liveness.as_ref().and_then(Liveness::deadline),
+            Timer::Retry => self.retry_at,
+        }
+    }
+
+    /// Tells the link something; what it wants done goes into `out`, in order.
+    pub fn handle(&mut self, policy: &Policy, now: Instant, told: Told, out: &mut impl Extend<Action>) {
+        match told {
+            Told::Sent { conn } => {
+                if let Some(liveness) = self.watch(conn) {
+                    liveness.sent(&policy.liveness, now);
+                }
+            }
+            Told::Heard { conn } => self.heard(policy, now, conn, out),
+            Told::Answered { conn, round_trip } => {
+                if let Some(liveness) = self.watch(conn) {
+                    liveness.answered(&policy.liveness, round_trip);
+                    self.proof = ProofSeen::Yes;
+                }
+            }
+            Told::Tick => self.tick(policy, now, out),
+            Told::Open { targets } => {
+                if self.step(Input::Open) {
+                    self.targets = targets;
+                    self.down_from(policy, now);
+                    self.begin_round(policy, now, out);
+                }
+            }
+            Told::Targets { targets } => self.targets = targets,
+            Told::Dialed { conn, result } => self.dialed(policy, now, conn, result, out),
+            Told::Hint { conn } => {
+                if let Some(liveness) = self.watch(conn) {
+                    liveness.hint(&policy.liveness, now);
+                }
+            }
+            Told::Ended { conn, cause } => self.ended(policy, now, conn, cause, out),
+            Told::Goodbye { conn, retry_after } => {
+                if self.conn == Some(conn) {
+                    self.asked_delay = Some(retry_after.map_or(Asked::Any, Asked::After));
+                }
+            }
+            Told::Examined { conn, kernel, writing } => {
+                self.examined(policy, now, conn, kernel, writing, out);
+            }
+            Told::Resumed => self.resumed(policy, now, out),
+            Told::Hurry => self.hurry(policy, now),
+            Told::Drain => self.drain(out),
+            Told::Close { how } => self.close(how, out),
+        }
+    }
+
+    /// Takes the step that the table names; false where it names none.
+    fn step(&mut self, input: Input) -> bool {
+        let next = self.state.on(input);
+        self.state = next.unwrap_or(self.state);
+        next.is_some()
+    }
+
+    fn watch(&mut self, conn: ConnId) -> Option<&mut Liveness> {
+        if self.conn == Some(conn) { self.liveness.as_mut() } else { None }
+    }
+
+    // Dialing.
+
+    fn begin_round(&mut self, policy: &Policy, now: Instant, out: &mut impl Extend<Action>) {
+        // Ids of one round follow each other; near the end of the numbers, some 30 years away, they begin again.
+        if self.next_id > u32::MAX - race::MAX_TARGETS as u32 {
+            self.next_id = 1;
+        }
+        self.round_base = self.next_id;
+        self.round_began = now;
+        self.retry_at = None;
+        self.failure = None;
+        self.race.begin(&policy.race, now, self.targets);
+        self.race_on(policy, now, out);
+    }
+
+    /// Starts what the race has due, and ends a round that is lost.
+    fn race_on(&mut self, policy: &Policy, now: Instant, out: &mut impl Extend<Action>) {
+        if self.race.is_overdue(now) {
+            for attempt in self.race.end() {
+                let conn = self.attempt_id(attempt);
+                out.extend([Action::Close { conn, how: Close::Drop }]);
+            }
+            return self.round_lost(policy, now, Cause::timer(Reason::NoResponse), out);
+        }
+        while let Some(start) = self.race.next(&policy.race, now) {
+            let conn = self.attempt_id(start.attempt);
+            self.next_id = conn.get() + 1;
+            let target = start.target;
+            out.extend([Action::Event(Event::Dialing { conn, target }), Action::Dial { conn, target }]);
+        }
+        if self.race.is_lost() {
+            let _ = self.race.end();
+            let cause = self.failure.unwrap_or(Cause::local(Reason::BadAddress));
+            self.round_lost(policy, now, cause, out);
+        }
+    }
+
+    fn attempt_id(&self, attempt: u8) -> ConnId {
+        ConnId(NonZeroU32::MIN.saturating_add(self.round_base - 1 + u32::from(attempt)))
+    }
+
+    fn attempt_of(&self, conn: ConnId) -> Option<u8> {
+        conn.get().checked_sub(self.round_base).and_then(|k| u8::try_from(k).ok())
+    }
+
+    fn dialed(
+        &mut self,
+        policy: &Policy,
+        now: Instant,
+        conn: ConnId,
+        result: Result<Established, Cause>,
+        out: &mut impl Extend<Action>,
+    ) {
+        let Some(attempt) = self.attempt_of(conn) else { return };
+        let Some(target) = self.race.target(attempt) else { return };
+        match result {
+            Err(cause) => {
+                if self.race.failed(&policy.race, now, attempt) {
+                    out.extend([
+                        Action::Close { conn, how: Close::Drop },
+                        Action::Event(Event::DialFailed { conn, target, cause }),
+                    ]);
+                    // A failure that leaves hope outweighs one that leaves none.
+                    if self.failure.is_none_or(|f| f.retry() == Retry::Never || cause.retry() == Retry::Again)
+                    {
+                        self.failure = Some(cause);
+                    }
+                    self.race_on(policy, now, out);
+                }
+            }
+            Ok(established) => {
+                let Some(others) = self.race.won(attempt) else { return };
+                for other in others {
+                    out.extend([Action::Close { conn: self.attempt_id(other), how: Close::Drop }]);
+                }
+                if self.state == State::Suspect {
+                    self.second = Some((conn, target, established));
+                    out.extend([Action::Probe { conn }]);
+                } else if self.step(Input::Established) {
+                    self.stand(policy, now, conn, target, established, out);
+                }
+            }
+        }
+    }
+
+    fn stand(
+        &mut self,
+        policy: &Policy,
+        now: Instant,
+        conn: ConnId,
+        target: u8,
+        established: Established,
+        out: &mut impl Extend<Action>,
+    ) {
+        self.conn = Some(conn);
+        self.second = None;
+        self.proof = ProofSeen::No;
+        self.up_since = now;
+        self.rounds_lost = 0;
+        self.give_up_at = None;
+        self.asked_delay = None;
+        self.liveness = Some(Liveness::new(&policy.liveness, &mut self.rng, now));
+        out.extend([Action::Event(Event::Up { conn, target, established })]);
+    }
+
+    fn round_lost(&mut self, policy: &Policy, now: Instant, cause: Cause, out: &mut impl Extend<Action>) {
+        if self.state == State::Suspect {
+            return; // The first connection still stands; its verdict decides.
+        }
+        self.rounds_lost = self.rounds_lost.saturating_add(1);
+        let spent = policy.give_up.rounds.is_some_and(|most| self.rounds_lost >= most);
+        if spent || cause.retry() == Retry::Never {
+            return self.give_up(cause, out);
+        }
+        if self.step(Input::RoundLost) {
+            let delay = self.backoff.failed(&policy.backoff, &mut self.rng);
+            self.wait_until(now, self.round_began + delay, out);
+        }
+    }
+
+    // Standing.
+
+    fn heard(&mut self, policy: &Policy, now: Instant, conn: ConnId, out: &mut impl Extend<Action>) {
+        if let Some(liveness) = self.watch(conn) {
+            liveness.heard(&policy.liveness, now);
+            if self.state == State::Suspect {
+                self.step(Input::Heard);
+                self.cancel_second(out);
+            }
+        } else if let Some((second, target, established)) = self.second {
+            if second == conn {
+                self.replace(policy, now, (second, target, established), out);
+            }
+        }
+    }
+
+    /// The second connection yielded bytes first: it stays.
+    fn replace(
+        &mut self,
+        policy: &Policy,
+        now: Instant,
+        (conn, target, established): (ConnId, u8, Established),
+        out: &mut impl Extend<Action>,
+    ) {
+        if self.step(Input::Established) {
+            let silent = self.silent(now);
+            if let Some(old) = self.conn {
+                let cause = Cause::timer(Reason::NoEcho);
+                out.extend([
+                    Action::Close { conn: old, how: Close::Reset },
+                    Action::Event(Event::Down { conn: old, cause, silent }),
+                ]);
+            }
+            self.stand(policy, now, conn, target, established, out);
+        }
+    }
+
+    fn cancel_second(&mut self, out: &mut impl Extend<Action>) {
+        for attempt in self.race.end() {
+            out.extend([Action::Close { conn: self.attempt_id(attempt), how: Close::Drop }]);
+        }
+        if let Some((conn, ..)) = self.second.take() {
+            out.extend([Action::Close { conn, how: Close::Reset }]);
+        }
+    }
+
+    fn silent(&self, now: Instant) -> Duration {
+        self.liveness.as_ref().map_or(Duration::ZERO, |l| now.since(l.last_heard()))
+    }
+
+    fn examined(
+        &mut self,
+        policy: &Policy,
+        now: Instant,
+        conn: ConnId,
+        kernel: Option<KernelView>,
+        writing: Writing,
+        out: &mut impl Extend<Action>,
+    ) {
+        let Some(liveness) = self.watch(conn) else { return };
+        if liveness.judge() {
+            let reason = verdict(liveness.probing_for(now), writing, kernel);
+            self.ended(policy, now, conn, Cause::timer(reason), out);
+        }
+    }
+
+    fn ended(
+        &mut self,
+        policy: &Policy,
+        now: Instant,
+        conn: ConnId,
+        cause: Cause,
+        out: &mut impl Extend<Action>,
+    ) {
+        if self.second() == Some(conn) {
+            self.second = None;
+            out.extend([Action::Close { conn, how: Close::Reset }]);
+            return;
+        }
+        if self.conn != Some(conn) {
+            return;
+        }
+        // A dead connection is aborted, never closed gracefully; one that the peer ended in good order is let go.
+        let how = if cause.reason == Reason::Closed { Close::Drop } else { Close::Reset };
+        let silent = self.silent(now);
+        let uptime = now.since(self.up_since);
+        self.conn = None;
+        self.liveness = None;
+        out.extend([Action::Close { conn, how }]);
+        if self.state == State::Draining {
+            self.step(Input::Lost);
+            if cause.reason != Reason::Closed {
+                out.extend([Action::Event(Event::Down { conn, cause, silent })]);
+            }
+            out.extend([Action::Event(Event::Closed)]);
+            return;
+        }
+        out.extend([Action::Event(Event::Down { conn, cause, silent })]);
+        self.down_from(policy, now);
+        if cause.retry() == Retry::Never {
+            return self.give_up(cause, out);
+        }
+        if let Some(second) = self.second {
+            self.step(Input::Established);
+            let (conn, target, established) = second;
+            self.stand(policy, now, conn, target, established, out);
+            out.extend([Action::Probe { conn }]);
+            return;
+        }
+        let proof = match self.proof {
+            ProofSeen::Yes => Proof::Answered,
+            ProofSeen::No => Proof::None,
+        };
+        let delay = match self.asked_delay.take() {
+            Some(Asked::Any) => self.backoff.nudged(&policy.backoff, &mut self.rng),
+            Some(Asked::After(h)) => self.backoff.hinted(&policy.backoff, &mut self.rng, h),
+            None => self.backoff.lost(&policy.backoff, &mut self.rng, uptime, proof),
+        };
+        if self.race.is_running() {
+            self.step(Input::LostRedialing);
+        } else if self.step(Input::Lost) {
+            self.wait_until(now, now + delay, out);
+        }
+    }
+
+    // Waiting.
+
+    fn down_from(&mut self, policy: &Policy, now: Instant) {
+        self.give_up_at = policy.give_up.after.map(|after| now + after);
+    }
+
+    fn wait_until(&mut self, now: Instant, at: Instant, out: &mut impl Extend<Action>) {
+        let at = at.max(now);
+        self.retry_at = Some(at);
+        out.extend([Action::Event(Event::Retry { level: self.backoff.level(), delay: at.since(now) })]);
+    }
+
+    fn hurry(&mut self, policy: &Policy, now: Instant) {
+        if let Some(at) = self.retry_at {
+            let delay = self.backoff.nudged(&policy.backoff, &mut self.rng);
+            self.retry_at = Some(at.min(now + delay));
+        }
+    }
+
+    fn resumed(&mut self, policy: &Policy, now: Instant, out: &mut impl Extend<Action>) {
+        self.hurry(policy, now);
+        if let (Some(conn), Some(liveness)) = (self.conn, self.liveness.as_mut()) {
+            if liveness.resumed(&policy.liveness, now) == Due::Probe {
+                out.extend([Action::Probe { conn }]);
+            }
+        }
+    }
+
+    // Ending.
+
+    fn drain(&mut self, out: &mut impl Extend<Action>) {
+        if self.step(Input::Drain) {
+            self.cancel_second(out);
+        }
+    }
+
+    fn give_up(&mut self, cause: Cause, out: &mut impl Extend<Action>) {
+        if self.step(Input::GiveUp) {
+            self.cut(Close::Reset, out);
+            out.extend([Action::Event(Event::GaveUp { cause })]);
+        }
+    }
+
+    fn close(&mut self, how: Close, out: &mut impl Extend<Action>) {
+        if self.step(Input::Close) {
+            self.cut(how, out);
+            out.extend([Action::Event(Event::Closed)]);
+        }
+    }
+
+    /// Ends whatever is under way, and every timer with it.
+    fn cut(&mut self, how: Close, out: &mut impl Extend<Action>) {
+        self.cancel_second(out);
+        if let Some(conn) = self.conn.take() {
+            out.extend([Action::Close { conn, how }]);
+        }
+        self.liveness = None;
+        self.retry_at = None;
+        self.give_up_at = None;
+    }
+
+    // Time.
+
+    fn tick(&mut self, policy: &Policy, now: Instant, out: &mut impl Extend<Action>) {
+        if self.deadline().is_none_or(|deadline| now < deadline) {
+            return;
+        }
+        for timer in Timer::ALL {
+            if self.timer(timer).is_some_and(|at| at <= now) {
+                self.fire(policy, now, timer, out);
+            }
+        }
+    }
+
+    fn fire(&mut self, policy: &Policy, now: Instant, timer: Timer, out: &mut impl Extend<Action>) {
+        match timer {
+            Timer::GiveUp => {
+                let cause = self.failure.unwrap_or(Cause::timer(Reason::NoResponse));
+                self.give_up(cause, out);
+            }
+            Timer::Race => self.race_on(policy, now, out),
+            Timer::Liveness => self.check_liveness(policy, now, out),
+            Timer::Retry => {
+                if self.step(Input::Retry) {
+                    self.begin_round(policy, now, out);
+                }
+            }
+        }
+    }
+
+    fn check_liveness(&mut self, policy: &Policy, now: Instant, out: &mut impl Extend<Action>) {
+        let (Some(conn), Some(liveness)) = (self.conn, self.liveness.as_mut()) else { return };
+        let (due, late) = liveness.tick(&policy.liveness, &mut self.rng, now);
+        if let Some(late) = late {
+            out.extend([Action::Event(Event::Stalled { late })]);
+        }
+        match due {
+            Due::Nothing => {}
+            Due::Probe => out.extend([Action::Probe { conn }]),
+            Due::Examine => out.extend([Action::Examine { conn }]),
+            Due::Missed(unanswered) => {
+                self.step(Input::Missed);
+                out.extend([Action::Event(Event::Suspect { unanswered }), Action::Probe { conn }]);
+                let wants_second = policy.on_suspect == OnSuspect::DialSecond
+                    && self.state == State::Suspect
+                    && self.second.is_none()
+                    && !self.race.is_running();
+                if wants_second {
+                    self.begin_round(policy, now, out);
+                }
+            }
+        }
+    }
+}
