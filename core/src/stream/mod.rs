@@ -31,6 +31,9 @@ use crate::signal::{Op, Signal};
 use crate::time::Instant;
 
 mod chunk;
+pub mod client;
+mod ending;
+pub mod server;
 mod turn;
 
 pub use chunk::Chunk;

@@ -1,0 +1,821 @@
+//! The echo client: what was sent must come back, byte for byte, in order (RFC 862 over TCP).
+//!
+//! # Theory of operation
+//!
+//! The peer needs no protocol of ours, because this side knows every byte that must come back. Accepted messages stand
+//! in one queue, oldest first; a write cursor runs ahead, a match cursor follows with what returns:
+//!
+//! ```text
+//!             match cursor          write cursor
+//!                  ▼                     ▼
+//!   ┌─────────┬─────────┬─────────┬─────────┬─────────┐
+//!   │ (gone)  │ echoing │ written │ writing │ waiting │   at most `max_in_flight` messages, `max_bytes` bytes
+//!   └─────────┴─────────┴─────────┴─────────┴─────────┘
+//! ```
+//!
+//! The prefix that matches completes messages in order; a byte that differs, or that answers nothing, ends the
+//! connection as `mismatch`. When nothing is in flight and the link wants to know whether the peer lives, a few bytes of
+//! this machine's own go the same way; the program never sees them.
+//!
+//! Every accepted message ends exactly once, echoed or lost. After a loss of the connection what was already on the
+//! wire is reported lost or sent again, as [`Config::on_loss`] says; what was not waits for the next connection.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::fmt;
+use core::time::Duration;
+
+use bytes::Bytes;
+
+use super::ending::{Ending, Findings};
+use super::{Chunk, Close, ConnId, Established, Fact, Machine, Step};
+use crate::config::BadConfig;
+use crate::link::{self, Action, Link, State, Told};
+use crate::liveness::{KernelView, Writing};
+use crate::race::MAX_TARGETS;
+use crate::signal::{Cause, Op, Reason, Signal};
+use crate::time::{Instant, earliest};
+
+/// What an idle connection is probed with. Any echo server returns it; the program never sees it.
+pub const PROBE: &[u8] = b"resound\n";
+
+/// How an echo client behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// When to dial, probe, convict and dial again.
+    pub link: link::Config,
+    /// How many messages may be accepted and not ended. Default 1 024.
+    pub max_in_flight: usize,
+    /// How many bytes they may hold together; a larger message is refused. Default 1 MiB.
+    pub max_bytes: usize,
+    /// What becomes of messages that were on the wire when a connection was lost. Default: reported lost.
+    pub on_loss: OnLoss,
+    /// How long a graceful close waits for the echoes that are due. Default 10 s.
+    pub close_within: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            link: link::Config::default(),
+            max_in_flight: 1_024,
+            max_bytes: 1 << 20,
+            on_loss: OnLoss::Report,
+            close_within: Duration::from_secs(10),
+        }
+    }
+}
+
+/// What becomes of messages that were on the wire when a connection was lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnLoss {
+    /// They are reported lost; nothing is on the wire twice.
+    #[default]
+    Report,
+    /// They are sent again on the next connection; `Echoed` may then mean twice on the wire.
+    Resend,
+}
+
+/// The number of a message: accepted messages count from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Seq(pub u64);
+
+impl fmt::Display for Seq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What the program can ask of an echo client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Send this and get it back. The payload is moved in, and moved out again with the event that ends the message.
+    Send(Bytes),
+    /// Close gracefully: half-close, wait for the echoes that are due, then done. While no connection stands, done at
+    /// once.
+    Close,
+    /// Reset the connection, lose what is in flight, done at once.
+    Abort,
+    /// Do not wait for the next round of attempts.
+    Hurry,
+}
+
+/// A command given back, with the reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The command, unchanged.
+    pub command: Command,
+    /// Why it was refused.
+    pub why: Refusal,
+}
+
+/// Why a command is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Refusal {
+    /// As much is in flight as the configuration allows: try again after the next event.
+    Full,
+    /// The message alone is larger than `max_bytes`: send it in parts.
+    TooLarge,
+    /// An empty message has no echo on a byte stream.
+    Empty,
+    /// The client is closing or closed.
+    Closed,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full => "as much is in flight as the configuration allows; try again after the next event",
+            Self::TooLarge => "the message is larger than max_bytes; send it in parts",
+            Self::Empty => "an empty message has no echo on a byte stream",
+            Self::Closed => "the client is closing or closed",
+        })
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.why.fmt(f)
+    }
+}
+
+impl core::error::Error for Refused {}
+
+/// What the program is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// An attempt to connect begins.
+    Dialing {
+        /// The attempt; attempts count from 1.
+        conn: ConnId,
+        /// Index of the address among the targets.
+        target: u8,
+    },
+    /// An attempt failed.
+    DialFailed {
+        /// The attempt.
+        conn: ConnId,
+        /// Index of the address among the targets.
+        target: u8,
+        /// Why.
+        cause: Cause,
+    },
+    /// A connection stands.
+    Up {
+        /// The attempt that it came of.
+        conn: ConnId,
+        /// Index of its address among the targets.
+        target: u8,
+        /// What the driver knows of it.
+        established: Established,
+    },
+    /// A message came back.
+    Echoed {
+        /// Its number.
+        seq: Seq,
+        /// The payload that was moved in.
+        payload: Bytes,
+        /// From the write of its last byte to the arrival of its last byte.
+        round_trip: Duration,
+    },
+    /// A message will not come back.
+    Lost {
+        /// Its number.
+        seq: Seq,
+        /// The payload that was moved in.
+        payload: Bytes,
+        /// Why.
+        cause: Cause,
+    },
+    /// The peer left a probe unanswered.
+    Suspect {
+        /// How many in a row.
+        unanswered: u8,
+    },
+    /// The connection is over.
+    Down {
+        /// Which.
+        conn: ConnId,
+        /// Why.
+        cause: Cause,
+        /// How many messages were on the wire and unanswered.
+        in_flight: usize,
+        /// For how long nothing had come in.
+        silent: Duration,
+    },
+    /// The next round of attempts begins after a wait.
+    Retry {
+        /// The level of the backoff.
+        level: u32,
+        /// How long the wait is, from now.
+        delay: Duration,
+    },
+    /// This side's own timer call came late; nobody is blamed for it.
+    Stalled {
+        /// By how much.
+        late: Duration,
+    },
+    /// There will be no further attempt. The last event.
+    GaveUp {
+        /// Why the last one failed.
+        cause: Cause,
+    },
+    /// The program closed the client. The last event.
+    Closed,
+}
+
+/// An accepted message, or (`seq` is `None`) a probe.
+#[derive(Debug)]
+struct Message {
+    payload: Bytes,
+    seq: Option<Seq>,
+    /// When its last byte was handed to the kernel.
+    written: Instant,
+    tries: Tries,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tries {
+    First,
+    Repeated,
+}
+
+/// The cursors and flags of the connection that stands.
+#[derive(Debug, Default)]
+struct Wire {
+    /// Messages of the queue that are written whole.
+    written: usize,
+    /// Bytes written of the one after them.
+    offset: usize,
+    /// Bytes of the oldest message that came back.
+    matched: usize,
+    flow: Flow,
+    ending: Ending,
+}
+
+/// Whether a write can be asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Flow {
+    #[default]
+    Open,
+    /// `Step::Write` was given and not answered yet.
+    Asked,
+    /// The kernel takes no more for now.
+    Blocked,
+}
+
+/// The one probe of a second connection.
+#[derive(Debug, Default)]
+struct SpareProbe {
+    written: usize,
+    flow: Flow,
+}
+
+/// How far a graceful close has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Closing {
+    No,
+    /// What was accepted is still being written.
+    Flushing,
+    /// Half-closed; echoes are due.
+    Shut,
+}
+
+#[derive(Debug)]
+enum Queued {
+    Dial { conn: ConnId, target: u8 },
+    Examine { conn: ConnId },
+    Shutdown { conn: ConnId },
+    Close { conn: ConnId, how: Close },
+    Event(Event),
+}
+
+/// An echo client over byte streams. `T` is what its driver dials, an address.
+///
+/// ```
+/// use resound_core::stream::client::{Client, Command, Config, Event};
+/// use resound_core::stream::{Established, Fact, Machine, Step};
+/// use resound_core::Instant;
+///
+/// let mut client = Client::new(Config::default(), 7, ["server"]).unwrap();
+/// let now = Instant::EPOCH;
+/// client.handle(now, Fact::Tick);
+/// assert!(matches!(client.poll(), Step::Event(Event::Dialing { .. })));
+/// let Step::Dial { conn, to: "server" } = client.poll() else { panic!() };
+/// client.handle(now, Fact::Dialed { conn, result: Ok(Established::default()) });
+/// assert!(matches!(client.poll(), Step::Event(Event::Up { .. })));
+/// client.command(now, Command::Send("hello".into())).unwrap();
+/// assert_eq!(client.poll(), Step::Write { conn });
+/// ```
+#[derive(Debug)]
+pub struct Client<T> {
+    config: Config,
+    policy: link::Policy,
+    targets: Vec<T>,
+    link: Link,
+    messages: VecDeque<Message>,
+    /// Payload bytes that they hold.
+    bytes: usize,
+    next_seq: Seq,
+    wire: Wire,
+    spare: SpareProbe,
+    closing: Closing,
+    close_by: Option<Instant>,
+    queue: VecDeque<Queued>,
+    actions: Vec<Action>,
+    now: Instant,
+}
+
+impl<T> Client<T> {
+    /// A client of one peer that may have several addresses, best first; it dials at the first [`Fact::Tick`].
+    /// Everything random in it follows from `seed`: give every client another one, or they will all retry in step.
+    ///
+    /// # Errors
+    ///
+    /// Names the field of the configuration that cannot work; `targets` must hold 1 to 32 addresses.
+    pub fn new(config: Config, seed: u64, targets: impl IntoIterator<Item = T>) -> Result<Self, BadConfig> {
+        let targets: Vec<T> = targets.into_iter().collect();
+        let fits = (1..=MAX_TARGETS).contains(&targets.len());
+        BadConfig::unless(fits, "targets", "must hold 1 to 32 addresses")?;
+        BadConfig::unless(config.max_in_flight > 0, "max_in_flight", "must be at least 1")?;
+        BadConfig::unless(config.max_bytes > 0, "max_bytes", "must be at least 1")?;
+        BadConfig::unless(
+            !config.close_within.is_zero(),
+            "close_within",
+            "must be longer than zero; Abort closes at once",
+        )?;
+        let room = config.max_in_flight.min(4_096) + 1;
+        Ok(Self {
+            policy: config.link.check()?,
+            config,
+            targets,
+            link: Link::new(seed),
+            messages: VecDeque::with_capacity(room),
+            bytes: 0,
+            next_seq: Seq(0),
+            wire: Wire::default(),
+            spare: SpareProbe::default(),
+            closing: Closing::No,
+            close_by: None,
+            queue: VecDeque::with_capacity(room),
+            actions: Vec::with_capacity(8),
+            now: Instant::EPOCH,
+        })
+    }
+
+    /// The number that the next accepted message will get.
+    #[must_use]
+    pub const fn next_seq(&self) -> Seq {
+        self.next_seq
+    }
+
+    /// Messages accepted and not ended.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.messages.iter().filter(|m| m.seq.is_some()).count()
+    }
+
+    /// The state of the link to the peer.
+    #[must_use]
+    pub const fn state(&self) -> State {
+        self.link.state()
+    }
+
+    /// The smoothed round-trip time of the connection that stands.
+    #[must_use]
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.link.round_trip()
+    }
+
+    /// The addresses, as given; events name them by index.
+    #[must_use]
+    pub fn targets(&self) -> &[T] {
+        &self.targets
+    }
+
+    /// What the liveness rules promise with this configuration.
+    #[must_use]
+    pub const fn policy(&self) -> &link::Policy {
+        &self.policy
+    }
+
+    // The link.
+
+    fn tell(&mut self, told: Told) {
+        self.link.handle(&self.policy, self.now, told, &mut self.actions);
+        if self.actions.is_empty() {
+            return;
+        }
+        let mut actions = core::mem::take(&mut self.actions);
+        for action in actions.drain(..) {
+            self.act(action);
+        }
+        // Telling more from within `act` may have left a shorter buffer here; keep the one that has grown.
+        self.actions = actions;
+    }
+
+    fn act(&mut self, action: Action) {
+        let queued = match action {
+            Action::Dial { conn, target } => Queued::Dial { conn, target },
+            Action::Close { conn, how } => Queued::Close { conn, how },
+            Action::Examine { conn } => Queued::Examine { conn },
+            Action::Probe { conn } => return self.probe(conn),
+            Action::Event(event) => return self.link_event(event),
+        };
+        self.queue.push_back(queued);
+    }
+
+    fn link_event(&mut self, event: link::Event) {
+        let event = match event {
+            link::Event::Dialing { conn, target } => Event::Dialing { conn, target },
+            link::Event::DialFailed { conn, target, cause } => Event::DialFailed { conn, target, cause },
+            link::Event::Suspect { unanswered } => Event::Suspect { unanswered },
+            link::Event::Retry { level, delay } => Event::Retry { level, delay },
+            link::Event::Stalled { late } => Event::Stalled { late },
+            link::Event::Up { conn, target, established } => {
+                self.queue.push_back(Queued::Event(Event::Up { conn, target, established }));
+                return self.went_up(conn);
+            }
+            link::Event::Down { conn, cause, silent } => {
+                let in_flight = self.on_the_wire();
+                self.queue.push_back(Queued::Event(Event::Down { conn, cause, in_flight, silent }));
+                return self.went_down(cause);
+            }
+            link::Event::GaveUp { cause } => {
+                self.lose_all(cause);
+                Event::GaveUp { cause }
+            }
+            link::Event::Closed => {
+                self.lose_all(Cause::local(Reason::Aborted));
+                Event::Closed
+            }
+        };
+        self.queue.push_back(Queued::Event(event));
+    }
+
+    fn went_up(&mut self, conn: ConnId) {
+        self.wire = Wire::default();
+        let spare = core::mem::take(&mut self.spare);
+        if spare.written > 0 {
+            // The second connection has won: its probe is the oldest thing in flight.
+            self.messages.push_front(Message::probe(self.now));
+            let whole = spare.written == PROBE.len();
+            self.wire.written = usize::from(whole);
+            self.wire.offset = if whole { 0 } else { spare.written };
+        }
+        for _ in 0..self.messages.len() {
+            self.tell(Told::Sent { conn });
+        }
+    }
+
+    /// Application messages with at least one byte on the wire.
+    fn on_the_wire(&self) -> usize {
+        let touched = self.wire.written + usize::from(self.wire.offset > 0);
+        self.messages.iter().take(touched).filter(|m| m.seq.is_some()).count()
+    }
+
+    fn went_down(&mut self, cause: Cause) {
+        if self.closing != Closing::No {
+            return self.lose_all(cause); // There will be no other connection to send them on.
+        }
+        let touched = self.wire.written + usize::from(self.wire.offset > 0);
+        let report = self.config.on_loss == OnLoss::Report;
+        for index in 0..touched {
+            if report {
+                self.lose_oldest(cause);
+            } else {
+                self.messages[index].tries = Tries::Repeated;
+            }
+        }
+        self.messages.retain(|m| m.seq.is_some());
+        self.wire = Wire::default();
+    }
+
+    fn lose_oldest(&mut self, cause: Cause) {
+        let Some(Message { payload, seq, .. }) = self.messages.pop_front() else { return };
+        if let Some(seq) = seq {
+            self.bytes -= payload.len();
+            self.queue.push_back(Queued::Event(Event::Lost { seq, payload, cause }));
+        }
+    }
+
+    fn lose_all(&mut self, cause: Cause) {
+        while !self.messages.is_empty() {
+            self.lose_oldest(cause);
+        }
+        self.wire = Wire::default();
+        self.close_by = None;
+    }
+
+    fn probe(&mut self, conn: ConnId) {
+        if self.link.second() == Some(conn) {
+            self.spare = SpareProbe::default();
+        } else if self.link.conn() == Some(conn) && self.messages.is_empty() && self.closing != Closing::Shut
+        {
+            // While bytes are in flight the oldest of them are the probe: more would only queue behind them.
+            self.messages.push_back(Message::probe(self.now));
+            self.tell(Told::Sent { conn });
+        }
+    }
+
+    // Writing.
+
+    /// The connection that has something to write and may be asked to.
+    fn write_due(&self) -> Option<ConnId> {
+        let ready = |flow: Flow| flow == Flow::Open;
+        let main = || self.link.conn().filter(|_| ready(self.wire.flow) && self.has_unsent());
+        let second =
+            || self.link.second().filter(|_| ready(self.spare.flow) && self.spare.written < PROBE.len());
+        main().or_else(second)
+    }
+
+    fn has_unsent(&self) -> bool {
+        self.wire.written < self.messages.len() && self.wire.ending.may_write()
+    }
+
+    fn wrote(&mut self, mut n: usize, began: Instant) {
+        self.wire.flow = Flow::Open;
+        while let Some(message) = self.messages.get_mut(self.wire.written) {
+            let left = message.payload.len() - self.wire.offset;
+            if n < left {
+                self.wire.offset += n;
+                break;
+            }
+            n -= left;
+            message.written = began;
+            self.wire.written += 1;
+            self.wire.offset = 0;
+        }
+        self.shut_if_flushed();
+    }
+
+    fn write_failed(&mut self, conn: ConnId, signal: Signal) {
+        self.wire.ending.write_failed(signal);
+        self.wire.flow = Flow::Blocked;
+        self.queue.push_back(Queued::Examine { conn });
+    }
+
+    // Reading.
+
+    fn received(&mut self, conn: ConnId, chunk: &mut Chunk) {
+        self.tell(Told::Heard { conn });
+        if self.link.conn() != Some(conn) {
+            return chunk.clear();
+        }
+        self.wire.ending.bytes_came();
+        while !chunk.is_empty() {
+            let Some(n) = self.match_oldest(conn, chunk.bytes()) else {
+                chunk.clear();
+                return self.tell(Told::Ended { conn, cause: Cause::peer(Reason::Mismatch) });
+            };
+            chunk.consume(n);
+        }
+        self.shut_if_flushed();
+    }
+
+    /// Matches what came back against the oldest message; `None` if it differs or answers nothing.
+    fn match_oldest(&mut self, conn: ConnId, bytes: &[u8]) -> Option<usize> {
+        let oldest = self.messages.front()?;
+        let written = if self.wire.written > 0 { oldest.payload.len() } else { self.wire.offset };
+        let expected = &oldest.payload[self.wire.matched..written];
+        let n = expected.len().min(bytes.len());
+        if n == 0 || expected[..n] != bytes[..n] {
+            return None;
+        }
+        self.wire.matched += n;
+        if self.wire.matched == oldest.payload.len() {
+            self.complete_oldest(conn);
+        }
+        Some(n)
+    }
+
+    fn complete_oldest(&mut self, conn: ConnId) {
+        let Some(Message { payload, seq, written, tries }) = self.messages.pop_front() else { return };
+        self.wire.matched = 0;
+        self.wire.written -= 1;
+        let round_trip = self.now.since(written);
+        let sample = (tries == Tries::First).then_some(round_trip);
+        self.tell(Told::Answered { conn, round_trip: sample });
+        if let Some(seq) = seq {
+            self.bytes -= payload.len();
+            self.queue.push_back(Queued::Event(Event::Echoed { seq, payload, round_trip }));
+        }
+    }
+
+    // Ending.
+
+    fn examined(&mut self, conn: ConnId, kernel: Option<KernelView>) {
+        match self.wire.ending.examined() {
+            Findings::Again => self.queue.push_back(Queued::Examine { conn }),
+            Findings::Over(cause) => self.tell(Told::Ended { conn, cause }),
+            Findings::Nothing => {
+                let writing = if self.has_unsent() { Writing::Blocked } else { Writing::Free };
+                self.tell(Told::Examined { conn, kernel, writing });
+            }
+        }
+    }
+
+    fn begin_close(&mut self) {
+        self.closing = Closing::Flushing;
+        if self.link.conn().is_some() {
+            self.close_by = Some(self.now + self.config.close_within);
+            self.tell(Told::Drain);
+            self.shut_if_flushed();
+        } else {
+            self.tell(Told::Close { how: Close::Reset });
+        }
+    }
+
+    /// A graceful close goes on: half-close once everything is written, close once everything came back.
+    fn shut_if_flushed(&mut self) {
+        if self.closing == Closing::No {
+            return;
+        }
+        let Some(conn) = self.link.conn() else { return };
+        if self.closing == Closing::Flushing && self.wire.written == self.messages.len() {
+            self.closing = Closing::Shut;
+            self.queue.push_back(Queued::Shutdown { conn });
+        }
+        if self.closing == Closing::Shut && self.messages.is_empty() {
+            self.close_by = None;
+            self.tell(Told::Close { how: Close::Drop });
+        }
+    }
+
+    fn tick(&mut self) {
+        // While steps are queued the driver is behind, not the peer; the deadline stays due.
+        if !self.queue.is_empty() {
+            return;
+        }
+        if self.link.state() == State::Idle {
+            self.tell(Told::Open { targets: self.targets.len() as u8 });
+        }
+        if self.close_by.is_some_and(|by| by <= self.now) {
+            self.close_by = None;
+            if let Some(conn) = self.link.conn() {
+                self.tell(Told::Ended { conn, cause: Cause::timer(Reason::NoEcho) });
+            }
+        }
+        self.tell(Told::Tick);
+    }
+
+    fn refusal(&self, payload: &Bytes) -> Option<Refusal> {
+        let limit = self.config.max_in_flight;
+        if self.closing != Closing::No || self.link.state() == State::Closed {
+            Some(Refusal::Closed)
+        } else if payload.is_empty() {
+            Some(Refusal::Empty)
+        } else if payload.len() > self.config.max_bytes {
+            Some(Refusal::TooLarge)
+        } else if self.messages.len() >= limit + usize::from(self.probing())
+            || self.queue.len() > limit
+            || self.bytes + payload.len() > self.config.max_bytes
+        {
+            Some(Refusal::Full)
+        } else {
+            None
+        }
+    }
+
+    /// Whether a probe stands in its reserved slot.
+    fn probing(&self) -> bool {
+        self.messages.front().is_some_and(|m| m.seq.is_none())
+    }
+}
+
+impl Message {
+    fn probe(now: Instant) -> Self {
+        Self { payload: Bytes::from_static(PROBE), seq: None, written: now, tries: Tries::First }
+    }
+}
+
+impl<T: Clone> Machine for Client<T> {
+    type Target = T;
+    type Event = Event;
+    type Command = Command;
+    type Refused = Refused;
+
+    fn handle(&mut self, now: Instant, fact: Fact<'_>) {
+        let began = self.now;
+        self.now = self.now.max(now);
+        let stands = |conn| self.link.conn() == Some(conn);
+        let second = |conn| self.link.second() == Some(conn);
+        match fact {
+            Fact::Tick => self.tick(),
+            Fact::Received { conn, chunk } => self.received(conn, chunk),
+            Fact::Wrote { conn, n } if stands(conn) => self.wrote(n, began),
+            Fact::Blocked { conn } if stands(conn) => self.wire.flow = Flow::Blocked,
+            Fact::Writable { conn } if stands(conn) && self.wire.flow == Flow::Blocked => {
+                self.wire.flow = Flow::Open;
+            }
+            Fact::Wrote { conn, n } if second(conn) => {
+                self.spare =
+                    SpareProbe { written: (self.spare.written + n).min(PROBE.len()), flow: Flow::Open };
+            }
+            Fact::Blocked { conn } if second(conn) => self.spare.flow = Flow::Blocked,
+            Fact::Writable { conn } if second(conn) && self.spare.flow == Flow::Blocked => {
+                self.spare.flow = Flow::Open;
+            }
+            Fact::Wrote { .. } | Fact::Blocked { .. } | Fact::Writable { .. } => {}
+            Fact::Dialed { conn, result } => {
+                self.tell(Told::Dialed { conn, result: result.map_err(|signal| signal.cause(Op::Connect)) });
+            }
+            Fact::Ended { conn } if stands(conn) => {
+                let cause = self.wire.ending.at_end(self.on_the_wire());
+                self.tell(Told::Ended { conn, cause });
+            }
+            Fact::Ended { conn } => self.tell(Told::Ended { conn, cause: Cause::peer(Reason::Closed) }),
+            Fact::Failed { conn, op: Op::Write, signal } if stands(conn) => self.write_failed(conn, signal),
+            Fact::Failed { conn, op, signal } if stands(conn) => {
+                let cause = self.wire.ending.failed(op, signal);
+                self.tell(Told::Ended { conn, cause });
+            }
+            Fact::Failed { conn, op, signal } => self.tell(Told::Ended { conn, cause: signal.cause(op) }),
+            Fact::Hint { conn, .. } => self.tell(Told::Hint { conn }),
+            Fact::Examined { conn, kernel } if stands(conn) => self.examined(conn, kernel),
+            Fact::Examined { .. } => {}
+            Fact::Resumed => self.tell(Told::Resumed),
+        }
+    }
+
+    fn command(&mut self, now: Instant, command: Command) -> Result<(), Refused> {
+        self.now = self.now.max(now);
+        let over = self.link.state() == State::Closed;
+        match command {
+            Command::Send(payload) => {
+                if let Some(why) = self.refusal(&payload) {
+                    return Err(Refused { command: Command::Send(payload), why });
+                }
+                self.bytes += payload.len();
+                let seq = Some(self.next_seq);
+                self.next_seq.0 += 1;
+                self.messages.push_back(Message { payload, seq, written: self.now, tries: Tries::First });
+                if let Some(conn) = self.link.conn() {
+                    self.tell(Told::Sent { conn });
+                }
+            }
+            command if over => return Err(Refused { command, why: Refusal::Closed }),
+            Command::Close if self.closing != Closing::No => {}
+            Command::Close => self.begin_close(),
+            Command::Abort => self.tell(Told::Close { how: Close::Reset }),
+            Command::Hurry => self.tell(Told::Hurry),
+        }
+        Ok(())
+    }
+
+    fn poll(&mut self) -> Step<T, Event> {
+        if let Some(queued) = self.queue.pop_front() {
+            return match queued {
+                Queued::Dial { conn, target } => {
+                    Step::Dial { conn, to: self.targets[usize::from(target)].clone() }
+                }
+                Queued::Examine { conn } => Step::Examine { conn },
+                Queued::Shutdown { conn } => Step::Shutdown { conn },
+                Queued::Close { conn, how } => Step::Close { conn, how },
+                Queued::Event(event) => Step::Event(event),
+            };
+        }
+        if let Some(conn) = self.write_due() {
+            let flow =
+                if self.link.conn() == Some(conn) { &mut self.wire.flow } else { &mut self.spare.flow };
+            *flow = Flow::Asked;
+            return Step::Write { conn };
+        }
+        Step::Wait(self.next_deadline())
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        let pending =
+            !self.queue.is_empty() || self.link.state() == State::Idle || self.write_due().is_some();
+        earliest([pending.then_some(Instant::EPOCH), self.close_by, self.link.deadline()])
+    }
+
+    fn wants_read(&self, conn: ConnId) -> bool {
+        self.link.conn() == Some(conn) || self.link.second() == Some(conn)
+    }
+
+    fn unsent<'a>(&'a self, conn: ConnId, out: &mut [&'a [u8]]) -> usize {
+        if self.link.second() == Some(conn) {
+            let left = &PROBE[self.spare.written..];
+            return out.first_mut().filter(|_| !left.is_empty()).map_or(0, |slot| {
+                *slot = left;
+                1
+            });
+        }
+        if self.link.conn() != Some(conn) || !self.has_unsent() {
+            return 0;
+        }
+        let mut offset = self.wire.offset;
+        let mut filled = 0;
+        for (slot, message) in out.iter_mut().zip(self.messages.range(self.wire.written..)) {
+            *slot = &message.payload[offset..];
+            offset = 0;
+            filled += 1;
+        }
+        filled
+    }
+
+    fn is_done(&self) -> bool {
+        self.link.state() == State::Closed && self.queue.is_empty()
+    }
+}

@@ -1,0 +1,398 @@
+//! A server's side of one connection: what comes in goes out again (RFC 862 over TCP).
+//!
+//! # Theory of operation
+//!
+//! One chunk is the whole buffer. It is lent by the driver for a read, kept while its bytes are unsent, and given back:
+//! an idle connection holds none. While it is held nothing is read (back-pressure, never unbounded memory).
+//!
+//! ```text
+//!           bytes                        written
+//!  Open ───────────► (chunk held, no reading) ───────► Open        FIN from the peer: flush, then close
+//!   │ drain: flush what is held, half-close, then wait for the peer's FIN
+//! ```
+//!
+//! Three limits end a connection that does nothing: silence both ways (idle), a peer that does not read (stall), and a
+//! drain that takes too long. All are checked lazily: no timer moves when a message passes.
+
+use core::time::Duration;
+
+use super::ending::{Ending, Findings};
+use super::{Chunk, Close, ConnId, Fact, Machine, Step};
+use crate::config::BadConfig;
+use crate::signal::{Cause, Op, Reason, Signal};
+use crate::table::transitions;
+use crate::time::{Instant, earliest, nanos};
+
+/// The limits of a connection, on a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Without a byte either way for this long the connection is closed. Default 5 min; `None`: never. Keep it at least
+    /// twice the clients' idle time, or it ends connections that are only quiet.
+    pub idle: Option<Duration>,
+    /// With unsent echoes and no progress for this long the connection is reset. Default 60 s.
+    pub stall: Duration,
+    /// How long a drain waits for the peer to take what is left and to close. Default 10 s.
+    pub drain: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            idle: Some(Duration::from_secs(300)),
+            stall: Duration::from_secs(60),
+            drain: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Config {
+    /// Checks the configuration.
+    ///
+    /// # Errors
+    ///
+    /// Names the field: none of `idle`, `stall` and `drain` may be zero.
+    pub fn check(self) -> Result<Policy, BadConfig> {
+        let zero = |d: Duration| d.is_zero();
+        BadConfig::unless(
+            !self.idle.is_some_and(zero),
+            "idle",
+            "must be longer than zero; None is no limit",
+        )?;
+        BadConfig::unless(!zero(self.stall), "stall", "must be longer than zero")?;
+        BadConfig::unless(!zero(self.drain), "drain", "must be longer than zero")?;
+        Ok(Policy { idle: self.idle.map(nanos), stall: nanos(self.stall), drain: nanos(self.drain) })
+    }
+}
+
+/// A checked [`Config`].
+#[derive(Clone, Copy, Debug)]
+pub struct Policy {
+    idle: Option<u64>,
+    stall: u64,
+    drain: u64,
+}
+
+transitions! {
+    /// Where a server's connection stands.
+    pub enum State {
+        /// Nothing is held; it reads.
+        Open,
+        /// Bytes are held; it writes.
+        Echoing,
+        /// The peer has ended its side; what is held is still written.
+        Flushing,
+        /// The server leaves: what is held is still written.
+        Draining,
+        /// Half-closed; the peer's end is awaited.
+        Shut,
+        /// Over.
+        Closed,
+    }
+
+    /// What moves it.
+    pub enum Input {
+        /// Bytes came in.
+        Bytes,
+        /// Everything held was written.
+        Flushed,
+        /// The peer ended its side.
+        Fin,
+        /// The server wants to leave.
+        Drain,
+        /// The server wants to leave, and nothing is held.
+        DrainEmpty,
+        /// It failed, or a limit was reached.
+        Over,
+    }
+
+    Open: Bytes => Echoing, Fin => Closed, DrainEmpty => Shut, Over => Closed;
+    Echoing: Flushed => Open, Fin => Flushing, Drain => Draining, Over => Closed;
+    Flushing: Flushed => Closed, Over => Closed;
+    Draining: Flushed => Shut, Fin => Flushing, Over => Closed;
+    Shut: Fin => Closed, Over => Closed;
+    Closed:;
+}
+
+/// What a server can ask of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Leave in good order: write what is held, half-close, and wait for the peer's end.
+    Drain,
+    /// Reset it now.
+    Abort,
+}
+
+/// How a connection ended, and what passed through it. The only event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Why. [`Reason::Closed`] is the good end.
+    pub cause: Cause,
+    /// Bytes received.
+    pub received: u64,
+    /// Bytes sent back.
+    pub echoed: u64,
+}
+
+/// A server's side of one connection.
+///
+/// ```
+/// use resound_core::stream::server::{Config, Connection};
+/// use resound_core::stream::{Chunk, ConnId, Fact, Machine, Step};
+/// use resound_core::Instant;
+///
+/// let (now, conn) = (Instant::EPOCH, ConnId::ONLY);
+/// let mut server = Connection::new(Config::default().check().unwrap(), now);
+/// let mut chunk = Chunk::with_capacity(64);
+/// chunk.spare()[..2].copy_from_slice(b"hi");
+/// chunk.filled(2);
+/// server.handle(now, Fact::Received { conn, chunk: &mut chunk });
+/// assert_eq!(server.poll(), Step::Write { conn });
+/// let mut out: [&[u8]; 1] = [b""];
+/// assert_eq!(server.unsent(conn, &mut out), 1);
+/// assert_eq!(out[0], b"hi");
+/// ```
+#[derive(Debug)]
+pub struct Connection {
+    policy: Policy,
+    state: State,
+    chunk: Chunk,
+    flow: Flow,
+    /// The last byte either way.
+    progress: Instant,
+    drain_by: Option<Instant>,
+    received: u64,
+    echoed: u64,
+    ending: Ending,
+    examine: bool,
+    shutdown: bool,
+    close: Option<Close>,
+    ended: Option<Cause>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flow {
+    Open,
+    Asked,
+    Blocked,
+}
+
+impl Connection {
+    /// A connection that has just been accepted.
+    #[must_use]
+    pub fn new(policy: Policy, now: Instant) -> Self {
+        Self {
+            policy,
+            state: State::Open,
+            chunk: Chunk::default(),
+            flow: Flow::Open,
+            progress: now,
+            drain_by: None,
+            received: 0,
+            echoed: 0,
+            ending: Ending::default(),
+            examine: false,
+            shutdown: false,
+            close: None,
+            ended: None,
+        }
+    }
+
+    /// Where it stands.
+    #[must_use]
+    pub const fn state(&self) -> State {
+        self.state
+    }
+
+    fn step(&mut self, input: Input) -> bool {
+        let next = self.state.on(input);
+        self.state = next.unwrap_or(self.state);
+        next.is_some()
+    }
+
+    fn over(&mut self, cause: Cause, how: Close) {
+        if self.state == State::Closed || self.step(Input::Over) {
+            self.close = Some(how);
+            self.ended = Some(cause);
+            self.chunk.clear();
+        }
+    }
+
+    fn received(&mut self, now: Instant, chunk: &mut Chunk) {
+        self.ending.bytes_came();
+        self.received += chunk.bytes().len() as u64;
+        self.progress = now;
+        // Read while something was held (an examination): nothing is lost, but nothing can be echoed in order either
+        // unless the kernel still takes bytes, and then it would not have been examined.
+        if self.state == State::Open && !chunk.is_empty() && self.ending.may_write() {
+            self.chunk = core::mem::take(chunk);
+            self.step(Input::Bytes);
+        } else {
+            chunk.clear();
+        }
+    }
+
+    fn wrote(&mut self, now: Instant, n: usize) {
+        self.flow = Flow::Open;
+        self.echoed += n.min(self.chunk.bytes().len()) as u64;
+        self.chunk.consume(n);
+        if n > 0 {
+            self.progress = now;
+        }
+        if self.chunk.is_empty() {
+            let draining = self.state == State::Draining;
+            if self.step(Input::Flushed) {
+                self.shutdown |= draining;
+                self.end_if_closed();
+            }
+        }
+    }
+
+    fn end_if_closed(&mut self) {
+        if self.state == State::Closed {
+            self.over(Cause::peer(Reason::Closed), Close::Drop);
+        }
+    }
+
+    fn fin(&mut self) {
+        if !self.ending.may_write() {
+            self.over(self.ending.at_end(self.chunk.bytes().len()), Close::Reset);
+        } else if self.step(Input::Fin) {
+            self.end_if_closed();
+        }
+    }
+
+    fn failed(&mut self, op: Op, signal: Signal) {
+        if op == Op::Write {
+            self.ending.write_failed(signal);
+            self.flow = Flow::Blocked;
+            self.examine = true;
+        } else {
+            self.over(self.ending.failed(op, signal), Close::Reset);
+        }
+    }
+
+    fn examined(&mut self) {
+        match self.ending.examined() {
+            Findings::Again => self.examine = true,
+            Findings::Over(cause) => self.over(cause, Close::Reset),
+            Findings::Nothing => {}
+        }
+    }
+
+    fn drain(&mut self, now: Instant) {
+        self.drain_by = Some(now.after(self.policy.drain));
+        if self.step(Input::DrainEmpty) {
+            self.shutdown = true;
+        } else {
+            self.step(Input::Drain);
+        }
+    }
+
+    /// Where its three limits lie now.
+    fn limits(&self) -> [Option<Instant>; 3] {
+        let live = self.state != State::Closed;
+        let held = !self.chunk.is_empty();
+        let idle = self.policy.idle.filter(|_| live && !held).map(|idle| self.progress.after(idle));
+        let stall = (live && held).then(|| self.progress.after(self.policy.stall));
+        [idle, stall, self.drain_by.filter(|_| live)]
+    }
+
+    fn tick(&mut self, now: Instant) {
+        let due = |limit: Option<Instant>| limit.is_some_and(|at| at <= now);
+        let [idle, stall, drain] = self.limits();
+        if due(stall) {
+            self.over(Cause::timer(Reason::WriteBlocked), Close::Reset);
+        } else if due(idle) {
+            self.over(Cause::timer(Reason::Aborted), Close::Drop);
+        } else if due(drain) {
+            self.over(Cause::timer(Reason::Aborted), Close::Reset);
+        }
+    }
+
+    fn pending(&self) -> bool {
+        self.close.is_some() || self.ended.is_some() || self.shutdown || self.examine || self.writes()
+    }
+
+    fn writes(&self) -> bool {
+        !self.chunk.is_empty() && self.flow == Flow::Open
+    }
+}
+
+impl Machine for Connection {
+    type Target = core::convert::Infallible;
+    type Event = Ended;
+    type Command = Command;
+    type Refused = Command;
+
+    fn handle(&mut self, now: Instant, fact: Fact<'_>) {
+        let now = now.max(self.progress);
+        let live = self.state != State::Closed;
+        match fact {
+            Fact::Received { conn: ConnId::ONLY, chunk } if live => self.received(now, chunk),
+            Fact::Wrote { conn: ConnId::ONLY, n } if live => self.wrote(now, n),
+            Fact::Blocked { conn: ConnId::ONLY } => self.flow = Flow::Blocked,
+            Fact::Writable { conn: ConnId::ONLY } if self.ending.may_write() => self.flow = Flow::Open,
+            Fact::Ended { conn: ConnId::ONLY } if live => self.fin(),
+            Fact::Failed { conn: ConnId::ONLY, op, signal } if live => self.failed(op, signal),
+            Fact::Examined { conn: ConnId::ONLY, .. } if live => self.examined(),
+            Fact::Tick if live => self.tick(now),
+            _ => {}
+        }
+    }
+
+    fn command(&mut self, now: Instant, command: Command) -> Result<(), Command> {
+        if self.state == State::Closed {
+            return Err(command);
+        }
+        match command {
+            Command::Drain => self.drain(now),
+            Command::Abort => self.over(Cause::local(Reason::Aborted), Close::Reset),
+        }
+        Ok(())
+    }
+
+    fn poll(&mut self) -> Step<Self::Target, Ended> {
+        let conn = ConnId::ONLY;
+        if core::mem::take(&mut self.shutdown) {
+            Step::Shutdown { conn }
+        } else if core::mem::take(&mut self.examine) && self.state != State::Closed {
+            Step::Examine { conn }
+        } else if let Some(how) = self.close.take() {
+            Step::Close { conn, how }
+        } else if let Some(cause) = self.ended.take() {
+            Step::Event(Ended { cause, received: self.received, echoed: self.echoed })
+        } else if self.writes() {
+            self.flow = Flow::Asked;
+            Step::Write { conn }
+        } else {
+            Step::Wait(self.next_deadline())
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        let [idle, stall, drain] = self.limits();
+        earliest([self.pending().then_some(Instant::EPOCH), idle, stall, drain])
+    }
+
+    fn wants_read(&self, conn: ConnId) -> bool {
+        conn == ConnId::ONLY && matches!(self.state, State::Open | State::Shut)
+    }
+
+    fn unsent<'a>(&'a self, conn: ConnId, out: &mut [&'a [u8]]) -> usize {
+        match out.first_mut() {
+            Some(slot) if conn == ConnId::ONLY && !self.chunk.is_empty() => {
+                *slot = self.chunk.bytes();
+                1
+            }
+            _ => 0,
+        }
+    }
+
+    fn reclaim(&mut self) -> Option<Chunk> {
+        (self.chunk.is_empty() && self.chunk.capacity() > 0).then(|| core::mem::take(&mut self.chunk))
+    }
+
+    fn is_done(&self) -> bool {
+        self.state == State::Closed && self.close.is_none() && self.ended.is_none()
+    }
+}
