@@ -30,6 +30,7 @@ use crate::liveness::KernelView;
 use crate::signal::{Op, Signal};
 use crate::time::Instant;
 
+pub mod admission;
 mod chunk;
 pub mod client;
 mod ending;
