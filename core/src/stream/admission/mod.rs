@@ -23,7 +23,7 @@
 //! the kernel says, the loop never spins.
 
 use core::fmt;
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 use crate::config::BadConfig;
@@ -115,6 +115,39 @@ pub enum AcceptError {
     },
     /// The listening socket is of no use.
     Fatal,
+}
+
+/// What a server tells its program. `E` is what a connection's machine says when it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event<E> {
+    /// A connection is served.
+    Accepted {
+        /// With whom.
+        peer: SocketAddr,
+    },
+    /// A connection was accepted and reset at once.
+    Refused {
+        /// With whom.
+        peer: SocketAddr,
+        /// Why.
+        why: Refusal,
+    },
+    /// Accepting failed; the server goes on after a pause, if one is needed.
+    AcceptFailed {
+        /// What accept(2) said.
+        signal: Signal,
+        /// What follows.
+        then: AcceptError,
+    },
+    /// A connection said something; with the echo server, that it ended.
+    Connection {
+        /// With whom.
+        peer: SocketAddr,
+        /// What it said.
+        event: E,
+    },
+    /// Every connection has ended after a drain or an abort. The last event.
+    Done,
 }
 
 /// How many failures in a row are passed over before they cost a pause.

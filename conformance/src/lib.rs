@@ -1,0 +1,9 @@
+//! The same echo sessions through the same faults, on any runtime.
+//!
+//! A fourth adapter passes this suite by implementing [`Runtime`].
+
+#![forbid(unsafe_code)]
+
+mod runtime;
+
+pub use runtime::{ClientSession, Dial, EchoClient, Runtime, ServerConfig, ServerEvent, ServerSession};
