@@ -11,6 +11,8 @@
 //!   errno ────────────►  one table, in cause.rs   ──┐
 //!                                                   ├──► Cause { reason, origin, errno, icmp } ──► retry?
 //!   ICMP type, code ──►  icmp::TABLE              ──┘
+//!        ▲
+//!        └── icmp::parse_v4, …: from the bytes that a raw socket gives, with the datagram that they quote
 //! ```
 //!
 //! Two rules keep it honest:

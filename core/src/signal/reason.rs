@@ -55,7 +55,7 @@ reasons! {
     Closed "closed" "The peer closed the connection; nothing was due.";
     ClosedEarly "closed-early" "The peer closed the connection while answers were due.";
     TimedOut "timed-out" "The kernel gave up: what was sent was never acknowledged.";
-    BrokenPipe "broken-pipe" "The connection had already ended when this was written.";
+    BrokenPipe "broken-pipe" "The connection had already ended before this call.";
     Aborted "aborted" "The connection was cut short on this side.";
     PathDead "path-dead" "Nothing came back any more, not even the other kernel's acknowledgements.";
     PeerStalled "peer-stalled" "The other kernel acknowledges, but the program there does not answer.";

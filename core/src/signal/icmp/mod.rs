@@ -23,12 +23,17 @@
 //! hardly; both can be forged, and on an established connection neither ends anything. What remembered errors turn
 //! into there is described with [`Signal::cause`](super::Signal::cause).
 //!
-//! Redirects and informational messages report no failure, and have no row.
+//! Redirects and informational messages report no failure. They have no row, and [`parse_icmp_v4`] and
+//! [`parse_icmp_v6`] refuse them.
 
 use core::fmt;
 use core::ops::RangeInclusive;
 
 use super::{Errno, IcmpError, Reason, Version};
+
+mod parse;
+
+pub use parse::{Malformed, Part, Ports, Protocol, Quote, Received, parse_icmp_v4, parse_icmp_v6, parse_v4};
 
 /// How Linux rates an error: its `fatal` flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
