@@ -32,8 +32,10 @@ use core::ops::RangeInclusive;
 use super::{Errno, IcmpError, Reason, Version};
 
 mod parse;
+mod quote;
 
-pub use parse::{Malformed, Part, Ports, Protocol, Quote, Received, parse_icmp_v4, parse_icmp_v6, parse_v4};
+pub use parse::{Malformed, Part, Received, parse_icmp_v4, parse_icmp_v6, parse_v4};
+pub use quote::{Ports, Protocol, Quote};
 
 /// How Linux rates an error: its `fatal` flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
