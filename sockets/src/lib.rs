@@ -5,3 +5,4 @@
 pub mod clock;
 pub mod errno;
 pub mod pool;
+pub mod tcp;

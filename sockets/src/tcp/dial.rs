@@ -1,0 +1,122 @@
+//! Connecting, and finding out how it ended.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::io;
+use std::net::TcpStream;
+use std::os::fd::AsFd;
+
+use resound_core::signal::{Errno, Signal};
+use resound_core::stream::Established;
+use socket2::{SockRef, Socket};
+
+use super::new_socket;
+use crate::errno;
+
+/// How to dial. Nagle's algorithm is always off: what the machine hands over is to leave now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DialOptions {
+    /// The local address to dial from; port 0 lets the kernel choose one. `None`: the route decides.
+    pub bind: Option<SocketAddr>,
+    /// How long what was sent may stay unacknowledged, or the peer's window closed, before the kernel gives the
+    /// connection up (TCP_USER_TIMEOUT, Linux), to the millisecond, rounded up. It also bounds the connect itself. A
+    /// backstop, to be set later than every promise of the liveness rules. `None`: the kernel's own rules.
+    pub user_timeout: Option<Duration>,
+}
+
+/// A dial that did not fail at once.
+#[derive(Debug)]
+pub enum Dialing {
+    /// The connection stands. On the loopback device it usually does.
+    Up(TcpStream, Established),
+    /// Wait until the socket is writable, then [`finish_dial`].
+    Pending(TcpStream),
+}
+
+/// Begins to connect, from a new non-blocking socket.
+///
+/// # Errors
+///
+/// What a call said: the connect's own failure if it is known at once, or what kept the socket from being made, bound
+/// or configured.
+pub fn dial(to: SocketAddr, options: &DialOptions) -> Result<Dialing, Signal> {
+    let stream = begin(to, options).map_err(|error| errno::signal(&error))?;
+    match finish_dial(&stream) {
+        Some(Ok(established)) => Ok(Dialing::Up(stream, established)),
+        Some(Err(signal)) => Err(signal),
+        None => Ok(Dialing::Pending(stream)),
+    }
+}
+
+/// How a dial ended: to be asked when the socket has become writable, and once more after each `None`. `None`: it has
+/// not ended yet, and the wake-up was spurious.
+///
+/// A failure is told once; the socket is of no use then. A connection that leads to this very socket (a dial to an
+/// unused local port can meet itself) is [`Signal::SelfConnect`].
+///
+/// The peer's address is asked for first: on a connection that stands, `SO_ERROR` would take away a pending error that
+/// belongs to the reader, or take a soft error for the end.
+pub fn finish_dial(fd: impl AsFd) -> Option<Result<Established, Signal>> {
+    let socket = SockRef::from(&fd);
+    let peer = match socket.peer_addr() {
+        Ok(peer) => peer.as_socket(),
+        Err(no_peer) => return why_not(&socket, &no_peer).map(Err),
+    };
+    let local = socket.local_addr().ok().and_then(|local| local.as_socket());
+    Some(match (local, peer) {
+        (Some(local), Some(peer)) if (local.ip(), local.port()) == (peer.ip(), peer.port()) => {
+            Err(Signal::SelfConnect)
+        }
+        _ => Ok(Established { local }),
+    })
+}
+
+fn why_not(socket: &SockRef<'_>, no_peer: &io::Error) -> Option<Signal> {
+    match socket.take_error() {
+        Ok(Some(error)) | Err(error) => Some(errno::signal(&error)),
+        Ok(None) if errno::name(no_peer) == Errno::NotConn => None,
+        Ok(None) => Some(errno::signal(no_peer)),
+    }
+}
+
+fn begin(to: SocketAddr, options: &DialOptions) -> io::Result<TcpStream> {
+    let socket = new_socket(to)?;
+    socket.set_tcp_nodelay(true)?;
+    if let Some(limit) = options.user_timeout {
+        set_user_timeout(&socket, limit)?;
+    }
+    if let Some(local) = options.bind {
+        prepare_bind(&socket, local)?;
+        socket.bind(&local.into())?;
+    }
+    match socket.connect(&to.into()) {
+        Ok(()) => {}
+        // An interrupted connect goes on by itself (POSIX, connect).
+        Err(error) if matches!(errno::name(&error), Errno::InProgress | Errno::Intr) => {}
+        Err(error) => return Err(error),
+    }
+    Ok(socket.into())
+}
+
+/// A fixed port must be free for the next dial although the last connection is in TIME_WAIT. A port of the kernel's
+/// choice is chosen at connect, where it need only be free for that destination: `bind` alone runs out earlier.
+fn prepare_bind(socket: &Socket, local: SocketAddr) -> io::Result<()> {
+    if local.port() != 0 {
+        return socket.set_reuse_address(true);
+    }
+    // Without it (it came with Linux 4.2) a dial still works, as long as `bind` finds a port.
+    #[cfg(target_os = "linux")]
+    let _ = nix::sys::socket::setsockopt(socket, nix::sys::socket::sockopt::IpBindAddressNoPort, &true);
+    Ok(())
+}
+
+#[cfg(target_os = "linux")]
+fn set_user_timeout(socket: &Socket, limit: Duration) -> io::Result<()> {
+    // Less than a millisecond would be cut to 0, which means "none".
+    socket.set_tcp_user_timeout(Some(limit.saturating_add(Duration::from_nanos(999_999))))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn set_user_timeout(_: &Socket, _: Duration) -> io::Result<()> {
+    Ok(())
+}
