@@ -1,8 +1,53 @@
 //! The operating system's facts that all of Resound's adapters share.
+//!
+//! # Theory of operation
+//!
+//! The core decides, and never makes a call. An adapter (std, smol, tokio, yours) sleeps and wakes as its runtime
+//! does. What is left is the same for all of them, and is here: which calls to make, with which flags, and what
+//! their answers mean.
+//!
+//! ```text
+//!   resound-core     Step::Dial    Step::Write    Step::Examine    Step::Close      what to do
+//!        │               │              │               │               │
+//!    an adapter          │     Port: one line for each, on the runtime's own socket type
+//!        │               ▼              ▼               ▼               ▼
+//!   this crate       tcp::dial     tcp::write    tcp::read,          tcp::close     how to do it
+//!                    finish_dial                 tcp::kernel_view
+//!        │
+//!     kernel         connect       sendmsg       recv, TCP_INFO      SO_LINGER, close
+//! ```
+//!
+//! Nothing here waits. Every call works on a non-blocking socket, is made once (again only after EINTR), and says
+//! `None` where the kernel says "not now". Nothing here knows a runtime: the functions take anything that is
+//! [`AsFd`](std::os::fd::AsFd), so an adapter keeps its own socket types. The one exception is
+//! [`resolve`], which asks the system's resolver and blocks: call it from a thread that may wait.
+//!
+//! | module | knows |
+//! |---|---|
+//! | [`clock`] | which clock goes on while the machine is suspended |
+//! | [`errno`] | the system's error numbers and the core's names for them |
+//! | [`tcp`] | how to connect, read, write, close, listen and accept; what the kernel knows about a connection |
+//! | [`pool`] | how to lend buffers without an allocation for each read |
+//! | [`resolve`] | how people write a target, and which addresses it has |
+//!
+//! # What it takes care of
+//!
+//! * **`SO_ERROR` is read in one place**, [`tcp::finish_dial`], and only while the socket is not connected. Read on a
+//!   connection that stands it takes away what the next `recv` would have said: a reset then looks like a clean end.
+//! * **No write raises SIGPIPE**, even where the process has that signal at its default, as programs in C have.
+//! * **No close blocks.** A socket with `SO_LINGER` set to some seconds blocks in `close` even if it is non-blocking.
+//! * **A dial that reached itself is a failure.** A loop that dials a dead local server gets there sooner or later.
+//! * **An error keeps its number.** `io::ErrorKind` folds many into one, and gives some no name at all.
+//!
+//! # Systems
+//!
+//! Tested on Linux. On other Unixes it is written to compile, and is not verified: there, [`tcp::kernel_view`] knows
+//! nothing, `TCP_USER_TIMEOUT` is not set, and [`clock::Clock`] may stand still in suspend.
 
 #![deny(unsafe_code)]
 
 pub mod clock;
 pub mod errno;
 pub mod pool;
+pub mod resolve;
 pub mod tcp;
