@@ -25,6 +25,7 @@
 //! | module | knows |
 //! |---|---|
 //! | [`clock`] | which clock goes on while the machine is suspended |
+//! | [`entropy`] | where seeds and keys come from |
 //! | [`errno`] | the system's error numbers and the core's names for them |
 //! | [`tcp`] | how to connect, read, write, close, listen and accept; what the kernel knows about a connection |
 //! | [`pool`] | how to lend buffers without an allocation for each read |
@@ -47,6 +48,7 @@
 #![deny(unsafe_code)]
 
 pub mod clock;
+pub mod entropy;
 pub mod errno;
 pub mod pool;
 pub mod resolve;
