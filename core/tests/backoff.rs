@@ -227,17 +227,21 @@ const CLIENTS: u64 = 10_000;
 #[test]
 fn b2_every_delay_is_uniform_on_its_window() {
     let config = Config::default();
-    let policy = policy(config);
-    for level in [1u32, 2, 3, 4, 30, 31, 33, 64, 65, 1_000] {
-        let before = at_level(&policy, level - 1);
-        let delays =
-            (0..CLIENTS).map(|seed| before.clone().failed(&policy, &mut Rng::from_seed(seed))).collect();
-        let doubled = config.first_window.saturating_mul(1 << (level - 1).min(20));
-        let high = config.cap.min(config.floor + doubled);
-        let far = distance(delays, config.floor, high);
-        assert!(far < KS_BOUND, "level {level}: {far}");
+    let tenth = Duration::from_millis(100);
+    let long = Config { first_window: tenth, floor: tenth, cap: Duration::from_secs(24 * 3600), ..config };
+    for config in [config, Config::fleet(), long] {
+        let policy = policy(config);
+        for level in [1u32, 2, 3, 4, 5, 6, 12, 20, 21, 31, 33, 64, 65, 1_000] {
+            let before = at_level(&policy, level - 1);
+            let delay = |seed| before.clone().failed(&policy, &mut Rng::from_seed(seed));
+            let doubled = config.first_window.saturating_mul(1 << (level - 1).min(31));
+            let high = config.cap.min(config.floor + doubled);
+            let far = distance((0..CLIENTS).map(delay).collect(), config.floor, high);
+            assert!(far < KS_BOUND, "level {level} of {config:?}: {far}");
+        }
     }
 
+    let policy = policy(config);
     let fresh = Backoff::new();
     let each =
         |delay: &dyn Fn(&mut Rng) -> Duration| (0..CLIENTS).map(|s| delay(&mut Rng::from_seed(s))).collect();

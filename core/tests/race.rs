@@ -284,6 +284,7 @@ proptest! {
                         prop_assert_eq!(before.target(start.attempt), None);
                         prop_assert_eq!(race.target(start.attempt), Some(start.target));
                     }
+                    prop_assert!(starts == 0 || !race.is_overdue(now), "a start at or after the deadline");
                 }
                 4..=5 => {
                     let failed = race.failed(&policy, now, number);
