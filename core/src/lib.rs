@@ -8,6 +8,7 @@
 extern crate alloc;
 
 pub mod backoff;
+pub mod budget;
 mod config;
 pub mod link;
 pub mod liveness;
