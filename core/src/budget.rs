@@ -204,7 +204,8 @@ impl Budget {
         self.waiting.remove(at).is_some()
     }
 
-    /// The attempt has ended. Debts never exceed one bucket, so that nobody waits for longer than two take to fill.
+    /// The attempt has ended. Debts never exceed one bucket, so that the first in the queue never waits for longer than
+    /// two buckets take to fill.
     pub fn settle(&mut self, now: Instant, grant: Grant, outcome: Outcome) {
         let Grant { .. } = grant; // used up: nobody settles it twice
         match outcome {
