@@ -184,7 +184,8 @@ impl Race {
     /// Begins a round over the targets `0..targets`, of which the first [`MAX_TARGETS`] take part: those that have
     /// failed come last, and otherwise they are tried in the given order.
     ///
-    /// Changes nothing while a round is running: what is pending must be handed back first ([`Race::end`]).
+    /// Changes nothing while a round is running: what is pending must be handed back first ([`Race::end`],
+    /// [`Race::cancel`]).
     pub fn begin(&mut self, policy: &Policy, now: Instant, targets: u8) {
         if self.round.is_some() {
             return;
@@ -246,14 +247,20 @@ impl Race {
         Some(Pending(others))
     }
 
-    /// Ends the round, because it is overdue, or lost, or nobody wants it any more. Returns what is pending, each to be
-    /// cancelled. These addresses have had their chance and come last next time: otherwise black holes at the head of
-    /// a long list would keep what lies behind them from ever being tried.
+    /// Ends the round because it is overdue or lost. Returns what is pending, each to be cancelled. These addresses have
+    /// had their chance and come last next time: otherwise black holes at the head of a long list would keep what lies
+    /// behind them from ever being tried.
     pub fn end(&mut self) -> Pending {
         let Some(round) = self.round.take() else { return Pending::default() };
         let tried = Pending(round.pending).filter_map(|attempt| round.target(attempt));
         self.failed = tried.fold(self.failed, |failed, target| failed | 1 << target);
         Pending(round.pending)
+    }
+
+    /// Ends the round because nobody wants it any more, which is no address's fault. Returns what is pending, each to be
+    /// cancelled.
+    pub fn cancel(&mut self) -> Pending {
+        Pending(self.round.take().map_or(0, |round| round.pending))
     }
 
     /// Forgets every failure: the list has changed, or the network has. A running round keeps its order.

@@ -297,7 +297,7 @@ proptest! {
                     }
                 }
                 _ => {
-                    race.end().for_each(drop);
+                    if number % 2 == 0 { race.end() } else { race.cancel() }.for_each(drop);
                     prop_assert!(!race.is_running() && !race.is_lost() && !race.is_overdue(now));
                 }
             }
@@ -393,6 +393,20 @@ fn every_address_gets_its_turn() {
         tried.extend(log.starts.iter().map(|s| s.1.target));
     }
     assert_eq!(tried.len(), MAX_TARGETS);
+}
+
+#[test]
+fn only_a_round_that_ends_by_itself_blames_what_is_pending() {
+    let policy = policy(Config::default());
+    for (end, next) in [(Race::end as fn(&mut Race) -> _, 1), (Race::cancel, 0)] {
+        let mut race = Race::new();
+        race.begin(&policy, at(0), 2);
+        assert!(race.next(&policy, at(0)).is_some());
+        assert!(end(&mut race).eq([0]));
+        assert!(!race.is_running() && end(&mut race).len() == 0);
+        race.begin(&policy, at(100_000), 2);
+        assert_eq!(race.next(&policy, at(100_000)), Some(Start { attempt: 0, target: next }));
+    }
 }
 
 #[test]
