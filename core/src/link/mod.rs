@@ -610,7 +610,7 @@ impl Link {
     }
 
     fn cancel_second(&mut self, out: &mut impl Extend<Action>) {
-        for attempt in self.race.end() {
+        for attempt in self.race.cancel() {
             out.extend([Action::Close { conn: self.attempt_id(attempt), how: Close::Drop }]);
         }
         if let Some((conn, ..)) = self.second.take() {
