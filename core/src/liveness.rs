@@ -209,7 +209,7 @@ impl Liveness {
         if let Some(sample) = round_trip {
             self.sample(nanos(sample).max(1));
         }
-        if self.due == 0 && self.stretch == Stretch::Quiet {
+        if self.stretch == Stretch::Quiet {
             self.quiet(policy);
         }
     }

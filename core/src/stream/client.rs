@@ -267,6 +267,7 @@ enum Flow {
 /// The one probe of a second connection.
 #[derive(Debug, Default)]
 struct SpareProbe {
+    conn: Option<ConnId>,
     written: usize,
     flow: Flow,
 }
@@ -456,12 +457,15 @@ impl<T> Client<T> {
     fn went_up(&mut self, conn: ConnId) {
         self.wire = Wire::default();
         let spare = core::mem::take(&mut self.spare);
-        if spare.written > 0 {
+        if spare.conn == Some(conn) && spare.written > 0 {
             // The second connection has won: its probe is the oldest thing in flight.
             self.messages.push_front(Message::probe(self.now));
             let whole = spare.written == PROBE.len();
             self.wire.written = usize::from(whole);
             self.wire.offset = if whole { 0 } else { spare.written };
+        }
+        if spare.conn == Some(conn) {
+            self.wire.flow = spare.flow;
         }
         for _ in 0..self.messages.len() {
             self.tell(Told::Sent { conn });
@@ -509,7 +513,7 @@ impl<T> Client<T> {
 
     fn probe(&mut self, conn: ConnId) {
         if self.link.second() == Some(conn) {
-            self.spare = SpareProbe::default();
+            self.spare = SpareProbe { conn: Some(conn), ..SpareProbe::default() };
         } else if self.link.conn() == Some(conn) && self.messages.is_empty() && self.closing != Closing::Shut
         {
             // While bytes are in flight the oldest of them are the probe: more would only queue behind them.
@@ -709,8 +713,8 @@ impl<T: Clone> Machine for Client<T> {
                 self.wire.flow = Flow::Open;
             }
             Fact::Wrote { conn, n } if second(conn) => {
-                self.spare =
-                    SpareProbe { written: (self.spare.written + n).min(PROBE.len()), flow: Flow::Open };
+                self.spare.written = (self.spare.written + n).min(PROBE.len());
+                self.spare.flow = Flow::Open;
             }
             Fact::Blocked { conn } if second(conn) => self.spare.flow = Flow::Blocked,
             Fact::Writable { conn } if second(conn) && self.spare.flow == Flow::Blocked => {

@@ -1,0 +1,108 @@
+//! The invariants of the echo client over a stream: P1 to P5, B7, L8, L9 and E1 to E5, under generated misfortune.
+//!
+//! Most of them are assertions inside [`support::World`], checked after every operation; the properties here add what
+//! needs two runs to be compared.
+
+mod support;
+
+use core::time::Duration;
+
+use proptest::prelude::*;
+use resound_core::Instant;
+use resound_core::stream::client::Command;
+use resound_core::stream::{Machine, Step};
+use support::{Delivery, Do, World, configs, operations};
+
+const START: Instant = Instant::from_nanos(1_000_000_000);
+
+/// The events alone: what the program sees.
+fn events(world: &World) -> Vec<String> {
+    world
+        .log
+        .iter()
+        .filter(|(_, step)| step.starts_with("Event"))
+        .map(|(at, step)| format!("{at} {step}"))
+        .collect()
+}
+
+proptest! {
+    /// E5 no input sequence panics; and, asserted on the way: P1, P2, P5, B7, E1, E2, E3, L8, L9.
+    #[test]
+    fn e5_no_input_sequence_panics(config in configs(), seed: u64, operations in operations()) {
+        World::run(config, seed, START, Delivery::Whole, &operations);
+    }
+
+    /// E1 every accepted message ends exactly once, however the client ends.
+    #[test]
+    fn e1_every_message_ends_once(config in configs(), seed: u64, operations in operations()) {
+        let mut world = World::run(config, seed, START, Delivery::Whole, &operations);
+        let _ = world.client.command(world.now, Command::Abort);
+        world.settle();
+        prop_assert_eq!(world.unended().count(), 0);
+        prop_assert_eq!(world.ended.len(), world.accepted.len());
+        prop_assert!(world.client.is_done());
+        prop_assert!(matches!(world.client.poll(), Step::Wait(None)));
+    }
+
+    /// E4 one chunk or byte by byte: the same events.
+    #[test]
+    fn e4_splitting_what_arrives_changes_no_event(config in configs(), seed: u64, operations in operations()) {
+        let whole = World::run(config, seed, START, Delivery::Whole, &operations);
+        let split = World::run(config, seed, START, Delivery::ByteByByte, &operations);
+        prop_assert_eq!(events(&whole), events(&split));
+    }
+
+    /// P3 shifting a whole trace in time shifts the outputs, nothing else.
+    #[test]
+    fn p3_a_shifted_trace_gives_shifted_outputs(config in configs(), seed: u64, operations in operations(), by in 0u64..1 << 60) {
+        let here = World::run(config, seed, START, Delivery::Whole, &operations);
+        let there = World::run(config, seed, START + Duration::from_nanos(by), Delivery::Whole, &operations);
+        let since = |world: &World| world.client.next_deadline().map(|d| d.since(world.now));
+        prop_assert_eq!(since(&here), since(&there));
+        prop_assert_eq!(here.log, there.log);
+    }
+
+    /// P4 the same seed and the same trace give the same outputs.
+    #[test]
+    fn p4_the_same_seed_and_trace_give_the_same_outputs(config in configs(), seed: u64, operations in operations()) {
+        let once = World::run(config, seed, START, Delivery::Whole, &operations);
+        let again = World::run(config, seed, START, Delivery::Whole, &operations);
+        prop_assert_eq!(format!("{:?}", once.client), format!("{:?}", again.client));
+        prop_assert_eq!(once.log, again.log);
+    }
+
+    /// B7, from any state: abort, and close while not up, end everything in the same call.
+    #[test]
+    fn b7_an_abort_ends_everything_at_once(config in configs(), seed: u64, operations in operations(), close: bool) {
+        let mut world = World::new(config, seed, START, Delivery::Whole);
+        for operation in operations.iter().filter(|op| !matches!(op, Do::Close | Do::Abort)) {
+            world.apply(operation);
+        }
+        world.apply(if close { &Do::Close } else { &Do::Abort });
+    }
+}
+
+/// A generator that hardly ever gets anywhere proves nothing.
+#[test]
+fn the_generated_sequences_reach_what_they_are_meant_to_reach() {
+    use proptest::strategy::ValueTree;
+    use proptest::test_runner::TestRunner;
+    let mut runner = TestRunner::deterministic();
+    let mut counts = std::collections::BTreeMap::<&str, u32>::new();
+    let words = [
+        "Up {", "Echoed", "Lost", "Suspect", "Down", "Retry", "Stalled", "GaveUp", "Closed", "Examine",
+        "Shutdown",
+    ];
+    for seed in 0..300 {
+        let operations = operations().new_tree(&mut runner).unwrap().current();
+        let config = configs().new_tree(&mut runner).unwrap().current();
+        let world = World::run(config, seed, START, Delivery::Whole, &operations);
+        for word in words {
+            *counts.entry(word).or_default() +=
+                u32::from(world.log.iter().any(|(_, step)| step.contains(word)));
+        }
+    }
+    for word in words {
+        assert!(counts[word] >= 15, "{word} comes up in only {} of 300 sequences: {counts:?}", counts[word]);
+    }
+}
