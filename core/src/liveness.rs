@@ -53,7 +53,7 @@ impl Config {
     /// # Errors
     ///
     /// Names the field: `liveness.probe` must be positive and, unless the detector is off, no longer than
-    /// `liveness.idle`; `liveness.misses` must be at least 1.
+    /// `liveness.idle`; `liveness.misses` must be at least 1; `liveness.tolerance` must be positive.
     pub fn check(self) -> Result<Policy, BadConfig> {
         BadConfig::unless(!self.probe.is_zero(), "liveness.probe", "must be longer than zero")?;
         BadConfig::unless(self.misses > 0, "liveness.misses", "must be at least 1")?;
@@ -61,6 +61,11 @@ impl Config {
             self.idle.is_zero() || self.probe <= self.idle,
             "liveness.probe",
             "must not be longer than liveness.idle",
+        )?;
+        BadConfig::unless(
+            self.tolerance.is_none_or(|t| !t.is_zero()),
+            "liveness.tolerance",
+            "must be longer than zero: no timer call is ever exactly in time",
         )?;
         let tolerance = self.tolerance.unwrap_or((self.probe / 10).max(Duration::from_millis(100)));
         Ok(Policy {
@@ -82,6 +87,12 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// By how much a timer call may be late and still be believed.
+    #[must_use]
+    pub const fn tolerance(&self) -> Duration {
+        Duration::from_nanos(self.tolerance)
+    }
+
     /// The time within which a dead peer is convicted, counted from the last byte: I + M·P, with round trips so short
     /// that P' = P and a driver that is never late. `None` if the detector is off.
     #[must_use]
@@ -387,6 +398,7 @@ mod tests {
         assert_eq!(field(Config { probe: Duration::ZERO, ..ok }), "liveness.probe");
         assert_eq!(field(Config { probe: Duration::from_secs(16), ..ok }), "liveness.probe");
         assert_eq!(field(Config { misses: 0, ..ok }), "liveness.misses");
+        assert_eq!(field(Config { tolerance: Some(Duration::ZERO), ..ok }), "liveness.tolerance");
         assert!(Config { idle: Duration::ZERO, ..ok }.check().is_ok());
     }
 }

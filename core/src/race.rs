@@ -287,6 +287,20 @@ impl Race {
         self.round.as_ref().is_some_and(|round| now >= round.ends)
     }
 
+    /// By how much the round's connect deadline has passed; `None` before it.
+    #[must_use]
+    pub fn overdue_by(&self, now: Instant) -> Option<Duration> {
+        self.round.as_ref().filter(|round| now >= round.ends).map(|round| now.since(round.ends))
+    }
+
+    /// Moves the round's connect deadline to `until`, if it is earlier: the driver was late, and what it has not looked
+    /// at yet may hold a success.
+    pub fn postpone(&mut self, until: Instant) {
+        if let Some(round) = &mut self.round {
+            round.ends = round.ends.max(until);
+        }
+    }
+
     /// When [`next`](Self::next) or [`is_overdue`](Self::is_overdue) will have something; `None` if no round is running.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {

@@ -2,7 +2,7 @@
 //!
 //! # Theory of operation
 //!
-//! A link composes [`backoff`](crate::backoff), [`race`](crate::race) and [`liveness`](crate::liveness) and knows no
+//! A link composes [`backoff`], [`race`] and [`liveness`] and knows no
 //! protocol. Its owner does: it tells the link that an answer is due ([`Told::Sent`]), that bytes came in
 //! ([`Told::Heard`]: life) and that an answer came ([`Told::Answered`]: proof, and a round-trip sample). A banner is
 //! life and no proof.
@@ -111,7 +111,7 @@ pub enum Told {
         /// How many.
         targets: u8,
     },
-    /// From the next round on there are this many addresses.
+    /// From the next round on there is another list, of this many addresses.
     Targets {
         /// How many.
         targets: u8,
@@ -418,7 +418,10 @@ impl Link {
                     self.begin_round(policy, now, out);
                 }
             }
-            Told::Targets { targets } => self.targets = targets,
+            Told::Targets { targets } => {
+                self.targets = targets;
+                self.race.forget();
+            }
             Told::Dialed { conn, result } => self.dialed(policy, now, conn, result, out),
             Told::Hint { conn } => {
                 if let Some(liveness) = self.watch(conn) {
@@ -777,13 +780,25 @@ impl Link {
                 let cause = self.failure.unwrap_or(Cause::timer(Reason::NoResponse));
                 self.give_up(cause, out);
             }
-            Timer::Race => self.race_on(policy, now, out),
+            Timer::Race => self.check_race(policy, now, out),
             Timer::Liveness => self.check_liveness(policy, now, out),
             Timer::Retry => {
                 if self.step(Input::Retry) {
                     self.begin_round(policy, now, out);
                 }
             }
+        }
+    }
+
+    /// As with silence, a late call convicts nobody: the driver first gets to look at what its sockets say.
+    fn check_race(&mut self, policy: &Policy, now: Instant, out: &mut impl Extend<Action>) {
+        let tolerance = policy.liveness.tolerance();
+        match self.race.overdue_by(now).filter(|&late| late > tolerance) {
+            Some(late) => {
+                self.race.postpone(now + tolerance);
+                out.extend([Action::Event(Event::Stalled { late })]);
+            }
+            None => self.race_on(policy, now, out),
         }
     }
 
