@@ -296,7 +296,10 @@ pub struct Link {
     state: State,
     targets: u8,
     proof: ProofSeen,
+    /// Draws the delays. The jitter of probes is drawn elsewhere, so that how often a peer is dialed does not depend on
+    /// how it is probed.
     rng: Rng,
+    probe_rng: Rng,
     backoff: Backoff,
     race: Race,
     liveness: Option<Liveness>,
@@ -339,6 +342,7 @@ impl Link {
             targets: 0,
             proof: ProofSeen::No,
             rng: Rng::from_seed(seed),
+            probe_rng: Rng::from_seed(!seed),
             backoff: Backoff::new(),
             race: Race::new(),
             liveness: None,
@@ -556,7 +560,7 @@ impl Link {
         self.rounds_lost = 0;
         self.give_up_at = None;
         self.asked_delay = None;
-        self.liveness = Some(Liveness::new(&policy.liveness, &mut self.rng, now));
+        self.liveness = Some(Liveness::new(&policy.liveness, &mut self.probe_rng, now));
         out.extend([Action::Event(Event::Up { conn, target, established })]);
     }
 
@@ -804,7 +808,7 @@ impl Link {
 
     fn check_liveness(&mut self, policy: &Policy, now: Instant, out: &mut impl Extend<Action>) {
         let (Some(conn), Some(liveness)) = (self.conn, self.liveness.as_mut()) else { return };
-        let (due, late) = liveness.tick(&policy.liveness, &mut self.rng, now);
+        let (due, late) = liveness.tick(&policy.liveness, &mut self.probe_rng, now);
         if let Some(late) = late {
             out.extend([Action::Event(Event::Stalled { late })]);
         }
