@@ -19,8 +19,9 @@
 //!
 //! Nothing here waits. Every call works on a non-blocking socket, is made once (again only after EINTR), and says
 //! `None` where the kernel says "not now". Nothing here knows a runtime: the functions take anything that is
-//! [`AsFd`](std::os::fd::AsFd), so an adapter keeps its own socket types. The one exception is
-//! [`resolve`], which asks the system's resolver and blocks: call it from a thread that may wait.
+//! [`AsFd`](std::os::fd::AsFd), so an adapter keeps its own socket types. There are two exceptions: [`poll`] is how a
+//! thread without a runtime waits, and [`resolve`] asks the system's resolver, which blocks. Call them from a thread that
+//! may wait.
 //!
 //! | module | knows |
 //! |---|---|
@@ -28,6 +29,7 @@
 //! | [`entropy`] | where seeds and keys come from |
 //! | [`errno`] | the system's error numbers and the core's names for them |
 //! | [`tcp`] | how to connect, read, write, close, listen and accept; what the kernel knows about a connection |
+//! | [`poll`] | how a thread sleeps until a socket or another thread wakes it |
 //! | [`pool`] | how to lend buffers without an allocation for each read |
 //! | [`resolve`] | how people write a target, and which addresses it has |
 //!
@@ -50,6 +52,7 @@
 pub mod clock;
 pub mod entropy;
 pub mod errno;
+pub mod poll;
 pub mod pool;
 pub mod resolve;
 pub mod tcp;
