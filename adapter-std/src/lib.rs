@@ -1,0 +1,66 @@
+//! Resound on blocking std sockets.
+//!
+//! A client that keeps one peer, says within a stated time that it is gone, and why, and gets it back; and a server with
+//! a thread for each connection. No async runtime.
+//!
+//! # A first program
+//!
+//! ```
+//! use core::net::SocketAddr;
+//! use core::time::Duration;
+//! use resound_core::stream::{client, server};
+//! use resound_std::{Client, ServerConfig, serve_echo};
+//!
+//! // A server, on a port that the kernel chooses. It tells what happens to it; here nobody listens.
+//! let here: SocketAddr = "127.0.0.1:0".parse()?;
+//! let server = serve_echo(here, ServerConfig::default(), server::Config::default(), |_event| {})?;
+//!
+//! // A client. It dials when it is first driven, and again whenever it has to.
+//! let mut client = Client::connect([server.local_addr()], client::Config::default())?;
+//! let echo = client.echo("hello", Duration::from_secs(5))?;
+//! assert_eq!(echo.payload, "hello");
+//! println!("it took {:?}", echo.round_trip);
+//!
+//! assert_eq!(client.close(), None);
+//! server.handle().drain();
+//! server.join();
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Theory of operation
+//!
+//! Every decision is made in [`resound_core`]; every call is made by [`resound_sockets`]. What is here is how to sleep,
+//! and who may wake the sleeper.
+//!
+//! | module | is |
+//! |---|---|
+//! | `sockets` | the sockets of one machine, as the core's [`Port`](resound_core::stream::Port), and the sleep in `poll(2)` |
+//! | `session` | [`Session`]: any machine that dials, driven by the thread that asks it for events; [`Handle`] |
+//! | `client` | [`Client`]: a session of the echo client, with a blocking `echo`; [`ClientHandle`] |
+//! | `server` | [`serve`]: any machine that never dials, one thread for each connection; [`Server`], [`ServerHandle`] |
+//!
+//! The interface blocks; the sockets do not. A blocking read with a time-out (`SO_RCVTIMEO`) could be woken neither by a
+//! handle from another thread nor by a second socket, and a client that races two addresses has two sockets. So every
+//! thread sleeps in one place, `poll(2)`, which hears sockets, other threads and the clock.
+//!
+//! Two things follow from driving on the caller's thread. Between two calls nothing happens: no probe is sent, and a
+//! dead peer is noticed by the next call. And a client that was left alone too long knows it: it reports a local stall
+//! and probes again, instead of blaming its peer.
+
+#![forbid(unsafe_code)]
+#![allow(clippy::std_instead_of_alloc, reason = "a crate about std's sockets has std")]
+
+mod client;
+mod server;
+mod session;
+mod sockets;
+mod start;
+
+pub use client::{Client, ClientHandle, EVENTS_KEPT, Echo, EchoError};
+pub use server::{Server, ServerConfig, ServerHandle, serve, serve_echo};
+pub use session::{Handle, Quiet, Session};
+pub use start::StartError;
+
+/// What configures a client's sockets, and a server's: from [`resound_sockets`], for programs that need nothing else
+/// of it.
+pub use resound_sockets::tcp::{DialOptions, ListenOptions, Wildcard};
