@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod on;
 mod runtime;
 
 pub use runtime::{ClientSession, Dial, EchoClient, Runtime, ServerConfig, ServerEvent, ServerSession};
