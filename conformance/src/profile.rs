@@ -1,0 +1,75 @@
+//! The timers that the suite runs with, and how far real time may stray from a promise.
+//!
+//! The rules do not depend on the scale of their timers. With the defaults, seconds to minutes, nobody would run the
+//! suite; with these a verdict takes about a second. Shorter still, and the noise of a busy machine would be of the
+//! same size as what is measured.
+
+use core::time::Duration;
+
+use resound_core::liveness::Policy;
+use resound_core::stream::{admission, client, server};
+use resound_core::{backoff, link, liveness, race};
+
+use crate::ServerConfig;
+
+const MS: fn(u64) -> Duration = Duration::from_millis;
+
+/// The configurations of a run.
+#[derive(Clone, Copy, Debug)]
+pub struct Profile {
+    /// Of every echo client; a scenario changes what it is about.
+    pub client: client::Config,
+    /// Of every echo server of a runtime; a scenario changes what it is about.
+    pub server: ServerConfig,
+}
+
+/// Fast enough for a test suite, and slow enough for a machine that is busy with other things.
+#[must_use]
+pub fn fast() -> Profile {
+    let link = link::Config {
+        backoff: backoff::Config {
+            first_window: MS(200),
+            floor: MS(50),
+            cap: MS(500),
+            stable: MS(500),
+            ..backoff::Config::default()
+        },
+        liveness: liveness::Config { idle: MS(1_000), probe: MS(200), misses: 3, tolerance: None },
+        race: race::Config { attempt_delay: MS(100), round: MS(1_500) },
+        ..link::Config::default()
+    };
+    Profile {
+        client: client::Config { link, close_within: MS(5_000), ..client::Config::default() },
+        server: ServerConfig {
+            admission: admission::Config::default(),
+            connection: server::Config { idle: Some(MS(1_000)), stall: MS(1_000), drain: MS(2_000) },
+            backlog: None,
+        },
+    }
+}
+
+impl Profile {
+    /// What the liveness rules promise with these timers.
+    ///
+    /// # Panics
+    ///
+    /// If the configuration is not one that the core accepts.
+    #[must_use]
+    pub fn liveness(&self) -> Policy {
+        self.client.link.liveness.check().expect("the profile's timers are accepted by the core")
+    }
+}
+
+/// The latest time at which what is promised within `promised` is still believed to be on time: a quarter more, and
+/// 250 ms for a machine that is busy. The one place where real time is given slack.
+#[must_use]
+pub fn latest(promised: Duration) -> Duration {
+    promised + promised / 4 + MS(250)
+}
+
+/// The earliest time at which what may not come before `due` is believed not to be early. Two clocks and a rounding lie
+/// between the moment that the rule counts from and the one that the suite can see.
+#[must_use]
+pub fn earliest(due: Duration) -> Duration {
+    due.saturating_sub(MS(20))
+}

@@ -1,0 +1,148 @@
+//! What is played, and what is promised.
+//!
+//! A scenario reads from top to bottom: who the peer is, what is sent, what goes wrong and when. What must come of it
+//! is data beside it, so that it can be shown, and so that nobody has to read code to know what is promised.
+
+use core::fmt;
+use core::time::Duration;
+
+use resound_core::signal::{Origin, Reason};
+
+use crate::profile::Profile;
+use crate::stage::{Played, Stage};
+
+mod ends;
+
+/// One fault, and what a runtime must make of it.
+#[derive(Clone, Copy)]
+pub struct Scenario {
+    name: &'static str,
+    about: &'static str,
+    promise: Promise,
+    pub(crate) load: Load,
+    play: fn(&mut Stage<'_>) -> Played,
+}
+
+/// What must come of a scenario.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Promise {
+    /// The events, in order, as [`Moment::what`](crate::Moment::what) tells them.
+    pub events: &'static [&'static str],
+    /// Why the peer is given up, and who says so; `None` where nobody is.
+    pub verdict: Option<(Reason, Origin)>,
+    /// By which rule the time is bounded, from the fault to the event that tells of it; `None` where none is measured.
+    pub within: Option<Within>,
+}
+
+/// The rule by which a time is bounded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Within {
+    /// The kernel says so at once: FIN, RST, a refused connect.
+    AtOnce,
+    /// I + M·P from the last byte, no earlier than ¾·I + M·P (the jitter of the idle time).
+    Silence,
+    /// (M + 1)·P from the first send that is not answered.
+    Unanswered,
+    /// The deadline of a round of attempts.
+    Round,
+    /// The attempt delay of the race, from the first attempt.
+    AttemptDelay,
+    /// The cap of the backoff: no wait is longer.
+    Redial,
+    /// The server's idle limit.
+    ServerIdle,
+    /// The server's stall limit.
+    ServerStall,
+}
+
+/// How much of the machine a scenario takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Load {
+    /// It mostly waits.
+    Light,
+    /// It keeps a processor busy and is played alone.
+    Heavy,
+}
+
+impl Scenario {
+    /// Every scenario, in the order in which a reader wants to meet them.
+    pub const ALL: &'static [Self] = &[ends::ECHO_AND_CLOSE];
+
+    /// The scenario of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<&'static Self> {
+        Self::ALL.iter().find(|scenario| scenario.name == name)
+    }
+
+    /// The name, in kebab case.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// One sentence: what goes wrong.
+    #[must_use]
+    pub const fn about(&self) -> &'static str {
+        self.about
+    }
+
+    /// What must come of it.
+    #[must_use]
+    pub const fn promise(&self) -> Promise {
+        self.promise
+    }
+
+    pub(crate) fn play(&self, stage: &mut Stage<'_>) -> Played {
+        (self.play)(stage)
+    }
+}
+
+impl fmt::Debug for Scenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scenario").field("name", &self.name).field("promise", &self.promise).finish()
+    }
+}
+
+impl Within {
+    /// The time within which the rule promises it.
+    #[must_use]
+    pub fn promised(self, profile: &Profile) -> Duration {
+        let link = profile.client.link;
+        match self {
+            Self::AtOnce => Duration::ZERO,
+            Self::Silence => profile.liveness().promise_idle().unwrap_or(Duration::MAX),
+            Self::Unanswered => profile.liveness().promise_due().unwrap_or(Duration::MAX),
+            Self::Round => link.race.round,
+            Self::AttemptDelay => link.race.attempt_delay,
+            Self::Redial => link.backoff.cap,
+            Self::ServerIdle => profile.server.connection.idle.unwrap_or(Duration::MAX),
+            Self::ServerStall => profile.server.connection.stall,
+        }
+    }
+
+    /// The time before which the rule forbids it.
+    #[must_use]
+    pub fn forbidden_before(self, profile: &Profile) -> Duration {
+        match self {
+            Self::AtOnce | Self::Redial => Duration::ZERO,
+            Self::Silence => self.promised(profile).saturating_sub(profile.client.link.liveness.idle / 4),
+            _ => self.promised(profile),
+        }
+    }
+}
+
+/// The words of the documentation: `at once`, `(M + 1)·P`.
+impl fmt::Display for Within {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::AtOnce => "at once",
+            Self::Silence => "I + M·P",
+            Self::Unanswered => "(M + 1)·P",
+            Self::Round => "the round's deadline",
+            Self::AttemptDelay => "the attempt delay",
+            Self::Redial => "the backoff's cap",
+            Self::ServerIdle => "the server's idle limit",
+            Self::ServerStall => "the server's stall limit",
+        })
+    }
+}

@@ -1,0 +1,464 @@
+//! Where a scenario is played: the session under test, and the record of what it said.
+//!
+//! The script calls for what it waits for; everything that comes until then is written down. What comes after the last
+//! thing that the script waited for is not part of the timeline, but it is still held against the rules that hold for
+//! every session: a message ends once, with its own payload; a connection that goes down had come up.
+
+use core::fmt;
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::io;
+use std::time::Instant as HostInstant;
+
+use bytes::Bytes;
+use resound_core::signal::{Cause, Origin, Reason};
+use resound_core::stream::client::{self, Command, Event, Refused};
+use resound_core::stream::{ConnId, server};
+use resound_core::{BadConfig, Instant};
+
+use crate::outcome::Outcome;
+use crate::profile::{self, Profile};
+use crate::runtime::{ClientSession, Dial, EchoClient, Runtime, ServerEvent, ServerSession};
+use crate::scenario::Scenario;
+use crate::timeline::Timeline;
+
+/// How long the suite waits for what never comes before it says so. No promise depends on it.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// The seed of every client: the same jitter on every runtime.
+const SEED: u64 = 0x7e50_47d5;
+
+/// Whether a script could be played to its end.
+pub(crate) type Played = Result<(), Failed>;
+
+/// Why a script could not be played to its end.
+#[derive(Debug)]
+pub(crate) struct Failed(String);
+
+impl Failed {
+    pub(crate) fn new(why: impl Into<String>) -> Self {
+        Self(why.into())
+    }
+}
+
+impl From<io::Error> for Failed {
+    fn from(error: io::Error) -> Self {
+        Self(format!("a socket or the runtime failed: {error}"))
+    }
+}
+
+impl From<Refused> for Failed {
+    fn from(refused: Refused) -> Self {
+        Self(format!("a command was refused: {refused}"))
+    }
+}
+
+impl From<BadConfig> for Failed {
+    fn from(bad: BadConfig) -> Self {
+        Self(format!("bad configuration: {bad}"))
+    }
+}
+
+/// A runtime under test and the record of what it does.
+pub(crate) struct Stage<'a> {
+    runtime: &'a dyn Runtime,
+    pub(crate) profile: Profile,
+    began: HostInstant,
+    timeline: Timeline,
+    client: Option<Client>,
+    fault: Option<HostInstant>,
+    detected: Option<Duration>,
+    verdict: Option<(Reason, Origin)>,
+    broken: Vec<String>,
+}
+
+/// The client under test and what is known of it.
+struct Client {
+    session: Box<dyn ClientSession>,
+    accepted: Vec<Message>,
+    last_echoed: Option<u64>,
+    up: Option<ConnId>,
+    over: bool,
+    /// How often this machine was too slow since the fault, and by how much together.
+    stalls: u32,
+    stalled: Duration,
+}
+
+struct Message {
+    payload: Bytes,
+    ended: u32,
+}
+
+impl fmt::Debug for Stage<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stage").field("runtime", &self.runtime.name()).finish_non_exhaustive()
+    }
+}
+
+// What scripts call.
+impl<'a> Stage<'a> {
+    pub(crate) fn new(runtime: &'a dyn Runtime) -> Self {
+        Self {
+            runtime,
+            profile: profile::fast(),
+            began: HostInstant::now(),
+            timeline: Timeline::default(),
+            client: None,
+            fault: None,
+            detected: None,
+            verdict: None,
+            broken: Vec::new(),
+        }
+    }
+
+    /// Starts the client under test, with the profile as it is now.
+    pub(crate) fn dial(&mut self, targets: impl IntoIterator<Item = SocketAddr>) -> Played {
+        self.dial_as(Dial::default(), targets)
+    }
+
+    pub(crate) fn dial_as(&mut self, dial: Dial, targets: impl IntoIterator<Item = SocketAddr>) -> Played {
+        let client = EchoClient::new(self.profile.client, SEED, targets)?;
+        self.client = Some(Client {
+            session: self.runtime.client(client, dial)?,
+            accepted: Vec::new(),
+            last_echoed: None,
+            up: None,
+            over: false,
+            stalls: 0,
+            stalled: Duration::ZERO,
+        });
+        Ok(())
+    }
+
+    /// Starts the server under test, with the profile as it is now, on a port that the kernel chooses.
+    pub(crate) fn serve(&mut self) -> Result<Box<dyn ServerSession>, Failed> {
+        Ok(self.runtime.server(SocketAddr::from(([127, 0, 0, 1], 0)), self.profile.server)?)
+    }
+
+    /// Sends this many short messages.
+    pub(crate) fn send(&mut self, count: usize) -> Played {
+        for _ in 0..count {
+            let number = self.client()?.accepted.len();
+            self.send_this(Bytes::from(format!("message {number}\n")))?;
+        }
+        Ok(())
+    }
+
+    /// Sends a message; waits for echoes while as much is in flight as may be.
+    pub(crate) fn send_this(&mut self, payload: Bytes) -> Played {
+        let mut command = Command::Send(payload.clone());
+        loop {
+            let client = self.client()?;
+            match client.session.command(command) {
+                Ok(()) => {
+                    client.accepted.push(Message { payload, ended: 0 });
+                    return Ok(());
+                }
+                Err(refused) if refused.why == client::Refusal::Full => {
+                    command = refused.command;
+                    self.until("room for a message", |event| matches!(event, Event::Echoed { .. }))?;
+                }
+                Err(refused) => return Err(refused.into()),
+            }
+        }
+    }
+
+    pub(crate) fn command(&mut self, command: Command) -> Played {
+        Ok(self.client()?.session.command(command)?)
+    }
+
+    /// The fault happens now, or happened at `at`: the time counts from here.
+    pub(crate) fn fault(&mut self, at: HostInstant) {
+        self.fault = Some(at);
+        if let Some(client) = &mut self.client {
+            (client.stalls, client.stalled) = (0, Duration::ZERO);
+        }
+    }
+
+    /// Waits until the connection stands.
+    pub(crate) fn up(&mut self) -> Played {
+        self.until("a connection", |event| matches!(event, Event::Up { .. })).map(drop)
+    }
+
+    /// Waits for this many echoes.
+    pub(crate) fn echoes(&mut self, count: usize) -> Played {
+        for _ in 0..count {
+            self.until("an echo", |event| matches!(event, Event::Echoed { .. }))?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the connection is down: that is the verdict, and its time is measured.
+    pub(crate) fn down(&mut self) -> Played {
+        let at = self.until("the end of the connection", |event| matches!(event, Event::Down { .. }))?;
+        self.measure(at);
+        Ok(())
+    }
+
+    /// Waits until an attempt has failed.
+    pub(crate) fn dial_failed(&mut self) -> Played {
+        self.until("a failed attempt", |event| matches!(event, Event::DialFailed { .. })).map(drop)
+    }
+
+    /// Waits for the announcement of the next round, and says at which level.
+    pub(crate) fn retry(&mut self) -> Result<u32, Failed> {
+        let mut at_level = 0;
+        self.until("another round", |event| {
+            if let Event::Retry { level, .. } = event {
+                at_level = *level;
+            }
+            matches!(event, Event::Retry { .. })
+        })?;
+        Ok(at_level)
+    }
+
+    /// Waits until the client has given up; when, on the host's clock.
+    pub(crate) fn gave_up(&mut self) -> Result<HostInstant, Failed> {
+        self.until("the client to give up", |event| matches!(event, Event::GaveUp { .. }))
+    }
+
+    /// Waits until the client is closed.
+    pub(crate) fn closed(&mut self) -> Played {
+        self.until("the client to be closed", |event| matches!(event, Event::Closed)).map(drop)
+    }
+
+    /// Lets time pass.
+    pub(crate) fn pause(&mut self, time: Duration) -> Played {
+        let end = HostInstant::now() + time;
+        loop {
+            let left = end.saturating_duration_since(HostInstant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            if self.next(left)?.is_none() {
+                std::thread::sleep(end.saturating_duration_since(HostInstant::now()));
+            }
+        }
+    }
+
+    /// The time that is measured ends at `at`.
+    pub(crate) fn measure(&mut self, at: HostInstant) {
+        self.detected = self.fault.map(|fault| at.saturating_duration_since(fault));
+    }
+
+    /// A promise that only this script can check.
+    pub(crate) fn check(&mut self, kept: bool, promise: impl FnOnce() -> String) {
+        if !kept {
+            self.broken.push(promise());
+        }
+    }
+
+    /// Writes down what a peer saw.
+    pub(crate) fn note(&mut self, at: HostInstant, what: &str) {
+        self.timeline.push(at.saturating_duration_since(self.began), what);
+    }
+
+    /// Waits for a server's event of that kind.
+    pub(crate) fn server_says(
+        &mut self,
+        server: &mut dyn ServerSession,
+        what: &'static str,
+        fits: impl Fn(&ServerEvent) -> bool,
+    ) -> Result<HostInstant, Failed> {
+        let end = HostInstant::now() + PATIENCE;
+        loop {
+            let left = end.saturating_duration_since(HostInstant::now());
+            let Some(event) = server.next_event(left) else {
+                return Err(Failed(format!("waited in vain for the server to tell of {what}")));
+            };
+            let at = HostInstant::now();
+            self.timeline.server(at.saturating_duration_since(self.began), &event);
+            if let ServerEvent::Connection { event: server::Ended { cause, .. }, .. } = event {
+                self.verdict = bad_end(cause).or(self.verdict);
+            }
+            if fits(&event) {
+                return Ok(at);
+            }
+        }
+    }
+}
+
+/// A verdict is an end that was not agreed upon.
+fn bad_end(cause: Cause) -> Option<(Reason, Origin)> {
+    (cause.reason != Reason::Closed).then_some((cause.reason, cause.origin))
+}
+
+// The client's events.
+impl Stage<'_> {
+    fn client(&mut self) -> Result<&mut Client, Failed> {
+        self.client.as_mut().ok_or_else(|| Failed::new("there is no client"))
+    }
+
+    /// Writes down events until one fits; when it came, on the host's clock.
+    pub(crate) fn until(
+        &mut self,
+        what: &str,
+        mut fits: impl FnMut(&Event) -> bool,
+    ) -> Result<HostInstant, Failed> {
+        let end = HostInstant::now() + PATIENCE;
+        loop {
+            let left = end.saturating_duration_since(HostInstant::now());
+            let Some((at, event)) = self.next(left)? else {
+                return Err(Failed(format!("waited in vain for {what}")));
+            };
+            if fits(&event) {
+                return Ok(at);
+            }
+        }
+    }
+
+    /// The next event, written down.
+    fn next(&mut self, patience: Duration) -> Result<Option<(HostInstant, Event)>, Failed> {
+        let began = self.began;
+        let client = self.client()?;
+        let Some((at, event)) = client.session.next_event(patience) else { return Ok(None) };
+        let host = on_host_clock(&*client.session, at);
+        self.hold_against_the_rules(&event);
+        self.timeline.client(host.saturating_duration_since(began), &event);
+        match &event {
+            Event::Down { cause, .. } | Event::GaveUp { cause } => {
+                self.verdict = Some((cause.reason, cause.origin));
+            }
+            _ => {}
+        }
+        Ok(Some((host, event)))
+    }
+
+    /// What holds for every session, whatever the fault.
+    fn hold_against_the_rules(&mut self, event: &Event) {
+        let Some(client) = &mut self.client else { return };
+        let mut broken = |what: String| self.broken.push(what);
+        if client.over {
+            broken(format!("an event after the last one: {event:?}"));
+        }
+        match event {
+            Event::Up { conn, .. } => {
+                if let Some(up) = client.up.replace(*conn) {
+                    broken(format!("connection {} came up while {} stood", conn.get(), up.get()));
+                }
+                client.last_echoed = None;
+            }
+            Event::Down { conn, .. } => {
+                if client.up.take() != Some(*conn) {
+                    broken(format!("connection {} went down and had not come up", conn.get()));
+                }
+            }
+            Event::Echoed { seq, payload, .. } => {
+                if client.last_echoed.replace(seq.0).is_some_and(|last| last >= seq.0) {
+                    broken(format!("message {seq} was echoed out of order"));
+                }
+                client.ended(seq.0, payload, &mut broken);
+            }
+            Event::Lost { seq, payload, .. } => client.ended(seq.0, payload, &mut broken),
+            Event::Stalled { late } => {
+                client.stalls += 1;
+                client.stalled += *late;
+            }
+            Event::GaveUp { .. } | Event::Closed => client.over = true,
+            _ => {}
+        }
+    }
+
+    /// Ends the client and waits for its last event.
+    fn end_client(&mut self) {
+        let Some(client) = &mut self.client else { return };
+        if !client.over && client.session.command(Command::Abort).is_err() {
+            // It has just ended by itself; its last event is under way.
+        }
+        let end = HostInstant::now() + PATIENCE;
+        while self.client.as_ref().is_some_and(|client| !client.over) {
+            let left = end.saturating_duration_since(HostInstant::now());
+            let next = self.client.as_mut().and_then(|client| client.session.next_event(left));
+            match next {
+                Some((_, event)) => self.hold_against_the_rules(&event),
+                None => return self.broken.push(String::from("the client never told that it ended")),
+            }
+        }
+        let Some(client) = &mut self.client else { return };
+        for (seq, message) in client.accepted.iter().enumerate() {
+            if message.ended != 1 {
+                let times = message.ended;
+                self.broken
+                    .push(format!("message {seq} ended {times} times: it must be echoed or lost, once"));
+            }
+        }
+    }
+}
+
+impl Client {
+    fn ended(&mut self, seq: u64, payload: &Bytes, broken: &mut impl FnMut(String)) {
+        let message = usize::try_from(seq).ok().and_then(|seq| self.accepted.get_mut(seq));
+        match message {
+            None => broken(format!("message {seq} ended and was never accepted")),
+            Some(message) => {
+                message.ended += 1;
+                if message.payload != *payload {
+                    broken(format!("message {seq} ended with another payload"));
+                }
+            }
+        }
+    }
+}
+
+/// When an instant of the session's clock was, on the host's.
+fn on_host_clock(session: &dyn ClientSession, at: Instant) -> HostInstant {
+    let (now, host) = (session.now(), HostInstant::now());
+    host.checked_sub(now.since(at)).unwrap_or(host)
+}
+
+// Judging.
+impl Stage<'_> {
+    /// Ends the session and holds what it said against the promise.
+    pub(crate) fn outcome(mut self, scenario: &Scenario, played: Played) -> Outcome {
+        let promise = scenario.promise();
+        if let Err(Failed(why)) = played {
+            self.broken.push(why);
+        }
+        self.end_client();
+        let events = self.timeline.take();
+        let said: Vec<&str> = events.iter().map(|moment| moment.what.as_str()).collect();
+        if said != promise.events {
+            let (expected, said) = (promise.events.join(", "), said.join(", "));
+            self.broken.push(format!("the events are not as promised: expected {expected}; but {said}"));
+        }
+        if self.verdict != promise.verdict {
+            self.broken.push(format!("the verdict is {:?}, not {:?}", self.verdict, promise.verdict));
+        }
+        let promised = promise.within.map(|within| within.promised(&self.profile));
+        if let Some(within) = promise.within {
+            self.judge_time(within);
+        }
+        Outcome {
+            scenario: scenario.name(),
+            runtime: self.runtime.name(),
+            events,
+            verdict: self.verdict,
+            detected: self.detected,
+            promised,
+            took: self.began.elapsed(),
+            broken: self.broken,
+        }
+    }
+
+    fn judge_time(&mut self, within: crate::scenario::Within) {
+        let Some(detected) = self.detected else {
+            return self.broken.push(format!("never detected; promised within {within}"));
+        };
+        let latest = profile::latest(within.promised(&self.profile)) + self.own_slowness();
+        let earliest = profile::earliest(within.forbidden_before(&self.profile));
+        if detected > latest {
+            self.broken.push(format!("detected after {detected:?}: {within} allows {latest:?}"));
+        }
+        if detected < earliest {
+            self.broken.push(format!("detected after {detected:?}: {within} forbids it before {earliest:?}"));
+        }
+    }
+
+    /// What invariant L1 adds for timer calls that came too late: Λ + s·(P′ + tol).
+    fn own_slowness(&self) -> Duration {
+        let Some(client) = &self.client else { return Duration::ZERO };
+        let liveness = self.profile.client.link.liveness;
+        let tolerance = liveness.tolerance.unwrap_or_default();
+        client.stalled + (liveness.probe + tolerance) * client.stalls
+    }
+}
