@@ -32,8 +32,11 @@
 
 #![forbid(unsafe_code)]
 
+extern crate alloc;
+
 pub mod on;
 mod outcome;
+mod peers;
 pub mod profile;
 mod run;
 mod runtime;

@@ -175,17 +175,29 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// Waits until the connection stands.
-    pub(crate) fn up(&mut self) -> Played {
-        self.until("a connection", |event| matches!(event, Event::Up { .. })).map(drop)
+    /// Bytes of the messages that the client has accepted so far.
+    pub(crate) fn bytes_accepted(&self) -> u64 {
+        let messages = self.client.iter().flat_map(|client| &client.accepted);
+        messages.map(|message| message.payload.len() as u64).sum()
     }
 
-    /// Waits for this many echoes.
-    pub(crate) fn echoes(&mut self, count: usize) -> Played {
-        for _ in 0..count {
-            self.until("an echo", |event| matches!(event, Event::Echoed { .. }))?;
-        }
-        Ok(())
+    /// Waits for an attempt to begin; when it did. As all that is waited for: on the host's clock.
+    pub(crate) fn dialing(&mut self) -> Result<HostInstant, Failed> {
+        self.until("an attempt", |event| matches!(event, Event::Dialing { .. }))
+    }
+
+    /// Waits until the connection stands; since when.
+    pub(crate) fn up(&mut self) -> Result<HostInstant, Failed> {
+        self.until("a connection", |event| matches!(event, Event::Up { .. }))
+    }
+
+    /// Waits for this many echoes; when the last of them came.
+    pub(crate) fn echoes(&mut self, count: usize) -> Result<HostInstant, Failed> {
+        let mut left = count;
+        self.until("an echo", |event| {
+            left -= usize::from(matches!(event, Event::Echoed { .. }));
+            left == 0
+        })
     }
 
     /// Waits until the connection is down: that is the verdict, and its time is measured.
@@ -195,9 +207,9 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    /// Waits until an attempt has failed.
-    pub(crate) fn dial_failed(&mut self) -> Played {
-        self.until("a failed attempt", |event| matches!(event, Event::DialFailed { .. })).map(drop)
+    /// Waits until an attempt has failed; when it did.
+    pub(crate) fn dial_failed(&mut self) -> Result<HostInstant, Failed> {
+        self.until("a failed attempt", |event| matches!(event, Event::DialFailed { .. }))
     }
 
     /// Waits for the announcement of the next round, and says at which level.
@@ -212,7 +224,7 @@ impl<'a> Stage<'a> {
         Ok(at_level)
     }
 
-    /// Waits until the client has given up; when, on the host's clock.
+    /// Waits until the client has given up; when it did.
     pub(crate) fn gave_up(&mut self) -> Result<HostInstant, Failed> {
         self.until("the client to give up", |event| matches!(event, Event::GaveUp { .. }))
     }
@@ -269,7 +281,8 @@ impl<'a> Stage<'a> {
             let at = HostInstant::now();
             self.timeline.server(at.saturating_duration_since(self.began), &event);
             if let ServerEvent::Connection { event: server::Ended { cause, .. }, .. } = event {
-                self.verdict = bad_end(cause).or(self.verdict);
+                // With a client under test the verdict is the client's.
+                self.verdict = self.verdict.or(bad_end(cause));
             }
             if fits(&event) {
                 return Ok(at);
@@ -339,7 +352,8 @@ impl Stage<'_> {
                 client.last_echoed = None;
             }
             Event::Down { conn, .. } => {
-                if client.up.take() != Some(*conn) {
+                let stood = client.up.take();
+                if stood != Some(*conn) {
                     broken(format!("connection {} went down and had not come up", conn.get()));
                 }
             }

@@ -1,8 +1,10 @@
 //! Sessions that end well.
 
+use bytes::Bytes;
 use resound_core::stream::client::Command;
 
 use super::{Load, Promise, Scenario};
+use crate::peers::{Conduct, Peer};
 use crate::runtime::ServerEvent;
 use crate::stage::{Played, Stage};
 
@@ -29,4 +31,25 @@ fn echo_and_close(stage: &mut Stage<'_>) -> Played {
         matches!(event, ServerEvent::Connection { .. })
     })?;
     Ok(())
+}
+
+pub(super) const BATCH_HALF_CLOSE: Scenario = Scenario {
+    name: "batch-half-close",
+    about: "Five thousand lines are sent and the client closes at once: every one of them still comes back.",
+    promise: Promise { events: &["dialing", "up", "echo×5000", "closed"], verdict: None, within: None },
+    load: Load::Heavy,
+    play: batch_half_close,
+};
+
+fn batch_half_close(stage: &mut Stage<'_>) -> Played {
+    const LINES: usize = 5_000;
+    stage.profile.client.max_in_flight = LINES;
+    let peer = Peer::new(Conduct::Echo)?;
+    stage.dial([peer.addr()])?;
+    stage.up()?;
+    for number in 0..LINES {
+        stage.send_this(Bytes::from(format!("line {number} of a file that somebody redirected\n")))?;
+    }
+    stage.command(Command::Close)?;
+    stage.closed()
 }

@@ -11,7 +11,13 @@ use resound_core::signal::{Origin, Reason};
 use crate::profile::Profile;
 use crate::stage::{Played, Stage};
 
+mod death;
+mod dial;
 mod ends;
+mod returns;
+mod server;
+mod silence;
+mod stranger;
 
 /// One fault, and what a runtime must make of it.
 #[derive(Clone, Copy)]
@@ -66,7 +72,33 @@ pub(crate) enum Load {
 
 impl Scenario {
     /// Every scenario, in the order in which a reader wants to meet them.
-    pub const ALL: &'static [Self] = &[ends::ECHO_AND_CLOSE];
+    pub const ALL: &'static [Self] = &[
+        ends::ECHO_AND_CLOSE,
+        ends::BATCH_HALF_CLOSE,
+        dial::REFUSED,
+        dial::CONNECT_TO_SILENCE,
+        dial::FIRST_REFUSES,
+        dial::FIRST_IS_SILENT,
+        dial::SELF_CONNECT,
+        dial::FLAP,
+        death::KILLED_IDLE,
+        death::KILLED_WITH_ECHOES_DUE,
+        death::RESET_WITH_ECHOES_DUE,
+        death::RESET_WITH_UNREAD_DATA,
+        silence::SILENT,
+        silence::SILENT_WHEN_IDLE,
+        silence::ZERO_WINDOW,
+        stranger::NOT_AN_ECHO_HTTP,
+        stranger::NOT_AN_ECHO_RANDOM,
+        stranger::NOT_AN_ECHO_BANNER,
+        returns::DIES_AND_RETURNS,
+        returns::DIES_AND_RETURNS_RESEND,
+        server::IDLE_LIMIT,
+        server::STALL_LIMIT,
+        server::DRAIN,
+        server::ABORT,
+        server::PER_ADDRESS_LIMIT,
+    ];
 
     /// The scenario of that name.
     #[must_use]

@@ -1,0 +1,247 @@
+//! A runtime's own server, and clients that misbehave.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Instant;
+
+use resound_core::signal::{Origin, Reason};
+use resound_core::stream::admission::Refusal;
+use socket2::{Domain, Socket, Type};
+
+use super::{Load, Promise, Scenario, Within};
+use crate::runtime::ServerEvent;
+use crate::stage::{Failed, Played, Stage};
+
+/// How long a client waits for what the server must do.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+pub(super) const IDLE_LIMIT: Scenario = Scenario {
+    name: "server-idle-limit",
+    about: "A client connects and says nothing: at the idle limit the server closes the connection.",
+    promise: Promise {
+        events: &["server: accepted", "client: end of stream", "server: ended aborted (timer)"],
+        verdict: Some((Reason::Aborted, Origin::Timer)),
+        within: Some(Within::ServerIdle),
+    },
+    load: Load::Light,
+    play: idle_limit,
+};
+
+fn idle_limit(stage: &mut Stage<'_>) -> Played {
+    let mut server = stage.serve()?;
+    stage.fault(Instant::now());
+    let mut client = connect(server.local_addr())?;
+    stage.server_says(&mut *server, "the connection", accepted)?;
+    let end = see_end(stage, &mut client);
+    stage.measure(end);
+    stage.server_says(&mut *server, "its end", ended)?;
+    Ok(())
+}
+
+pub(super) const STALL_LIMIT: Scenario = Scenario {
+    name: "server-stall-limit",
+    about: "A client sends and never reads: when nothing has moved for the stall limit, the server resets it.",
+    promise: Promise {
+        events: &["server: accepted", "client: reset", "server: ended write-blocked (timer)"],
+        verdict: Some((Reason::WriteBlocked, Origin::Timer)),
+        within: Some(Within::ServerStall),
+    },
+    load: Load::Light,
+    play: stall_limit,
+};
+
+fn stall_limit(stage: &mut Stage<'_>) -> Played {
+    let mut server = stage.serve()?;
+    let client = connect(server.local_addr())?;
+    stage.server_says(&mut *server, "the connection", accepted)?;
+    stage.fault(send_until_stuck(&client)?);
+    // A reset frees whoever waits to write.
+    client.set_write_timeout(Some(PATIENCE))?;
+    let error = (&client).write_all(&[b'x'; 1 << 20]).err();
+    let reset = Instant::now();
+    stage.note(
+        reset,
+        if error.is_some_and(|e| e.kind() == ErrorKind::ConnectionReset) {
+            "client: reset"
+        } else {
+            "client: no reset"
+        },
+    );
+    stage.measure(reset);
+    stage.server_says(&mut *server, "its end", ended)?;
+    Ok(())
+}
+
+pub(super) const DRAIN: Scenario = Scenario {
+    name: "server-drain",
+    about: "The server drains: its client sees the end of the stream, and nobody listens any more.",
+    promise: Promise {
+        events: &[
+            "dialing",
+            "up",
+            "echo×3",
+            "down closed (peer)",
+            "retry",
+            "dialing",
+            "dial-failed conn-refused (peer)",
+            "server: accepted",
+            "server: ended closed (peer)",
+            "server: done",
+        ],
+        verdict: Some((Reason::Closed, Origin::Peer)),
+        within: Some(Within::AtOnce),
+    },
+    load: Load::Light,
+    play: drain,
+};
+
+fn drain(stage: &mut Stage<'_>) -> Played {
+    let mut server = stage.serve()?;
+    stage.dial([server.local_addr()])?;
+    stage.send(3)?;
+    stage.echoes(3)?;
+    stage.fault(Instant::now());
+    server.drain();
+    stage.down()?;
+    stage.dial_failed()?;
+    stage.server_says(&mut *server, "its end", done)?;
+    Ok(())
+}
+
+pub(super) const ABORT: Scenario = Scenario {
+    name: "server-abort",
+    about: "The server aborts: every connection is reset, and nobody listens any more.",
+    promise: Promise {
+        events: &[
+            "dialing",
+            "up",
+            "echo×3",
+            "down reset (peer)",
+            "retry",
+            "dialing",
+            "dial-failed conn-refused (peer)",
+            "server: accepted",
+            "server: ended aborted (local)",
+            "server: done",
+        ],
+        verdict: Some((Reason::Reset, Origin::Peer)),
+        within: Some(Within::AtOnce),
+    },
+    load: Load::Light,
+    play: abort,
+};
+
+fn abort(stage: &mut Stage<'_>) -> Played {
+    let mut server = stage.serve()?;
+    stage.dial([server.local_addr()])?;
+    stage.send(3)?;
+    stage.echoes(3)?;
+    stage.fault(Instant::now());
+    server.abort();
+    stage.down()?;
+    stage.dial_failed()?;
+    stage.server_says(&mut *server, "its end", done)?;
+    Ok(())
+}
+
+pub(super) const PER_ADDRESS_LIMIT: Scenario = Scenario {
+    name: "server-per-address-limit",
+    about: "Two connections may come from one address: a third is reset, one from elsewhere is served.",
+    promise: Promise {
+        events: &[
+            "server: accepted×2",
+            "server: refused, the address has all the connections it may have",
+            "client: reset",
+            "server: accepted",
+            "client: echo",
+        ],
+        verdict: None,
+        within: Some(Within::AtOnce),
+    },
+    load: Load::Light,
+    play: per_address_limit,
+};
+
+fn per_address_limit(stage: &mut Stage<'_>) -> Played {
+    stage.profile.server.admission.per_address = 2;
+    let mut server = stage.serve()?;
+    let addr = server.local_addr();
+    let _two = [connect(addr)?, connect(addr)?];
+    for _ in 0..2 {
+        stage.server_says(&mut *server, "a connection", accepted)?;
+    }
+    stage.fault(Instant::now());
+    let mut third = connect(addr)?;
+    stage.server_says(&mut *server, "a refusal", |event| {
+        matches!(event, ServerEvent::Refused { why: Refusal::PerAddress, .. })
+    })?;
+    let end = see_end(stage, &mut third);
+    stage.measure(end);
+    let mut elsewhere = connect_from([127, 0, 0, 2], addr)?;
+    stage.server_says(&mut *server, "a connection", accepted)?;
+    elsewhere.write_all(b"hello")?;
+    let mut echo = [0; 5];
+    elsewhere.read_exact(&mut echo)?;
+    stage.note(Instant::now(), if echo == *b"hello" { "client: echo" } else { "client: no echo" });
+    Ok(())
+}
+
+fn accepted(event: &ServerEvent) -> bool {
+    matches!(event, ServerEvent::Accepted { .. })
+}
+
+fn ended(event: &ServerEvent) -> bool {
+    matches!(event, ServerEvent::Connection { .. })
+}
+
+fn done(event: &ServerEvent) -> bool {
+    matches!(event, ServerEvent::Done)
+}
+
+fn connect(server: SocketAddr) -> io::Result<TcpStream> {
+    connect_from([127, 0, 0, 1], server)
+}
+
+/// From a loopback address, with small buffers.
+fn connect_from(ip: [u8; 4], server: SocketAddr) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.set_recv_buffer_size(4_096)?;
+    socket.set_send_buffer_size(4_096)?;
+    socket.bind(&SocketAddr::from((ip, 0)).into())?;
+    socket.connect(&server.into())?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    Ok(socket.into())
+}
+
+/// Reads until the connection ends, and writes down how; when.
+fn see_end(stage: &mut Stage<'_>, client: &mut TcpStream) -> Instant {
+    let result = io::copy(client, &mut io::sink());
+    let at = Instant::now();
+    let what = match result {
+        Ok(_) => String::from("client: end of stream"),
+        Err(error) if error.kind() == ErrorKind::ConnectionReset => String::from("client: reset"),
+        Err(error) => format!("client: {error}"),
+    };
+    stage.note(at, &what);
+    at
+}
+
+/// Sends until every buffer on the way is full; when the last bytes were taken.
+fn send_until_stuck(client: &TcpStream) -> Result<Instant, Failed> {
+    // So long without progress means that nobody reads; far less than the stall limit.
+    const STUCK: Duration = Duration::from_millis(200);
+    client.set_nonblocking(false)?;
+    client.set_write_timeout(Some(STUCK))?;
+    let mut last = Instant::now();
+    loop {
+        match (&*client).write(&[b'x'; 65_536]) {
+            Ok(_) => last = Instant::now(),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                return Ok(last);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Peers that fall silent. Nobody says so: only the rules of liveness notice, and what the kernel knows tells which
+//! silence it is.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use resound_core::signal::{Origin, Reason};
+
+use super::{Load, Promise, Scenario, Within};
+use crate::peers::{Conduct, Peer};
+use crate::stage::{Played, Stage};
+
+pub(super) const SILENT: Scenario = Scenario {
+    name: "silent",
+    about: "The peer reads what is sent and never answers: its kernel acknowledges, its program stalls.",
+    promise: Promise {
+        events: &[
+            "dialing",
+            "up",
+            "suspect×2",
+            "down peer-stalled (timer)",
+            "lost peer-stalled (timer)",
+            "retry",
+        ],
+        verdict: Some((Reason::PeerStalled, Origin::Timer)),
+        within: Some(Within::Unanswered),
+    },
+    load: Load::Light,
+    play: silent,
+};
+
+fn silent(stage: &mut Stage<'_>) -> Played {
+    let peer = Peer::new(Conduct::Swallow)?;
+    stage.dial([peer.addr()])?;
+    stage.up()?;
+    stage.fault(Instant::now());
+    stage.send(1)?;
+    stage.down()?;
+    stage.retry()?;
+    Ok(())
+}
+
+pub(super) const SILENT_WHEN_IDLE: Scenario = Scenario {
+    name: "silent-when-idle",
+    about: "The peer stalls while nothing is due: only the client's own probes can notice.",
+    promise: Promise {
+        events: &["dialing", "up", "echo", "suspect×2", "down peer-stalled (timer)", "retry"],
+        verdict: Some((Reason::PeerStalled, Origin::Timer)),
+        within: Some(Within::Silence),
+    },
+    load: Load::Light,
+    play: silent_when_idle,
+};
+
+fn silent_when_idle(stage: &mut Stage<'_>) -> Played {
+    let peer = Peer::new(Conduct::Echo)?;
+    stage.dial([peer.addr()])?;
+    stage.send(1)?;
+    let last_byte = stage.echoes(1)?;
+    stage.fault(last_byte);
+    peer.become_(Conduct::Swallow)?;
+    stage.down()?;
+    stage.retry()?;
+    Ok(())
+}
+
+pub(super) const ZERO_WINDOW: Scenario = Scenario {
+    name: "zero-window",
+    about: "The peer never reads: its window closes with most of a large message still to be sent.",
+    promise: Promise {
+        events: &[
+            "dialing",
+            "up",
+            "suspect×2",
+            "down write-blocked (timer)",
+            "lost write-blocked (timer)",
+            "retry",
+        ],
+        verdict: Some((Reason::WriteBlocked, Origin::Timer)),
+        within: Some(Within::Unanswered),
+    },
+    load: Load::Light,
+    play: zero_window,
+};
+
+fn zero_window(stage: &mut Stage<'_>) -> Played {
+    let peer = Peer::with_receive_buffer(Conduct::Ignore, Some(4_096))?;
+    stage.dial([peer.addr()])?;
+    stage.up()?;
+    stage.fault(Instant::now());
+    stage.send_this(Bytes::from(vec![b'x'; stage.profile.client.max_bytes]))?;
+    stage.down()?;
+    stage.retry()?;
+    Ok(())
+}
