@@ -27,8 +27,7 @@ use core::time::Duration;
 
 use bytes::Bytes;
 
-use super::ending::{Ending, Findings};
-use super::{Chunk, Close, ConnId, Established, Fact, Machine, Step};
+use super::{Chunk, Close, ConnId, Established, Fact, Findings, Machine, Step, Wire};
 use crate::config::BadConfig;
 use crate::link::{self, Action, Link, State, Told};
 use crate::liveness::{KernelView, Writing};
@@ -240,28 +239,15 @@ enum Tries {
     Repeated,
 }
 
-/// The cursors and flags of the connection that stands.
+/// How far the connection that stands has come.
 #[derive(Debug, Default)]
-struct Wire {
+struct Cursors {
     /// Messages of the queue that are written whole.
     written: usize,
     /// Bytes written of the one after them.
     offset: usize,
     /// Bytes of the oldest message that came back.
     matched: usize,
-    flow: Flow,
-    ending: Ending,
-}
-
-/// Whether a write can be asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Flow {
-    #[default]
-    Open,
-    /// `Step::Write` was given and not answered yet.
-    Asked,
-    /// The kernel takes no more for now.
-    Blocked,
 }
 
 /// The one probe of a second connection.
@@ -269,7 +255,7 @@ enum Flow {
 struct SpareProbe {
     conn: Option<ConnId>,
     written: usize,
-    flow: Flow,
+    wire: Wire,
 }
 
 /// How far a graceful close has come.
@@ -318,6 +304,7 @@ pub struct Client<T> {
     /// Payload bytes that they hold.
     bytes: usize,
     next_seq: Seq,
+    cursors: Cursors,
     wire: Wire,
     spare: SpareProbe,
     closing: Closing,
@@ -354,6 +341,7 @@ impl<T> Client<T> {
             messages: VecDeque::with_capacity(room),
             bytes: 0,
             next_seq: Seq(0),
+            cursors: Cursors::default(),
             wire: Wire::default(),
             spare: SpareProbe::default(),
             closing: Closing::No,
@@ -455,17 +443,16 @@ impl<T> Client<T> {
     }
 
     fn went_up(&mut self, conn: ConnId) {
+        self.cursors = Cursors::default();
         self.wire = Wire::default();
         let spare = core::mem::take(&mut self.spare);
-        if spare.conn == Some(conn) && spare.written > 0 {
+        if spare.conn == Some(conn) {
             // The second connection has won: its probe is the oldest thing in flight.
+            self.wire = spare.wire;
             self.messages.push_front(Message::probe(self.now));
             let whole = spare.written == PROBE.len();
-            self.wire.written = usize::from(whole);
-            self.wire.offset = if whole { 0 } else { spare.written };
-        }
-        if spare.conn == Some(conn) {
-            self.wire.flow = spare.flow;
+            self.cursors.written = usize::from(whole);
+            self.cursors.offset = if whole { 0 } else { spare.written };
         }
         for _ in 0..self.messages.len() {
             self.tell(Told::Sent { conn });
@@ -474,7 +461,7 @@ impl<T> Client<T> {
 
     /// Application messages with at least one byte on the wire.
     fn on_the_wire(&self) -> usize {
-        let touched = self.wire.written + usize::from(self.wire.offset > 0);
+        let touched = self.cursors.written + usize::from(self.cursors.offset > 0);
         self.messages.iter().take(touched).filter(|m| m.seq.is_some()).count()
     }
 
@@ -482,7 +469,7 @@ impl<T> Client<T> {
         if self.closing != Closing::No {
             return self.lose_all(cause); // There will be no other connection to send them on.
         }
-        let touched = self.wire.written + usize::from(self.wire.offset > 0);
+        let touched = self.cursors.written + usize::from(self.cursors.offset > 0);
         let report = self.config.on_loss == OnLoss::Report;
         for index in 0..touched {
             if report {
@@ -492,6 +479,7 @@ impl<T> Client<T> {
             }
         }
         self.messages.retain(|m| m.seq.is_some());
+        self.cursors = Cursors::default();
         self.wire = Wire::default();
     }
 
@@ -507,6 +495,7 @@ impl<T> Client<T> {
         while !self.messages.is_empty() {
             self.lose_oldest(cause);
         }
+        self.cursors = Cursors::default();
         self.wire = Wire::default();
         self.close_by = None;
     }
@@ -526,36 +515,33 @@ impl<T> Client<T> {
 
     /// The connection that has something to write and may be asked to.
     fn write_due(&self) -> Option<ConnId> {
-        let ready = |flow: Flow| flow == Flow::Open;
-        let main = || self.link.conn().filter(|_| ready(self.wire.flow) && self.has_unsent());
-        let second =
-            || self.link.second().filter(|_| ready(self.spare.flow) && self.spare.written < PROBE.len());
-        main().or_else(second)
+        let main = || self.link.conn().filter(|_| self.wire.takes_bytes() && self.has_unsent());
+        let probing = || self.spare.wire.takes_bytes() && self.spare.written < PROBE.len();
+        main().or_else(|| self.link.second().filter(|_| probing()))
     }
 
     fn has_unsent(&self) -> bool {
-        self.wire.written < self.messages.len() && self.wire.ending.may_write()
+        self.cursors.written < self.messages.len() && !self.wire.is_broken()
     }
 
     fn wrote(&mut self, mut n: usize, began: Instant) {
-        self.wire.flow = Flow::Open;
-        while let Some(message) = self.messages.get_mut(self.wire.written) {
-            let left = message.payload.len() - self.wire.offset;
+        self.wire.wrote(n);
+        while let Some(message) = self.messages.get_mut(self.cursors.written) {
+            let left = message.payload.len() - self.cursors.offset;
             if n < left {
-                self.wire.offset += n;
+                self.cursors.offset += n;
                 break;
             }
             n -= left;
             message.written = began;
-            self.wire.written += 1;
-            self.wire.offset = 0;
+            self.cursors.written += 1;
+            self.cursors.offset = 0;
         }
         self.shut_if_flushed();
     }
 
     fn write_failed(&mut self, conn: ConnId, signal: Signal) {
-        self.wire.ending.write_failed(signal);
-        self.wire.flow = Flow::Blocked;
+        self.wire.write_failed(signal);
         self.queue.push_back(Queued::Examine { conn });
     }
 
@@ -566,7 +552,7 @@ impl<T> Client<T> {
         if self.link.conn() != Some(conn) {
             return chunk.clear();
         }
-        self.wire.ending.bytes_came();
+        self.wire.bytes_came();
         while !chunk.is_empty() {
             let Some(n) = self.match_oldest(conn, chunk.bytes()) else {
                 chunk.clear();
@@ -580,14 +566,14 @@ impl<T> Client<T> {
     /// Matches what came back against the oldest message; `None` if it differs or answers nothing.
     fn match_oldest(&mut self, conn: ConnId, bytes: &[u8]) -> Option<usize> {
         let oldest = self.messages.front()?;
-        let written = if self.wire.written > 0 { oldest.payload.len() } else { self.wire.offset };
-        let expected = &oldest.payload[self.wire.matched..written];
+        let written = if self.cursors.written > 0 { oldest.payload.len() } else { self.cursors.offset };
+        let expected = &oldest.payload[self.cursors.matched..written];
         let n = expected.len().min(bytes.len());
         if n == 0 || expected[..n] != bytes[..n] {
             return None;
         }
-        self.wire.matched += n;
-        if self.wire.matched == oldest.payload.len() {
+        self.cursors.matched += n;
+        if self.cursors.matched == oldest.payload.len() {
             self.complete_oldest(conn);
         }
         Some(n)
@@ -595,8 +581,8 @@ impl<T> Client<T> {
 
     fn complete_oldest(&mut self, conn: ConnId) {
         let Some(Message { payload, seq, written, tries }) = self.messages.pop_front() else { return };
-        self.wire.matched = 0;
-        self.wire.written -= 1;
+        self.cursors.matched = 0;
+        self.cursors.written -= 1;
         let round_trip = self.now.since(written);
         let sample = (tries == Tries::First).then_some(round_trip);
         self.tell(Told::Answered { conn, round_trip: sample });
@@ -609,7 +595,7 @@ impl<T> Client<T> {
     // Ending.
 
     fn examined(&mut self, conn: ConnId, kernel: Option<KernelView>) {
-        match self.wire.ending.examined() {
+        match self.wire.examined() {
             Findings::Again => self.queue.push_back(Queued::Examine { conn }),
             Findings::Over(cause) => self.tell(Told::Ended { conn, cause }),
             Findings::Nothing => {
@@ -636,7 +622,7 @@ impl<T> Client<T> {
             return;
         }
         let Some(conn) = self.link.conn() else { return };
-        if self.closing == Closing::Flushing && self.wire.written == self.messages.len() {
+        if self.closing == Closing::Flushing && self.cursors.written == self.messages.len() {
             self.closing = Closing::Shut;
             self.queue.push_back(Queued::Shutdown { conn });
         }
@@ -708,30 +694,26 @@ impl<T: Clone> Machine for Client<T> {
             Fact::Tick => self.tick(),
             Fact::Received { conn, chunk } => self.received(conn, chunk),
             Fact::Wrote { conn, n } if stands(conn) => self.wrote(n, began),
-            Fact::Blocked { conn } if stands(conn) => self.wire.flow = Flow::Blocked,
-            Fact::Writable { conn } if stands(conn) && self.wire.flow == Flow::Blocked => {
-                self.wire.flow = Flow::Open;
-            }
+            Fact::Blocked { conn } if stands(conn) => self.wire.blocked(),
+            Fact::Writable { conn } if stands(conn) => self.wire.writable(),
             Fact::Wrote { conn, n } if second(conn) => {
                 self.spare.written = (self.spare.written + n).min(PROBE.len());
-                self.spare.flow = Flow::Open;
+                self.spare.wire.wrote(n);
             }
-            Fact::Blocked { conn } if second(conn) => self.spare.flow = Flow::Blocked,
-            Fact::Writable { conn } if second(conn) && self.spare.flow == Flow::Blocked => {
-                self.spare.flow = Flow::Open;
-            }
+            Fact::Blocked { conn } if second(conn) => self.spare.wire.blocked(),
+            Fact::Writable { conn } if second(conn) => self.spare.wire.writable(),
             Fact::Wrote { .. } | Fact::Blocked { .. } | Fact::Writable { .. } => {}
             Fact::Dialed { conn, result } => {
                 self.tell(Told::Dialed { conn, result: result.map_err(|signal| signal.cause(Op::Connect)) });
             }
             Fact::Ended { conn } if stands(conn) => {
-                let cause = self.wire.ending.at_end(self.on_the_wire());
+                let cause = self.wire.at_end(self.on_the_wire());
                 self.tell(Told::Ended { conn, cause });
             }
             Fact::Ended { conn } => self.tell(Told::Ended { conn, cause: Cause::peer(Reason::Closed) }),
             Fact::Failed { conn, op: Op::Write, signal } if stands(conn) => self.write_failed(conn, signal),
             Fact::Failed { conn, op, signal } if stands(conn) => {
-                let cause = self.wire.ending.failed(op, signal);
+                let cause = self.wire.failed(op, signal);
                 self.tell(Told::Ended { conn, cause });
             }
             Fact::Failed { conn, op, signal } => self.tell(Told::Ended { conn, cause: signal.cause(op) }),
@@ -780,9 +762,8 @@ impl<T: Clone> Machine for Client<T> {
             };
         }
         if let Some(conn) = self.write_due() {
-            let flow =
-                if self.link.conn() == Some(conn) { &mut self.wire.flow } else { &mut self.spare.flow };
-            *flow = Flow::Asked;
+            let wire = if self.link.conn() == Some(conn) { &mut self.wire } else { &mut self.spare.wire };
+            wire.asked();
             return Step::Write { conn };
         }
         Step::Wait(self.next_deadline())
@@ -809,9 +790,9 @@ impl<T: Clone> Machine for Client<T> {
         if self.link.conn() != Some(conn) || !self.has_unsent() {
             return 0;
         }
-        let mut offset = self.wire.offset;
+        let mut offset = self.cursors.offset;
         let mut filled = 0;
-        for (slot, message) in out.iter_mut().zip(self.messages.range(self.wire.written..)) {
+        for (slot, message) in out.iter_mut().zip(self.messages.range(self.cursors.written..)) {
             *slot = &message.payload[offset..];
             offset = 0;
             filled += 1;

@@ -33,12 +33,13 @@ use crate::time::Instant;
 pub mod admission;
 mod chunk;
 pub mod client;
-mod ending;
 pub mod server;
 mod turn;
+mod wire;
 
 pub use chunk::Chunk;
 pub use turn::{Port, Ready, Via, turn};
+pub use wire::{Findings, Wire};
 
 /// Names one attempt to connect and the connection that comes of it. Made by the machine, never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

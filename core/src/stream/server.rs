@@ -16,8 +16,7 @@
 
 use core::time::Duration;
 
-use super::ending::{Ending, Findings};
-use super::{Chunk, Close, ConnId, Fact, Machine, Step};
+use super::{Chunk, Close, ConnId, Fact, Findings, Machine, Step, Wire};
 use crate::config::BadConfig;
 use crate::signal::{Cause, Op, Reason, Signal};
 use crate::table::transitions;
@@ -156,24 +155,16 @@ pub struct Connection {
     policy: Policy,
     state: State,
     chunk: Chunk,
-    flow: Flow,
+    wire: Wire,
     /// The last byte either way.
     progress: Instant,
     drain_by: Option<Instant>,
     received: u64,
     echoed: u64,
-    ending: Ending,
     examine: bool,
     shutdown: bool,
     close: Option<Close>,
     ended: Option<Cause>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Flow {
-    Open,
-    Asked,
-    Blocked,
 }
 
 impl Connection {
@@ -184,12 +175,11 @@ impl Connection {
             policy,
             state: State::Open,
             chunk: Chunk::default(),
-            flow: Flow::Open,
+            wire: Wire::default(),
             progress: now,
             drain_by: None,
             received: 0,
             echoed: 0,
-            ending: Ending::default(),
             examine: false,
             shutdown: false,
             close: None,
@@ -218,12 +208,12 @@ impl Connection {
     }
 
     fn received(&mut self, now: Instant, chunk: &mut Chunk) {
-        self.ending.bytes_came();
+        self.wire.bytes_came();
         self.received += chunk.bytes().len() as u64;
         self.progress = now;
         // Read while something was held (an examination): nothing is lost, but nothing can be echoed in order either
         // unless the kernel still takes bytes, and then it would not have been examined.
-        if self.state == State::Open && !chunk.is_empty() && self.ending.may_write() {
+        if self.state == State::Open && !chunk.is_empty() && !self.wire.is_broken() {
             self.chunk = core::mem::take(chunk);
             self.step(Input::Bytes);
         } else {
@@ -232,7 +222,7 @@ impl Connection {
     }
 
     fn wrote(&mut self, now: Instant, n: usize) {
-        self.flow = Flow::Open;
+        self.wire.wrote(n);
         self.echoed += n.min(self.chunk.bytes().len()) as u64;
         self.chunk.consume(n);
         if n > 0 {
@@ -254,8 +244,8 @@ impl Connection {
     }
 
     fn fin(&mut self) {
-        if !self.ending.may_write() {
-            self.over(self.ending.at_end(self.chunk.bytes().len()), Close::Reset);
+        if self.wire.is_broken() {
+            self.over(self.wire.at_end(self.chunk.bytes().len()), Close::Reset);
         } else if self.step(Input::Fin) {
             self.end_if_closed();
         }
@@ -263,16 +253,15 @@ impl Connection {
 
     fn failed(&mut self, op: Op, signal: Signal) {
         if op == Op::Write {
-            self.ending.write_failed(signal);
-            self.flow = Flow::Blocked;
+            self.wire.write_failed(signal);
             self.examine = true;
         } else {
-            self.over(self.ending.failed(op, signal), Close::Reset);
+            self.over(self.wire.failed(op, signal), Close::Reset);
         }
     }
 
     fn examined(&mut self) {
-        match self.ending.examined() {
+        match self.wire.examined() {
             Findings::Again => self.examine = true,
             Findings::Over(cause) => self.over(cause, Close::Reset),
             Findings::Nothing => {}
@@ -314,7 +303,7 @@ impl Connection {
     }
 
     fn writes(&self) -> bool {
-        !self.chunk.is_empty() && self.flow == Flow::Open
+        !self.chunk.is_empty() && self.wire.takes_bytes()
     }
 }
 
@@ -330,8 +319,8 @@ impl Machine for Connection {
         match fact {
             Fact::Received { conn: ConnId::ONLY, chunk } if live => self.received(now, chunk),
             Fact::Wrote { conn: ConnId::ONLY, n } if live => self.wrote(now, n),
-            Fact::Blocked { conn: ConnId::ONLY } => self.flow = Flow::Blocked,
-            Fact::Writable { conn: ConnId::ONLY } if self.ending.may_write() => self.flow = Flow::Open,
+            Fact::Blocked { conn: ConnId::ONLY } => self.wire.blocked(),
+            Fact::Writable { conn: ConnId::ONLY } => self.wire.writable(),
             Fact::Ended { conn: ConnId::ONLY } if live => self.fin(),
             Fact::Failed { conn: ConnId::ONLY, op, signal } if live => self.failed(op, signal),
             Fact::Examined { conn: ConnId::ONLY, .. } if live => self.examined(),
@@ -362,7 +351,7 @@ impl Machine for Connection {
         } else if let Some(cause) = self.ended.take() {
             Step::Event(Ended { cause, received: self.received, echoed: self.echoed })
         } else if self.writes() {
-            self.flow = Flow::Asked;
+            self.wire.asked();
             Step::Write { conn }
         } else {
             Step::Wait(self.next_deadline())
