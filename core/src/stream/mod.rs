@@ -133,6 +133,25 @@ pub enum Fact<'a> {
     Tick,
 }
 
+impl Fact<'_> {
+    /// The attempt or connection that it is about.
+    #[must_use]
+    pub const fn conn(&self) -> Option<ConnId> {
+        match *self {
+            Self::Dialed { conn, .. }
+            | Self::Received { conn, .. }
+            | Self::Wrote { conn, .. }
+            | Self::Blocked { conn }
+            | Self::Writable { conn }
+            | Self::Ended { conn }
+            | Self::Failed { conn, .. }
+            | Self::Hint { conn, .. }
+            | Self::Examined { conn, .. } => Some(conn),
+            Self::Resumed | Self::Tick => None,
+        }
+    }
+}
+
 /// How to close.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Close {
