@@ -132,8 +132,8 @@ mod tests {
         let client =
             EchoClient::new(resound_core::stream::client::Config::default(), 1, [server.local_addr()]);
         let mut session = Std.client(client.unwrap(), Dial::default()).unwrap();
-        session.command(Command::Send("hello".into())).unwrap();
         let began = session.now();
+        session.command(Command::Send("hello".into())).unwrap();
         let (at, payload) = loop {
             if let (at, Event::Echoed { payload, .. }) = session.next_event(PATIENCE).unwrap() {
                 break (at, payload);
