@@ -1,0 +1,158 @@
+//! The suite finds what is wrong: runtimes that lie, dawdle or forget do not pass.
+
+#![cfg(feature = "std-sockets")]
+
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::io;
+use std::thread;
+
+use resound_conformance::on::std::Std;
+use resound_conformance::{
+    ClientSession, Dial, EchoClient, Outcome, Runtime, Scenario, ServerConfig, ServerSession, differences,
+    run,
+};
+use resound_core::Instant;
+use resound_core::signal::{Cause, Reason};
+use resound_core::stream::client::{Command, Event, Refused};
+
+/// What is wrong with a runtime.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wrong {
+    Nothing,
+    /// It takes a reset for a good end.
+    SaysClosed,
+    /// It tells of the end of a connection long after it saw it.
+    Dawdles,
+    /// It tells of the end of a connection before it can know.
+    Foresees,
+    /// It forgets messages that were lost.
+    ForgetsLost,
+    /// It tells of every echo twice.
+    Repeats,
+    /// It gives back another payload.
+    SwapsPayload,
+    /// It does not tell that it has closed.
+    NeverCloses,
+    /// It does not start.
+    Fails,
+    /// Its server takes its time over the idle limit.
+    IdlesLong,
+}
+
+impl Runtime for Wrong {
+    fn name(&self) -> &'static str {
+        "wrong"
+    }
+
+    fn client(&self, client: EchoClient, dial: Dial) -> io::Result<Box<dyn ClientSession>> {
+        if *self == Self::Fails {
+            return Err(io::Error::other("out of order"));
+        }
+        Ok(Box::new(Session { inner: Std.client(client, dial)?, wrong: *self, again: None }))
+    }
+
+    fn server(&self, addr: SocketAddr, mut config: ServerConfig) -> io::Result<Box<dyn ServerSession>> {
+        if *self == Self::IdlesLong {
+            config.connection.idle = config.connection.idle.map(|idle| idle * 2);
+        }
+        Std.server(addr, config)
+    }
+}
+
+#[derive(Debug)]
+struct Session {
+    inner: Box<dyn ClientSession>,
+    wrong: Wrong,
+    again: Option<(Instant, Event)>,
+}
+
+impl ClientSession for Session {
+    fn command(&self, command: Command) -> Result<(), Refused> {
+        self.inner.command(command)
+    }
+
+    fn next_event(&mut self, patience: Duration) -> Option<(Instant, Event)> {
+        if let Some(again) = self.again.take() {
+            return Some(again);
+        }
+        let (mut at, mut event) = self.inner.next_event(patience)?;
+        match (self.wrong, &mut event) {
+            (Wrong::SaysClosed, Event::Down { cause, .. } | Event::Lost { cause, .. }) => {
+                *cause = Cause::peer(Reason::Closed);
+            }
+            (Wrong::Dawdles, Event::Down { .. }) => {
+                thread::sleep(Duration::from_millis(600));
+                at = self.now();
+            }
+            (Wrong::Foresees, Event::Down { .. }) => {
+                at = Instant::from_nanos(at.nanos() - 300_000_000);
+            }
+            (Wrong::ForgetsLost, Event::Lost { .. }) | (Wrong::NeverCloses, Event::Closed) => {
+                return self.next_event(patience);
+            }
+            (Wrong::Repeats, Event::Echoed { .. }) => self.again = Some((at, event.clone())),
+            (Wrong::SwapsPayload, Event::Echoed { payload, .. }) => *payload = "something else".into(),
+            _ => {}
+        }
+        Some((at, event))
+    }
+
+    fn now(&self) -> Instant {
+        self.inner.now()
+    }
+}
+
+fn outcome(scenario: &str, runtime: &dyn Runtime) -> Outcome {
+    run(Scenario::named(scenario).expect("a scenario of that name"), runtime)
+}
+
+#[track_caller]
+fn is_found_out(wrong: Wrong, scenario: &str, broken: &str) {
+    let outcome = outcome(scenario, &wrong);
+    let found = outcome.broken.iter().any(|sentence| sentence.contains(broken));
+    assert!(found, "{wrong:?} is not found out by {scenario}: {outcome:#?}");
+}
+
+#[test]
+fn a_runtime_that_is_only_wrapped_passes() {
+    let outcome = outcome("reset-with-echoes-due", &Wrong::Nothing);
+    assert_eq!(outcome.broken, [""; 0]);
+}
+
+#[test]
+fn a_wrong_reason_breaks_the_verdict_and_the_events() {
+    is_found_out(Wrong::SaysClosed, "reset-with-echoes-due", "the verdict is");
+    is_found_out(Wrong::SaysClosed, "reset-with-echoes-due", "the events are not as promised");
+}
+
+#[test]
+fn what_comes_late_or_early_breaks_the_time() {
+    is_found_out(Wrong::Dawdles, "killed-with-echoes-due", "at once allows");
+    is_found_out(Wrong::Foresees, "silent", "(M + 1)·P forbids it");
+    is_found_out(Wrong::IdlesLong, "server-idle-limit", "the server's idle limit allows");
+}
+
+#[test]
+fn every_message_is_accounted_for() {
+    is_found_out(Wrong::ForgetsLost, "killed-with-echoes-due", "ended 0 times");
+    is_found_out(Wrong::Repeats, "echo-and-close", "ended 2 times");
+    is_found_out(Wrong::Repeats, "echo-and-close", "out of order");
+    is_found_out(Wrong::SwapsPayload, "echo-and-close", "another payload");
+}
+
+#[test]
+fn what_is_never_told_or_never_starts_does_not_pass() {
+    is_found_out(Wrong::NeverCloses, "echo-and-close", "never told that it ended");
+    is_found_out(Wrong::Fails, "refused", "out of order");
+}
+
+#[test]
+fn two_runtimes_that_say_different_things_differ() {
+    let outcomes = [Wrong::SaysClosed, Wrong::Nothing, Wrong::Nothing]
+        .map(|wrong| outcome("reset-with-echoes-due", &wrong));
+    let found = differences(&outcomes);
+    assert_eq!(found.len(), 4, "two of them differ from the first, in the verdict and the events: {found:?}");
+    assert!(found[0].what.contains("closed (peer) or reset (peer)"), "{found:?}");
+    assert_eq!(differences(&outcomes[1..]), []);
+}

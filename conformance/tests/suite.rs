@@ -1,0 +1,92 @@
+//! Every scenario on every built-in runtime, each a test of its own.
+
+use std::sync::{Condvar, Mutex, PoisonError};
+
+use resound_conformance::{Runtime, Scenario, run};
+
+/// How many scenarios are played at a time, however many threads the test harness has.
+const SEATS: usize = 6;
+
+static TAKEN: Mutex<usize> = Mutex::new(0);
+static LEFT: Condvar = Condvar::new();
+
+/// A place among those that play; given back when it is dropped, by a test that panics too.
+struct Seat;
+
+impl Seat {
+    fn take() -> Self {
+        let taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
+        let full = |taken: &mut usize| *taken >= SEATS;
+        *LEFT.wait_while(taken, full).unwrap_or_else(PoisonError::into_inner) += 1;
+        Self
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        *TAKEN.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        LEFT.notify_one();
+    }
+}
+
+/// Plays the scenario whose name the test has.
+fn keeps_its_promise(test: &str, runtime: &dyn Runtime) {
+    let name = test.replace('_', "-");
+    let scenario = Scenario::named(&name).unwrap_or_else(|| panic!("no scenario {name}"));
+    let _seat = Seat::take();
+    let outcome = run(scenario, runtime);
+    assert!(outcome.passed(), "{name} on {}: {outcome:#?}", runtime.name());
+}
+
+macro_rules! scenarios {
+    ($with:ident) => {
+        $with! {
+            echo_and_close
+            batch_half_close
+            refused
+            connect_to_silence
+            first_refuses
+            first_is_silent
+            self_connect
+            flap
+            killed_idle
+            killed_with_echoes_due
+            reset_with_echoes_due
+            reset_with_unread_data
+            silent
+            silent_when_idle
+            zero_window
+            not_an_echo_http
+            not_an_echo_random
+            not_an_echo_banner
+            dies_and_returns
+            dies_and_returns_resend
+            server_idle_limit
+            server_stall_limit
+            server_drain
+            server_abort
+            server_per_address_limit
+        }
+    };
+}
+
+macro_rules! names {
+    ($($test:ident)*) => { &[$(stringify!($test)),*] };
+}
+
+#[test]
+fn no_scenario_is_left_out() {
+    let tests: &[&str] = scenarios!(names);
+    let all: Vec<String> = Scenario::ALL.iter().map(|scenario| scenario.name().replace('-', "_")).collect();
+    assert_eq!(tests, all);
+}
+
+#[cfg(feature = "std-sockets")]
+mod std_sockets {
+    macro_rules! tests {
+        ($($test:ident)*) => {
+            $(#[test] fn $test() { super::keeps_its_promise(stringify!($test), &resound_conformance::on::std::Std) })*
+        };
+    }
+    scenarios!(tests);
+}
