@@ -270,7 +270,7 @@ impl<'a> Stage<'a> {
         &mut self,
         server: &mut dyn ServerSession,
         what: &'static str,
-        fits: impl Fn(&ServerEvent) -> bool,
+        mut fits: impl FnMut(&ServerEvent) -> bool,
     ) -> Result<HostInstant, Failed> {
         let end = HostInstant::now() + PATIENCE;
         loop {

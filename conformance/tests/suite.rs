@@ -56,6 +56,7 @@ macro_rules! scenarios {
             silent
             silent_when_idle
             zero_window
+            stalls_and_recovers
             not_an_echo_http
             not_an_echo_random
             not_an_echo_banner
@@ -64,6 +65,7 @@ macro_rules! scenarios {
             server_idle_limit
             server_stall_limit
             server_drain
+            server_drain_with_echoes_due
             server_abort
             server_per_address_limit
         }

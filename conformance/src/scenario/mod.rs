@@ -88,6 +88,7 @@ impl Scenario {
         silence::SILENT,
         silence::SILENT_WHEN_IDLE,
         silence::ZERO_WINDOW,
+        silence::STALLS_AND_RECOVERS,
         stranger::NOT_AN_ECHO_HTTP,
         stranger::NOT_AN_ECHO_RANDOM,
         stranger::NOT_AN_ECHO_BANNER,
@@ -96,6 +97,7 @@ impl Scenario {
         server::IDLE_LIMIT,
         server::STALL_LIMIT,
         server::DRAIN,
+        server::DRAIN_WITH_ECHOES_DUE,
         server::ABORT,
         server::PER_ADDRESS_LIMIT,
     ];

@@ -4,6 +4,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
+use std::thread;
 use std::time::Instant;
 
 use resound_core::signal::{Origin, Reason};
@@ -98,6 +99,43 @@ fn drain(stage: &mut Stage<'_>) -> Played {
     stage.down()?;
     stage.dial_failed()?;
     stage.server_says(&mut *server, "its end", done)?;
+    Ok(())
+}
+
+pub(super) const DRAIN_WITH_ECHOES_DUE: Scenario = Scenario {
+    name: "server-drain-with-echoes-due",
+    about: "The server drains while its client has sent much and read nothing: every echo that was made arrives.",
+    promise: Promise {
+        events: &["server: accepted", "client: end of stream", "server: ended closed (peer)", "server: done"],
+        verdict: None,
+        within: None,
+    },
+    load: Load::Light,
+    play: drain_with_echoes_due,
+};
+
+/// A server that closed while bytes waited unread in its receive buffer would make its kernel reset the connection, and
+/// take away echoes that are still on their way (RFC 2525 §2.17).
+fn drain_with_echoes_due(stage: &mut Stage<'_>) -> Played {
+    let mut server = stage.serve()?;
+    let mut client = connect(server.local_addr())?;
+    stage.server_says(&mut *server, "the connection", accepted)?;
+    let sent = fill(&client)?;
+    server.drain();
+    let mut back = Vec::new();
+    let result = client.read_to_end(&mut back);
+    end_seen(stage, result.err());
+    drop(client);
+    let mut echoed = 0;
+    stage.server_says(&mut *server, "its end", |event| {
+        if let ServerEvent::Connection { event, .. } = event {
+            echoed = event.echoed;
+        }
+        done(event)
+    })?;
+    let came = back.len() as u64;
+    stage.check(came == echoed && came > 0, || format!("{echoed} bytes were echoed, but {came} came back"));
+    stage.check(sent.starts_with(&back), || String::from("what came back is not what was sent"));
     Ok(())
 }
 
@@ -205,6 +243,25 @@ fn connect_from(ip: [u8; 4], server: SocketAddr) -> io::Result<TcpStream> {
     socket.set_read_timeout(Some(PATIENCE))?;
     socket.set_write_timeout(Some(PATIENCE))?;
     Ok(socket.into())
+}
+
+/// Sends numbers until the buffers on the way are full; what was sent.
+fn fill(mut client: &TcpStream) -> io::Result<Vec<u8>> {
+    // With more than this on its way a server that is drained has something to do.
+    const ENOUGH: usize = 1 << 20;
+    let numbers: Vec<u8> = (0..ENOUGH as u32).flat_map(u32::to_be_bytes).collect();
+    client.set_nonblocking(true)?;
+    let mut sent = 0;
+    while sent < numbers.len() {
+        match client.write(&numbers[sent..]) {
+            Ok(n) => sent += n,
+            Err(error) if error.kind() == ErrorKind::WouldBlock && sent > 65_536 => break,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(Duration::from_millis(1)),
+            Err(error) => return Err(error),
+        }
+    }
+    client.set_nonblocking(false)?;
+    Ok(numbers[..sent].to_vec())
 }
 
 /// Reads until the connection ends, and writes down how; when.

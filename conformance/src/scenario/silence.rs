@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use resound_core::signal::{Origin, Reason};
+use resound_core::stream::client::{Command, Event};
 
 use super::{Load, Promise, Scenario, Within};
 use crate::peers::{Conduct, Peer};
@@ -92,4 +93,30 @@ fn zero_window(stage: &mut Stage<'_>) -> Played {
     stage.down()?;
     stage.retry()?;
     Ok(())
+}
+
+pub(super) const STALLS_AND_RECOVERS: Scenario = Scenario {
+    name: "stalls-and-recovers",
+    about: "The peer stops reading until it is suspected, then goes on: the connection stays, and nothing is lost.",
+    promise: Promise {
+        events: &["dialing", "up", "suspect", "echo×2", "closed"],
+        verdict: None,
+        within: None,
+    },
+    load: Load::Light,
+    play: stalls_and_recovers,
+};
+
+fn stalls_and_recovers(stage: &mut Stage<'_>) -> Played {
+    // Time enough between the first suspicion and the next for a busy machine to let the peer recover.
+    stage.profile.client.link.liveness.probe = stage.profile.client.link.liveness.idle / 2;
+    let peer = Peer::new(Conduct::Ignore)?;
+    stage.dial([peer.addr()])?;
+    stage.up()?;
+    stage.send(2)?;
+    stage.until("a suspicion", |event| matches!(event, Event::Suspect { .. }))?;
+    peer.become_(Conduct::Echo)?;
+    stage.echoes(2)?;
+    stage.command(Command::Close)?;
+    stage.closed()
 }
