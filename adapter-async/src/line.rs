@@ -1,0 +1,171 @@
+//! One socket between the runtime, which says when, and the kernel, which says what.
+//!
+//! # How few system calls a message costs
+//!
+//! A read that brings less than there was room for has emptied the socket: the next one would only say EAGAIN. With an
+//! edge-triggered `epoll(7)` that is the manual's own rule ("Questions and answers", 9), and tokio's `poll_read` does the
+//! same. So after a short read the line waits for the runtime's next report, and a partial write likewise. Only a read
+//! that filled the chunk is followed by another one at once.
+//!
+//! The end of the stream may come in the same report as the last bytes. It is not lost: the kernel says it again
+//! (level-triggered runtimes), or the runtime keeps it (tokio never clears the closed half of a readiness).
+
+use core::task::{Context, Poll};
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use resound_core::Chunk;
+use resound_core::liveness::KernelView;
+use resound_core::signal::{Errno, Signal};
+use resound_core::stream::{Close, ConnId, Established, Ready, Via};
+use resound_sockets::{errno, tcp};
+
+use crate::runtime::{Direction, Left, Socket};
+
+#[derive(Debug)]
+pub(crate) struct Line<S> {
+    socket: S,
+    phase: Phase,
+    read: Gate,
+    write: Gate,
+    /// What the runtime said when it could no longer watch the socket; told by the next call.
+    unwatched: Option<Errno>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Dialing,
+    Up,
+}
+
+/// Whether a call is worth making before the runtime reports anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gate {
+    Open,
+    Shut,
+}
+
+impl<S: Socket> Line<S> {
+    pub(crate) fn dialing(fd: impl Into<OwnedFd>) -> Result<Self, Signal> {
+        Self::new(fd.into(), Phase::Dialing)
+    }
+
+    pub(crate) fn up(fd: impl Into<OwnedFd>) -> Result<Self, Signal> {
+        Self::new(fd.into(), Phase::Up)
+    }
+
+    fn new(fd: OwnedFd, phase: Phase) -> Result<Self, Signal> {
+        let socket = S::register(fd).map_err(|error| errno::signal(&error))?;
+        Ok(Self { socket, phase, read: Gate::Shut, write: Gate::Open, unwatched: None })
+    }
+
+    /// What it is ready for. If for nothing, the task is woken when it is.
+    pub(crate) fn poll(&mut self, conn: ConnId, reads: bool, cx: &mut Context<'_>) -> Option<Ready> {
+        if self.phase == Phase::Dialing {
+            return self.poll_dial(cx).map(|result| Ready::Dialed(conn, result));
+        }
+        if self.write == Gate::Shut && self.open(Direction::Write, cx) {
+            self.write = Gate::Open;
+            return Some(Ready::Writable(conn));
+        }
+        if reads && (self.read == Gate::Open || self.open(Direction::Read, cx)) {
+            self.read = Gate::Open;
+            return Some(Ready::Readable(conn));
+        }
+        None
+    }
+
+    fn open(&mut self, direction: Direction, cx: &mut Context<'_>) -> bool {
+        match self.socket.poll_ready(direction, cx) {
+            Poll::Pending => false,
+            Poll::Ready(Ok(())) => true,
+            Poll::Ready(Err(error)) => {
+                self.unwatched = Some(name(&error));
+                true
+            }
+        }
+    }
+
+    fn poll_dial(&mut self, cx: &mut Context<'_>) -> Option<Result<Established, Signal>> {
+        // Twice, because the first report may be spurious; one that stays although it was cleared means that the error
+        // is gone and that nothing else will ever come.
+        for _ in 0..2 {
+            if !self.open(Direction::Write, cx) {
+                return None;
+            }
+            if let Some(errno) = self.unwatched.take() {
+                return Some(Err(Signal::Errno(errno)));
+            }
+            let ended = self.socket.attempt(Direction::Write, |fd| {
+                let ended = tcp::finish_dial(fd);
+                (ended, if ended.is_some() { Left::More } else { Left::Nothing })
+            });
+            if let Some(result) = ended.flatten() {
+                self.phase = Phase::Up;
+                return Some(result);
+            }
+        }
+        Some(Err(Signal::Errno(Errno::NotConn)))
+    }
+
+    pub(crate) fn read(&mut self, chunk: &mut Chunk, via: Via) -> Option<Result<usize, Signal>> {
+        if via == Via::Kernel {
+            return tcp::read(&self.socket, chunk);
+        }
+        let room = chunk.spare().len();
+        let got = self.call(Direction::Read, room, |fd| tcp::read(fd, chunk));
+        self.read = if matches!(got, Some(Ok(n)) if n == room) { Gate::Open } else { Gate::Shut };
+        got
+    }
+
+    pub(crate) fn write(&mut self, bufs: &[&[u8]]) -> Option<Result<usize, Signal>> {
+        if self.write == Gate::Shut {
+            return None;
+        }
+        let wanted = bufs.iter().take(tcp::GATHER).map(|buf| buf.len()).sum();
+        let wrote = self.call(Direction::Write, wanted, |fd| tcp::write(fd, bufs));
+        let partial = matches!(wrote, Some(Ok(n)) if n < wanted);
+        self.write = if wrote.is_none() || partial { Gate::Shut } else { Gate::Open };
+        wrote
+    }
+
+    fn call(
+        &mut self,
+        direction: Direction,
+        wanted: usize,
+        call: impl FnOnce(BorrowedFd<'_>) -> Option<Result<usize, Signal>>,
+    ) -> Option<Result<usize, Signal>> {
+        if let Some(errno) = self.unwatched.take() {
+            return Some(Err(Signal::Errno(errno)));
+        }
+        let result = self.socket.attempt(direction, |fd| {
+            let result = call(fd);
+            let emptied = match result {
+                None => true,
+                Some(Ok(n)) => 0 < n && n < wanted,
+                Some(Err(_)) => false,
+            };
+            (result, if emptied { Left::Nothing } else { Left::More })
+        });
+        result.flatten()
+    }
+
+    pub(crate) fn kernel_view(&self) -> Option<KernelView> {
+        tcp::kernel_view(&self.socket)
+    }
+
+    pub(crate) fn shutdown(&self) {
+        tcp::shutdown_write(&self.socket);
+    }
+
+    pub(crate) fn close(self, how: Close) {
+        tcp::close(self.socket, how);
+    }
+}
+
+fn name(error: &io::Error) -> Errno {
+    match errno::signal(error) {
+        Signal::Errno(errno) => errno,
+        Signal::Icmp(_) | Signal::SelfConnect => Errno::Io,
+    }
+}

@@ -1,0 +1,130 @@
+//! One connection of a server: a machine, its socket, and a timer that is made when it is first needed.
+//!
+//! It is small, because a server has many that do nothing: no buffer, no queue, no channel. What it shares with the
+//! others it reaches through one pointer.
+
+use alloc::sync::Arc;
+use core::fmt;
+use core::future::Future;
+use core::net::SocketAddr;
+use core::pin::Pin;
+use core::task::{Context, Poll, Waker};
+
+use resound_core::stream::admission::Event;
+use resound_core::stream::{ConnId, Machine, turn};
+use resound_sockets::tcp::DialOptions;
+
+use super::control::{Control, Phase, Seat};
+use super::{Leave, Service};
+use crate::alarm::Alarm;
+use crate::line::Line;
+use crate::port::{Lines, Switchboard};
+use crate::runtime::Runtime;
+
+/// One connection, as a future that is ready when it has ended.
+#[must_use = "a connection is served only while it is polled"]
+pub struct Conversation<R: Runtime, V: Service, E> {
+    machine: V::Machine,
+    lines: Lines<R::Socket>,
+    alarm: Alarm<R::Timer>,
+    peer: SocketAddr,
+    /// What the machine knows of the server's phase.
+    told: Phase,
+    /// Where its waker is, and a copy, so as to see without the lock that it is still the right one.
+    seat: Option<(Seat, Waker)>,
+    control: Arc<Control>,
+    event: Arc<E>,
+}
+
+/// A server never dials.
+static NO_DIAL: DialOptions = DialOptions { bind: None, user_timeout: None };
+
+/// How often one poll turns the machine before other tasks have their turn.
+const TURNS: u8 = 4;
+
+impl<R: Runtime, V: Service, E> Conversation<R, V, E> {
+    pub(super) fn new(
+        machine: V::Machine,
+        line: Line<R::Socket>,
+        peer: SocketAddr,
+        control: Arc<Control>,
+        event: Arc<E>,
+    ) -> Self {
+        let mut lines = Lines::default();
+        lines.add(ConnId::ONLY, line);
+        Self { machine, lines, alarm: Alarm::default(), peer, told: Phase::Open, seat: None, control, event }
+    }
+
+    fn hear_of_the_server(&mut self, cx: &mut Context<'_>) {
+        if !self.seat.as_ref().is_some_and(|(_, waker)| waker.will_wake(cx.waker())) {
+            let seat = self.seat.as_ref().map(|(seat, _)| *seat);
+            self.seat = Some((self.control.sit(seat, cx.waker()), cx.waker().clone()));
+        }
+        let phase = self.control.phase();
+        if phase > self.told {
+            self.told = phase;
+            let how = if phase == Phase::Draining { Leave::Drain } else { Leave::Abort };
+            // Refused only by a machine that has ended.
+            let _ = self.machine.command(self.control.clock.now(), V::leave(how));
+        }
+    }
+}
+
+impl<R, V, E> Future for Conversation<R, V, E>
+where
+    R: Runtime,
+    V: Service,
+    E: Fn(Event<<V::Machine as Machine>::Event>),
+{
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        this.hear_of_the_server(cx);
+        for _ in 0..TURNS {
+            let (control, peer, event) = (&this.control, this.peer, &this.event);
+            let mut port = Switchboard::new(&mut this.lines, &NO_DIAL, &control.pool, cx);
+            let until = turn(
+                &mut this.machine,
+                &mut port,
+                || control.clock.now(),
+                |said| {
+                    event(Event::Connection { peer, event: said });
+                },
+            );
+            let exhausted = port.exhausted();
+            if this.machine.is_done() {
+                return Poll::Ready(());
+            }
+            if exhausted {
+                return Poll::Pending;
+            }
+            if this.alarm.poll(&control.clock, until, cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+/// Nothing in it is pinned in place.
+impl<R: Runtime, V: Service, E> Unpin for Conversation<R, V, E> {}
+
+impl<R: Runtime, V: Service, E> Drop for Conversation<R, V, E> {
+    fn drop(&mut self) {
+        if let Some((seat, _)) = self.seat.take() {
+            self.control.stand_up(seat);
+        }
+        self.control.release(self.peer.ip());
+    }
+}
+
+impl<R: Runtime, V: Service, E> fmt::Debug for Conversation<R, V, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Conversation")
+            .field("peer", &self.peer)
+            .field("lines", &self.lines)
+            .finish_non_exhaustive()
+    }
+}

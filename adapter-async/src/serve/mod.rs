@@ -1,0 +1,354 @@
+//! A listener, and whatever answers behind it.
+//!
+//! # Theory of operation
+//!
+//! ```text
+//!              ┌──────── Control: admission, phase, wakers ◄──── ServerHandle: drain, abort
+//!              │                       │
+//!   Server ── accept ─► admit? ── spawn(Conversation)    one future per connection: a machine, its socket, a timer
+//!              │           └─ no: reset
+//!              └── accept failed: pause, as admission says; never a spin
+//! ```
+//!
+//! [`Server`] is a future that accepts; its caller spawns it or awaits it. Each connection is a future of its own, given
+//! to a `spawn` function of the caller's. All share one pool of buffers; an idle connection holds none.
+//!
+//! A drain stops accepting and tells every machine to leave; an abort tells them to leave at once. When the last one has
+//! gone the server says `Done`, and its future is ready. Dropping the future is an abort.
+
+use alloc::sync::Arc;
+use core::convert::Infallible;
+use core::fmt;
+use core::future::Future;
+use core::net::SocketAddr;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use std::io;
+use std::net::TcpStream;
+use std::os::fd::OwnedFd;
+
+use resound_core::signal::Signal;
+use resound_core::stream::admission::{self, AcceptError, Event};
+use resound_core::stream::{Close, Machine, server};
+use resound_core::{BadConfig, Instant};
+use resound_sockets::tcp::{self, ListenOptions};
+use resound_sockets::{entropy, errno};
+
+use crate::alarm::Alarm;
+use crate::line::{Gate, Line};
+use crate::runtime::{Direction, Left, Runtime, Socket};
+
+mod control;
+mod conversation;
+
+use control::{Control, Phase};
+pub use conversation::Conversation;
+
+/// What answers: one machine per connection.
+pub trait Service {
+    /// A server's side of one connection.
+    type Machine: Machine<Target = Infallible>;
+
+    /// The machine for a connection that has just been accepted.
+    fn machine(&mut self, peer: SocketAddr, now: Instant) -> Self::Machine;
+
+    /// What to ask of a machine when the server leaves.
+    fn leave(how: Leave) -> <Self::Machine as Machine>::Command;
+}
+
+/// How a server leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Leave {
+    /// In good order: what is under way is finished.
+    Drain,
+    /// Now.
+    Abort,
+}
+
+/// The echo service (RFC 862).
+#[derive(Clone, Copy, Debug)]
+pub struct EchoService {
+    policy: server::Policy,
+}
+
+impl EchoService {
+    /// A service whose connections have these limits.
+    ///
+    /// # Errors
+    ///
+    /// Names the field of the configuration that cannot work.
+    pub fn new(connection: server::Config) -> Result<Self, BadConfig> {
+        Ok(Self { policy: connection.check()? })
+    }
+}
+
+impl Default for EchoService {
+    /// With the default limits, which are within their bounds.
+    fn default() -> Self {
+        Self::new(server::Config::default()).expect("the default limits are within their bounds")
+    }
+}
+
+impl Service for EchoService {
+    type Machine = server::Connection;
+
+    fn machine(&mut self, _: SocketAddr, now: Instant) -> server::Connection {
+        server::Connection::new(self.policy, now)
+    }
+
+    fn leave(how: Leave) -> server::Command {
+        match how {
+            Leave::Drain => server::Command::Drain,
+            Leave::Abort => server::Command::Abort,
+        }
+    }
+}
+
+/// How a server listens and whom it lets in.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ServerConfig {
+    /// Whom it lets in, and how long it pauses when accepting fails.
+    pub admission: admission::Config,
+    /// How it listens.
+    pub listen: ListenOptions,
+}
+
+/// Why a server could not be started.
+#[derive(Debug)]
+pub enum StartError {
+    /// The configuration cannot work.
+    Config(BadConfig),
+    /// The address cannot be listened on.
+    Listen(io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(error) => error.fmt(f),
+            Self::Listen(error) => write!(f, "cannot listen: {error}"),
+        }
+    }
+}
+
+impl core::error::Error for StartError {}
+
+impl From<BadConfig> for StartError {
+    fn from(error: BadConfig) -> Self {
+        Self::Config(error)
+    }
+}
+
+impl From<StartError> for io::Error {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Config(error) => Self::new(io::ErrorKind::InvalidInput, error),
+            StartError::Listen(error) => error,
+        }
+    }
+}
+
+/// Listens on `addr`; port 0 lets the kernel choose one. Nothing is accepted before the server is polled.
+///
+/// `spawn` is given each connection's future and must see to it that it is polled; `event` is told what happens, from
+/// whatever task it happens in, and must not block.
+///
+/// # Errors
+///
+/// The configuration cannot work, or the address cannot be listened on.
+pub fn serve<R, V, S, E>(
+    addr: SocketAddr,
+    config: ServerConfig,
+    service: V,
+    spawn: S,
+    event: E,
+) -> Result<Server<R, V, S, E>, StartError>
+where
+    R: Runtime,
+    V: Service,
+    S: FnMut(Conversation<R, V, E>),
+    E: Fn(Event<<V::Machine as Machine>::Event>),
+{
+    let admission = admission::Admission::new(config.admission, entropy::key())?;
+    let listener = tcp::listen(addr, &config.listen).map_err(StartError::Listen)?;
+    let local_addr = listener.local_addr().map_err(StartError::Listen)?;
+    let listener = R::Socket::register(OwnedFd::from(listener)).map_err(StartError::Listen)?;
+    Ok(Server {
+        listener: Some(listener),
+        gate: Gate::Shut,
+        control: Arc::new(Control::new(local_addr, admission)),
+        alarm: Alarm::default(),
+        service,
+        spawn,
+        event: Arc::new(event),
+    })
+}
+
+/// A server, as a future that is ready when it has drained. Dropping it resets every connection.
+#[must_use = "a server accepts only while it is polled"]
+pub struct Server<R: Runtime, V, S, E> {
+    listener: Option<R::Socket>,
+    /// Open after an accept that succeeded: there may be another connection behind it.
+    gate: Gate,
+    control: Arc<Control>,
+    alarm: Alarm<R::Timer>,
+    service: V,
+    spawn: S,
+    event: Arc<E>,
+}
+
+/// A server's handle. Clones may go to other tasks and threads.
+#[derive(Clone, Debug)]
+pub struct ServerHandle {
+    control: Arc<Control>,
+}
+
+impl ServerHandle {
+    /// Where it listens.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.control.local_addr
+    }
+
+    /// How many connections there are.
+    #[must_use]
+    pub fn connections(&self) -> u32 {
+        self.control.live()
+    }
+
+    /// Stops listening and asks every connection to leave in good order.
+    pub fn drain(&self) {
+        self.control.leave(Leave::Drain);
+    }
+
+    /// Stops listening and resets every connection.
+    pub fn abort(&self) {
+        self.control.leave(Leave::Abort);
+    }
+}
+
+/// How many connections one poll accepts before other tasks have their turn.
+const ACCEPTS: u8 = 32;
+
+impl<R, V, S, E> Server<R, V, S, E>
+where
+    R: Runtime,
+    V: Service,
+    S: FnMut(Conversation<R, V, E>),
+    E: Fn(Event<<V::Machine as Machine>::Event>),
+{
+    /// A handle for leaving.
+    pub fn handle(&self) -> ServerHandle {
+        ServerHandle { control: self.control.clone() }
+    }
+
+    /// Ready when there may be a connection to accept; the error that stands in its place.
+    fn poll_listener(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(until) = self.control.paused_until() {
+            if self.alarm.poll(&self.control.clock, Some(until), cx).is_pending() {
+                return Poll::Pending;
+            }
+            self.control.resume();
+        }
+        match &self.listener {
+            Some(_) if self.gate == Gate::Open => Poll::Ready(Ok(())),
+            Some(listener) => listener.poll_ready(Direction::Read, cx),
+            None => Poll::Pending,
+        }
+    }
+
+    /// Accepts one connection, if there is one.
+    fn accept(&mut self) {
+        let Some(listener) = &self.listener else { return };
+        self.gate = Gate::Shut;
+        let accepted = listener.attempt(Direction::Read, |fd| {
+            let accepted = tcp::accept(fd);
+            let left = if matches!(accepted, Ok(None)) { Left::Nothing } else { Left::More };
+            (accepted, left)
+        });
+        match accepted {
+            Some(Ok(Some((stream, peer)))) => {
+                self.gate = Gate::Open;
+                self.admit(stream, peer);
+            }
+            Some(Err(error)) => self.failed(errno::signal(&error)),
+            Some(Ok(None)) | None => {}
+        }
+    }
+
+    fn admit(&mut self, stream: TcpStream, peer: SocketAddr) {
+        if let Err(why) = self.control.admit(peer.ip()) {
+            tcp::close(stream, Close::Reset);
+            return (self.event)(Event::Refused { peer, why });
+        }
+        match Line::up(stream) {
+            Ok(line) => {
+                (self.event)(Event::Accepted { peer });
+                let machine = self.service.machine(peer, self.control.clock.now());
+                let (control, event) = (self.control.clone(), self.event.clone());
+                (self.spawn)(Conversation::new(machine, line, peer, control, event));
+            }
+            Err(signal) => {
+                self.control.release(peer.ip());
+                self.failed(signal);
+            }
+        }
+    }
+
+    fn failed(&mut self, signal: Signal) {
+        let then = self.control.failed(signal);
+        (self.event)(Event::AcceptFailed { signal, then });
+        if then == AcceptError::Fatal {
+            self.control.leave(Leave::Drain);
+        }
+    }
+}
+
+impl<R, V, S, E> Future for Server<R, V, S, E>
+where
+    R: Runtime,
+    V: Service,
+    S: FnMut(Conversation<R, V, E>),
+    E: Fn(Event<<V::Machine as Machine>::Event>),
+{
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        for _ in 0..ACCEPTS {
+            if this.control.poll_phase(cx) != Phase::Open {
+                this.listener = None;
+                if this.control.live() > 0 {
+                    return Poll::Pending;
+                }
+                (this.event)(Event::Done);
+                return Poll::Ready(());
+            }
+            match this.poll_listener(cx) {
+                Poll::Ready(Ok(())) => this.accept(),
+                Poll::Ready(Err(error)) => this.failed(errno::signal(&error)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+/// Nothing in it is pinned in place.
+impl<R: Runtime, V, S, E> Unpin for Server<R, V, S, E> {}
+
+impl<R: Runtime, V, S, E> Drop for Server<R, V, S, E> {
+    fn drop(&mut self) {
+        self.control.leave(Leave::Abort);
+    }
+}
+
+impl<R: Runtime, V, S, E> fmt::Debug for Server<R, V, S, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("listener", &self.listener)
+            .field("control", &self.control)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,68 @@
+//! The sockets and the timer of async-io, the reactor of smol.
+
+use core::future::Future as _;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use core::time::Duration;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use async_io::Async;
+use resound_async::{Direction, Left};
+
+/// smol, as a [`Runtime`](resound_async::Runtime). It works under any executor: async-io brings its own reactor, on a
+/// thread of its own or within `async_io::block_on`.
+#[derive(Clone, Copy, Debug)]
+pub enum Smol {}
+
+impl resound_async::Runtime for Smol {
+    type Socket = Socket;
+    type Timer = Timer;
+}
+
+/// A descriptor that async-io watches, level-triggered, once per registration.
+///
+/// async-io remembers no readiness: a call is always made, and waiting always asks the kernel.
+#[derive(Debug)]
+pub struct Socket(Async<OwnedFd>);
+
+impl resound_async::Socket for Socket {
+    fn register(fd: OwnedFd) -> io::Result<Self> {
+        Async::new_nonblocking(fd).map(Self)
+    }
+
+    fn poll_ready(&self, direction: Direction, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match direction {
+            Direction::Read => self.0.poll_readable(cx),
+            Direction::Write => self.0.poll_writable(cx),
+        }
+    }
+
+    fn attempt<T>(&self, _: Direction, call: impl FnOnce(BorrowedFd<'_>) -> (T, Left)) -> Option<T> {
+        Some(call(self.0.as_fd()).0)
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// A timer of async-io's reactor.
+#[derive(Debug)]
+pub struct Timer(async_io::Timer);
+
+impl resound_async::Timer for Timer {
+    fn after(delay: Duration) -> Self {
+        Self(async_io::Timer::after(delay))
+    }
+
+    fn reset(&mut self, delay: Duration) {
+        self.0.set_after(delay);
+    }
+
+    fn poll_fired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.0).poll(cx).map(drop)
+    }
+}
