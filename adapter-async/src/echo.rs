@@ -55,34 +55,30 @@ pub struct Echo {
     pub round_trip: Duration,
 }
 
-/// A message that did not come back.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lost {
-    /// What was to be sent: the very buffer that was moved in.
-    pub payload: Bytes,
-    /// Why.
-    pub why: Why,
-}
-
 /// Why a message did not come back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
-    /// The client did not accept it, and nothing was sent.
-    Refused(Refusal),
-    /// It was accepted, and this ended it. The peer may have seen it.
-    Lost(Cause),
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EchoError {
+    /// It was not accepted, and nothing was sent.
+    Refused(Refused),
+    /// It was accepted, and lost. The peer may have seen it.
+    Lost {
+        /// The payload that was moved in.
+        payload: Bytes,
+        /// Why.
+        cause: Cause,
+    },
 }
 
-impl fmt::Display for Lost {
+impl fmt::Display for EchoError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.why {
-            Why::Refused(refusal) => refusal.fmt(f),
-            Why::Lost(cause) => write!(f, "lost: {cause}"),
+        match self {
+            Self::Refused(refused) => refused.fmt(f),
+            Self::Lost { cause, .. } => write!(f, "lost: {cause}"),
         }
     }
 }
 
-impl core::error::Error for Lost {}
+impl core::error::Error for EchoError {}
 
 impl<R: Runtime> Client<R> {
     /// A client of one peer that may have several addresses, best first. It dials when it is first polled, and takes its
@@ -203,17 +199,25 @@ impl ClientHandle {
         let _ = self.command(Command::Abort);
     }
 
-    fn poll_send(&self, payload: Bytes, cx: &mut Context<'_>) -> Result<Seq, (Bytes, Refusal)> {
+    /// Sends; if there is no place, the task is woken when there may be one.
+    fn send(&self, payload: Bytes, cx: &mut Context<'_>) -> Result<Seq, Unsent> {
         let send = |machine: &mut Machine, now| {
             let seq = machine.next_seq();
-            match machine.command(now, Command::Send(payload)) {
-                Ok(()) => Ok(seq),
-                Err(Refused { command: Command::Send(payload), why }) => Err((payload, why)),
-                Err(Refused { why, .. }) => Err((Bytes::new(), why)),
-            }
+            machine.command(now, Command::Send(payload)).map(|()| seq).map_err(|refused| match refused {
+                Refused { command: Command::Send(payload), why: Refusal::Full } => Unsent::Full(payload),
+                refused => Unsent::Refused(refused),
+            })
         };
-        self.machine.poll_with(cx, send, |(_, why)| *why == Refusal::Full)
+        self.machine.poll_with(cx, send, |unsent| matches!(unsent, Unsent::Full(_)))
     }
+}
+
+/// Why a payload was not sent.
+enum Unsent {
+    /// There is no place now.
+    Full(Bytes),
+    /// There never will be one for this.
+    Refused(Refused),
 }
 
 /// The future of [`ClientHandle::echo`].
@@ -232,27 +236,23 @@ enum Stage {
 }
 
 impl Future for Echoing {
-    type Output = Result<Echo, Lost>;
+    type Output = Result<Echo, EchoError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match core::mem::replace(&mut self.stage, Stage::Over) {
             Stage::Unsent(payload) => {
                 // The place at the desk must be there before anybody can drive the machine on.
                 let mut places = self.handle.desk.places();
-                match self.handle.poll_send(payload, cx) {
-                    Ok(seq) => {
-                        places.insert(seq, Place::Waiting(cx.waker().clone()));
-                        drop(places);
-                        self.stage = Stage::Sent(seq);
-                    }
-                    Err((payload, Refusal::Full)) => {
-                        drop(places);
-                        self.stage = Stage::Unsent(payload);
-                    }
-                    Err((payload, why)) => {
-                        return Poll::Ready(Err(Lost { payload, why: Why::Refused(why) }));
-                    }
+                let sent = self.handle.send(payload, cx);
+                if let Ok(seq) = &sent {
+                    places.insert(*seq, Place::Waiting(cx.waker().clone()));
                 }
+                drop(places);
+                self.stage = match sent {
+                    Ok(seq) => Stage::Sent(seq),
+                    Err(Unsent::Full(payload)) => Stage::Unsent(payload),
+                    Err(Unsent::Refused(refused)) => return Poll::Ready(Err(EchoError::Refused(refused))),
+                };
                 Poll::Pending
             }
             Stage::Sent(seq) => match self.handle.desk.poll(seq, cx) {
@@ -284,27 +284,27 @@ pub struct EchoSink {
 }
 
 impl EchoSink {
-    fn poll_held(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Lost>> {
+    fn poll_held(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Refused>> {
         let Some(payload) = self.held.take() else { return Poll::Ready(Ok(())) };
-        match self.handle.poll_send(payload, cx) {
+        match self.handle.send(payload, cx) {
             Ok(_) => Poll::Ready(Ok(())),
-            Err((payload, Refusal::Full)) => {
+            Err(Unsent::Full(payload)) => {
                 self.held = Some(payload);
                 Poll::Pending
             }
-            Err((payload, why)) => Poll::Ready(Err(Lost { payload, why: Why::Refused(why) })),
+            Err(Unsent::Refused(refused)) => Poll::Ready(Err(refused)),
         }
     }
 }
 
 impl Sink<Bytes> for EchoSink {
-    type Error = Lost;
+    type Error = Refused;
 
-    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Lost>> {
+    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Refused>> {
         self.poll_held(cx)
     }
 
-    fn start_send(mut self: Pin<&mut Self>, payload: Bytes) -> Result<(), Lost> {
+    fn start_send(mut self: Pin<&mut Self>, payload: Bytes) -> Result<(), Refused> {
         self.held = Some(payload);
         match self.poll_held(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(result) => result,
@@ -312,11 +312,11 @@ impl Sink<Bytes> for EchoSink {
         }
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Lost>> {
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Refused>> {
         self.poll_held(cx)
     }
 
-    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Lost>> {
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Refused>> {
         let flushed = self.poll_held(cx);
         if flushed.is_ready() {
             self.handle.close();
@@ -334,7 +334,7 @@ struct Desk {
 #[derive(Debug)]
 enum Place {
     Waiting(Waker),
-    Ready(Result<Echo, Lost>),
+    Ready(Result<Echo, EchoError>),
     /// Whoever asked has gone.
     Left,
 }
@@ -354,7 +354,7 @@ impl Desk {
         let Some(place) = places.get_mut(&seq) else { return Some(event) };
         let result = match event {
             Event::Echoed { payload, round_trip, .. } => Ok(Echo { payload, round_trip }),
-            Event::Lost { payload, cause, .. } => Err(Lost { payload, why: Why::Lost(cause) }),
+            Event::Lost { payload, cause, .. } => Err(EchoError::Lost { payload, cause }),
             other => return Some(other),
         };
         match core::mem::replace(place, Place::Ready(result)) {
@@ -369,7 +369,7 @@ impl Desk {
         None
     }
 
-    fn poll(&self, seq: Seq, cx: &mut Context<'_>) -> Poll<Result<Echo, Lost>> {
+    fn poll(&self, seq: Seq, cx: &mut Context<'_>) -> Poll<Result<Echo, EchoError>> {
         let mut places = self.places();
         match places.remove(&seq) {
             Some(Place::Ready(result)) => Poll::Ready(result),

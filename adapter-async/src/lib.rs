@@ -40,7 +40,5 @@ mod session;
 
 pub use port::Target;
 pub use runtime::{Direction, Left, Runtime, Socket, Timer};
-pub use serve::{
-    Conversation, EchoService, Leave, Server, ServerConfig, ServerHandle, Service, StartError, serve,
-};
+pub use serve::{Conversation, Server, ServerConfig, ServerHandle, StartError, echo_connections, serve};
 pub use session::{Handle, Session, Setup};

@@ -9,15 +9,15 @@
 //! use std::sync::Arc;
 //!
 //! use async_executor::Executor;
-//! use resound_smol::{Client, ClientConfig, EchoService, Event, ServerConfig};
+//! use resound_smol::{Client, ClientConfig, ConnectionConfig, Event, ServerConfig};
 //!
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {
 //!     let executor = Arc::new(Executor::new());
 //!     let connections = executor.clone();
-//!     let server = resound_smol::serve(
+//!     let server = resound_smol::serve_echo(
 //!         "127.0.0.1:0".parse()?,
 //!         ServerConfig::default(),
-//!         EchoService::default(),
+//!         ConnectionConfig::default(),
 //!         move |connection| connections.spawn(connection).detach(),
 //!         |_| {},
 //!     )?;
@@ -68,12 +68,14 @@ mod runtime;
 mod serve;
 
 use resound_async::echo;
-pub use resound_async::echo::{ClientHandle, Echo, EchoSink, Echoing, Lost, Why};
-pub use resound_async::{EchoService, Handle, Leave, ServerConfig, ServerHandle, Service, Setup, StartError};
+pub use resound_async::echo::{ClientHandle, Echo, EchoError, EchoSink, Echoing};
+pub use resound_async::{Handle, ServerConfig, ServerHandle, Setup, StartError};
 pub use resound_core::stream::admission::Event as ServerEvent;
 pub use resound_core::stream::client::{Command, Config as ClientConfig, Event};
+pub use resound_core::stream::server::Config as ConnectionConfig;
+pub use resound_sockets::tcp::{DialOptions, ListenOptions, Wildcard};
 pub use runtime::{Smol, Socket, Timer};
-pub use serve::{Conversation, Server, serve};
+pub use serve::{Conversation, Server, serve, serve_echo};
 
 /// An echo client on smol.
 pub type Client = echo::Client<Smol>;

@@ -5,12 +5,12 @@
 //! A server, a client, one message there and back. Then the peer leaves, and the client says so.
 //!
 //! ```
-//! use resound_tokio::{Client, ClientConfig, EchoService, Event, ServerConfig};
+//! use resound_tokio::{Client, ClientConfig, ConnectionConfig, Event, ServerConfig};
 //!
 //! #[tokio::main(flavor = "current_thread")]
 //! async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //!     let here = "127.0.0.1:0".parse()?;
-//!     let server = resound_tokio::serve(here, ServerConfig::default(), EchoService::default(), |_| {})?;
+//!     let server = resound_tokio::serve_echo(here, ServerConfig::default(), ConnectionConfig::default(), |_| {})?;
 //!     let at_server = server.handle();
 //!     let serving = tokio::spawn(server);
 //!
@@ -55,15 +55,17 @@ mod runtime;
 mod serve;
 
 use resound_async::echo;
-pub use resound_async::echo::{ClientHandle, Echo, EchoSink, Echoing, Lost, Why};
-pub use resound_async::{EchoService, Handle, Leave, ServerConfig, ServerHandle, Service, Setup, StartError};
+pub use resound_async::echo::{ClientHandle, Echo, EchoError, EchoSink, Echoing};
+pub use resound_async::{Handle, ServerConfig, ServerHandle, Setup, StartError};
 pub use resound_core::stream::admission::Event as ServerEvent;
 pub use resound_core::stream::client::{Command, Config as ClientConfig, Event};
+pub use resound_core::stream::server::Config as ConnectionConfig;
+pub use resound_sockets::tcp::{DialOptions, ListenOptions, Wildcard};
 pub use runtime::{Socket, Timer, Tokio};
-pub use serve::{Server, serve};
+pub use serve::{Server, serve, serve_echo};
 
-/// One connection of a server on tokio.
-pub type Conversation<V, E> = resound_async::Conversation<Tokio, V, E>;
+/// One connection of a server on tokio: a future that is ready when it has ended.
+pub type Conversation<M, E> = resound_async::Conversation<Tokio, M, E>;
 
 /// An echo client on tokio.
 pub type Client = echo::Client<Tokio>;

@@ -92,3 +92,53 @@ mod std_sockets {
     }
     scenarios!(tests);
 }
+
+#[cfg(feature = "tokio")]
+mod tokio {
+    use resound_conformance::on::tokio::Tokio;
+
+    mod current_thread {
+        macro_rules! tests {
+            ($($test:ident)*) => {
+                $(#[test] fn $test() {
+                    crate::keeps_its_promise(stringify!($test), &super::Tokio::current_thread());
+                })*
+            };
+        }
+        scenarios!(tests);
+    }
+
+    mod multi_thread {
+        macro_rules! tests {
+            ($($test:ident)*) => {
+                $(#[test] fn $test() {
+                    crate::keeps_its_promise(stringify!($test), &super::Tokio::multi_thread(2));
+                })*
+            };
+        }
+        scenarios!(tests);
+    }
+}
+
+#[cfg(feature = "smol")]
+mod smol {
+    use resound_conformance::on::smol::Smol;
+
+    mod one_thread {
+        macro_rules! tests {
+            ($($test:ident)*) => {
+                $(#[test] fn $test() { crate::keeps_its_promise(stringify!($test), &super::Smol::threads(1)) })*
+            };
+        }
+        scenarios!(tests);
+    }
+
+    mod two_threads {
+        macro_rules! tests {
+            ($($test:ident)*) => {
+                $(#[test] fn $test() { crate::keeps_its_promise(stringify!($test), &super::Smol::threads(2)) })*
+            };
+        }
+        scenarios!(tests);
+    }
+}

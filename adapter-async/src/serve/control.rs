@@ -10,10 +10,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use resound_core::Instant;
 use resound_core::signal::Signal;
 use resound_core::stream::admission::{AcceptError, Admission, Refusal};
+use resound_core::stream::server::Command;
 use resound_sockets::clock::Clock;
 use resound_sockets::pool::Pool;
-
-use super::Leave;
 
 /// Whether a server goes on. Only ever moves down this list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -79,10 +78,10 @@ impl Control {
         self.phase()
     }
 
-    pub(super) fn leave(&self, how: Leave) {
+    pub(super) fn leave(&self, how: Command) {
         let phase = match how {
-            Leave::Drain => Phase::Draining,
-            Leave::Abort => Phase::Aborting,
+            Command::Drain => Phase::Draining,
+            Command::Abort => Phase::Aborting,
         };
         if self.phase.fetch_max(phase as u8, Ordering::AcqRel) >= phase as u8 {
             return;

@@ -4,6 +4,7 @@
 //! others it reaches through one pointer.
 
 use alloc::sync::Arc;
+use core::convert::Infallible;
 use core::fmt;
 use core::future::Future;
 use core::net::SocketAddr;
@@ -11,11 +12,11 @@ use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 
 use resound_core::stream::admission::Event;
+use resound_core::stream::server::Command;
 use resound_core::stream::{ConnId, Machine, turn};
 use resound_sockets::tcp::DialOptions;
 
 use super::control::{Control, Phase, Seat};
-use super::{Leave, Service};
 use crate::alarm::Alarm;
 use crate::line::Line;
 use crate::port::{Lines, Switchboard};
@@ -23,8 +24,8 @@ use crate::runtime::Runtime;
 
 /// One connection, as a future that is ready when it has ended.
 #[must_use = "a connection is served only while it is polled"]
-pub struct Conversation<R: Runtime, V: Service, E> {
-    machine: V::Machine,
+pub struct Conversation<R: Runtime, M: Machine, E> {
+    machine: M,
     lines: Lines<R::Socket>,
     alarm: Alarm<R::Timer>,
     peer: SocketAddr,
@@ -42,9 +43,9 @@ static NO_DIAL: DialOptions = DialOptions { bind: None, user_timeout: None };
 /// How often one poll turns the machine before other tasks have their turn.
 const TURNS: u8 = 4;
 
-impl<R: Runtime, V: Service, E> Conversation<R, V, E> {
+impl<R: Runtime, M: Machine, E> Conversation<R, M, E> {
     pub(super) fn new(
-        machine: V::Machine,
+        machine: M,
         line: Line<R::Socket>,
         peer: SocketAddr,
         control: Arc<Control>,
@@ -54,7 +55,9 @@ impl<R: Runtime, V: Service, E> Conversation<R, V, E> {
         lines.add(ConnId::ONLY, line);
         Self { machine, lines, alarm: Alarm::default(), peer, told: Phase::Open, seat: None, control, event }
     }
+}
 
+impl<R: Runtime, M: Machine<Command: From<Command>>, E> Conversation<R, M, E> {
     fn hear_of_the_server(&mut self, cx: &mut Context<'_>) {
         if !self.seat.as_ref().is_some_and(|(_, waker)| waker.will_wake(cx.waker())) {
             let seat = self.seat.as_ref().map(|(seat, _)| *seat);
@@ -63,18 +66,18 @@ impl<R: Runtime, V: Service, E> Conversation<R, V, E> {
         let phase = self.control.phase();
         if phase > self.told {
             self.told = phase;
-            let how = if phase == Phase::Draining { Leave::Drain } else { Leave::Abort };
+            let how = if phase == Phase::Draining { Command::Drain } else { Command::Abort };
             // Refused only by a machine that has ended.
-            let _ = self.machine.command(self.control.clock.now(), V::leave(how));
+            let _ = self.machine.command(self.control.clock.now(), how.into());
         }
     }
 }
 
-impl<R, V, E> Future for Conversation<R, V, E>
+impl<R, M, E> Future for Conversation<R, M, E>
 where
     R: Runtime,
-    V: Service,
-    E: Fn(Event<<V::Machine as Machine>::Event>),
+    M: Machine<Target = Infallible, Command: From<Command>>,
+    E: Fn(Event<M::Event>),
 {
     type Output = ();
 
@@ -109,9 +112,9 @@ where
 }
 
 /// Nothing in it is pinned in place.
-impl<R: Runtime, V: Service, E> Unpin for Conversation<R, V, E> {}
+impl<R: Runtime, M: Machine, E> Unpin for Conversation<R, M, E> {}
 
-impl<R: Runtime, V: Service, E> Drop for Conversation<R, V, E> {
+impl<R: Runtime, M: Machine, E> Drop for Conversation<R, M, E> {
     fn drop(&mut self) {
         if let Some((seat, _)) = self.seat.take() {
             self.control.stand_up(seat);
@@ -120,7 +123,7 @@ impl<R: Runtime, V: Service, E> Drop for Conversation<R, V, E> {
     }
 }
 
-impl<R: Runtime, V: Service, E> fmt::Debug for Conversation<R, V, E> {
+impl<R: Runtime, M: Machine, E> fmt::Debug for Conversation<R, M, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Conversation")
             .field("peer", &self.peer)

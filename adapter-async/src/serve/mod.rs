@@ -29,7 +29,8 @@ use std::os::fd::OwnedFd;
 
 use resound_core::signal::Signal;
 use resound_core::stream::admission::{self, AcceptError, Event};
-use resound_core::stream::{Close, Machine, server};
+use resound_core::stream::server::{self, Command};
+use resound_core::stream::{Close, Machine};
 use resound_core::{BadConfig, Instant};
 use resound_sockets::tcp::{self, ListenOptions};
 use resound_sockets::{entropy, errno};
@@ -44,66 +45,6 @@ mod conversation;
 use control::{Control, Phase};
 pub use conversation::Conversation;
 
-/// What answers: one machine per connection.
-pub trait Service {
-    /// A server's side of one connection.
-    type Machine: Machine<Target = Infallible>;
-
-    /// The machine for a connection that has just been accepted.
-    fn machine(&mut self, peer: SocketAddr, now: Instant) -> Self::Machine;
-
-    /// What to ask of a machine when the server leaves.
-    fn leave(how: Leave) -> <Self::Machine as Machine>::Command;
-}
-
-/// How a server leaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Leave {
-    /// In good order: what is under way is finished.
-    Drain,
-    /// Now.
-    Abort,
-}
-
-/// The echo service (RFC 862).
-#[derive(Clone, Copy, Debug)]
-pub struct EchoService {
-    policy: server::Policy,
-}
-
-impl EchoService {
-    /// A service whose connections have these limits.
-    ///
-    /// # Errors
-    ///
-    /// Names the field of the configuration that cannot work.
-    pub fn new(connection: server::Config) -> Result<Self, BadConfig> {
-        Ok(Self { policy: connection.check()? })
-    }
-}
-
-impl Default for EchoService {
-    /// With the default limits, which are within their bounds.
-    fn default() -> Self {
-        Self::new(server::Config::default()).expect("the default limits are within their bounds")
-    }
-}
-
-impl Service for EchoService {
-    type Machine = server::Connection;
-
-    fn machine(&mut self, _: SocketAddr, now: Instant) -> server::Connection {
-        server::Connection::new(self.policy, now)
-    }
-
-    fn leave(how: Leave) -> server::Command {
-        match how {
-            Leave::Drain => server::Command::Drain,
-            Leave::Abort => server::Command::Abort,
-        }
-    }
-}
-
 /// How a server listens and whom it lets in.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ServerConfig {
@@ -113,20 +54,21 @@ pub struct ServerConfig {
     pub listen: ListenOptions,
 }
 
-/// Why a server could not be started.
+/// Why a server could not be started. Nothing listens then.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum StartError {
-    /// The configuration cannot work.
+    /// The configuration cannot work: the caller's mistake.
     Config(BadConfig),
-    /// The address cannot be listened on.
-    Listen(io::Error),
+    /// The system refused: an address that is taken, no descriptor left.
+    System(io::Error),
 }
 
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Config(error) => error.fmt(f),
-            Self::Listen(error) => write!(f, "cannot listen: {error}"),
+            Self::System(error) => error.fmt(f),
         }
     }
 }
@@ -139,62 +81,82 @@ impl From<BadConfig> for StartError {
     }
 }
 
+impl From<io::Error> for StartError {
+    fn from(error: io::Error) -> Self {
+        Self::System(error)
+    }
+}
+
 impl From<StartError> for io::Error {
     fn from(error: StartError) -> Self {
         match error {
             StartError::Config(error) => Self::new(io::ErrorKind::InvalidInput, error),
-            StartError::Listen(error) => error,
+            StartError::System(error) => error,
         }
     }
 }
 
 /// Listens on `addr`; port 0 lets the kernel choose one. Nothing is accepted before the server is polled.
 ///
-/// `spawn` is given each connection's future and must see to it that it is polled; `event` is told what happens, from
-/// whatever task it happens in, and must not block.
+/// `make` makes the machine of each connection; `spawn` is given the connection's future and must see to it that it is
+/// polled; `on_event` is told what happens, from whatever task it happens in, and must not block. When the server leaves,
+/// machines are asked to with the core's own [`Command`].
 ///
 /// # Errors
 ///
 /// The configuration cannot work, or the address cannot be listened on.
-pub fn serve<R, V, S, E>(
+pub fn serve<R, M, F, S, E>(
     addr: SocketAddr,
     config: ServerConfig,
-    service: V,
+    make: F,
     spawn: S,
-    event: E,
-) -> Result<Server<R, V, S, E>, StartError>
+    on_event: E,
+) -> Result<Server<R, F, S, E>, StartError>
 where
     R: Runtime,
-    V: Service,
-    S: FnMut(Conversation<R, V, E>),
-    E: Fn(Event<<V::Machine as Machine>::Event>),
+    M: Machine<Target = Infallible, Command: From<Command>>,
+    F: FnMut(SocketAddr, Instant) -> M,
+    S: FnMut(Conversation<R, M, E>),
+    E: Fn(Event<M::Event>),
 {
     let admission = admission::Admission::new(config.admission, entropy::key())?;
-    let listener = tcp::listen(addr, &config.listen).map_err(StartError::Listen)?;
-    let local_addr = listener.local_addr().map_err(StartError::Listen)?;
-    let listener = R::Socket::register(OwnedFd::from(listener)).map_err(StartError::Listen)?;
+    let listener = tcp::listen(addr, &config.listen)?;
+    let local_addr = listener.local_addr()?;
+    let listener = R::Socket::register(OwnedFd::from(listener))?;
     Ok(Server {
         listener: Some(listener),
         gate: Gate::Shut,
         control: Arc::new(Control::new(local_addr, admission)),
         alarm: Alarm::default(),
-        service,
+        make,
         spawn,
-        event: Arc::new(event),
+        on_event: Arc::new(on_event),
     })
+}
+
+/// How to make the machines of an echo server (RFC 862): what [`serve`] takes as `make`.
+///
+/// # Errors
+///
+/// Names the field of the limits that cannot work.
+pub fn echo_connections(
+    limits: server::Config,
+) -> Result<impl FnMut(SocketAddr, Instant) -> server::Connection + Send + 'static, BadConfig> {
+    let policy = limits.check()?;
+    Ok(move |_: SocketAddr, now| server::Connection::new(policy, now))
 }
 
 /// A server, as a future that is ready when it has drained. Dropping it resets every connection.
 #[must_use = "a server accepts only while it is polled"]
-pub struct Server<R: Runtime, V, S, E> {
+pub struct Server<R: Runtime, F, S, E> {
     listener: Option<R::Socket>,
     /// Open after an accept that succeeded: there may be another connection behind it.
     gate: Gate,
     control: Arc<Control>,
     alarm: Alarm<R::Timer>,
-    service: V,
+    make: F,
     spawn: S,
-    event: Arc<E>,
+    on_event: Arc<E>,
 }
 
 /// A server's handle. Clones may go to other tasks and threads.
@@ -218,24 +180,25 @@ impl ServerHandle {
 
     /// Stops listening and asks every connection to leave in good order.
     pub fn drain(&self) {
-        self.control.leave(Leave::Drain);
+        self.control.leave(Command::Drain);
     }
 
     /// Stops listening and resets every connection.
     pub fn abort(&self) {
-        self.control.leave(Leave::Abort);
+        self.control.leave(Command::Abort);
     }
 }
 
 /// How many connections one poll accepts before other tasks have their turn.
 const ACCEPTS: u8 = 32;
 
-impl<R, V, S, E> Server<R, V, S, E>
+impl<R, M, F, S, E> Server<R, F, S, E>
 where
     R: Runtime,
-    V: Service,
-    S: FnMut(Conversation<R, V, E>),
-    E: Fn(Event<<V::Machine as Machine>::Event>),
+    M: Machine<Target = Infallible, Command: From<Command>>,
+    F: FnMut(SocketAddr, Instant) -> M,
+    S: FnMut(Conversation<R, M, E>),
+    E: Fn(Event<M::Event>),
 {
     /// A handle for leaving.
     pub fn handle(&self) -> ServerHandle {
@@ -279,13 +242,13 @@ where
     fn admit(&mut self, stream: TcpStream, peer: SocketAddr) {
         if let Err(why) = self.control.admit(peer.ip()) {
             tcp::close(stream, Close::Reset);
-            return (self.event)(Event::Refused { peer, why });
+            return (self.on_event)(Event::Refused { peer, why });
         }
         match Line::up(stream) {
             Ok(line) => {
-                (self.event)(Event::Accepted { peer });
-                let machine = self.service.machine(peer, self.control.clock.now());
-                let (control, event) = (self.control.clone(), self.event.clone());
+                (self.on_event)(Event::Accepted { peer });
+                let machine = (self.make)(peer, self.control.clock.now());
+                let (control, event) = (self.control.clone(), self.on_event.clone());
                 (self.spawn)(Conversation::new(machine, line, peer, control, event));
             }
             Err(signal) => {
@@ -297,19 +260,20 @@ where
 
     fn failed(&mut self, signal: Signal) {
         let then = self.control.failed(signal);
-        (self.event)(Event::AcceptFailed { signal, then });
+        (self.on_event)(Event::AcceptFailed { signal, then });
         if then == AcceptError::Fatal {
-            self.control.leave(Leave::Drain);
+            self.control.leave(Command::Drain);
         }
     }
 }
 
-impl<R, V, S, E> Future for Server<R, V, S, E>
+impl<R, M, F, S, E> Future for Server<R, F, S, E>
 where
     R: Runtime,
-    V: Service,
-    S: FnMut(Conversation<R, V, E>),
-    E: Fn(Event<<V::Machine as Machine>::Event>),
+    M: Machine<Target = Infallible, Command: From<Command>>,
+    F: FnMut(SocketAddr, Instant) -> M,
+    S: FnMut(Conversation<R, M, E>),
+    E: Fn(Event<M::Event>),
 {
     type Output = ();
 
@@ -321,7 +285,7 @@ where
                 if this.control.live() > 0 {
                     return Poll::Pending;
                 }
-                (this.event)(Event::Done);
+                (this.on_event)(Event::Done);
                 return Poll::Ready(());
             }
             match this.poll_listener(cx) {
@@ -336,15 +300,15 @@ where
 }
 
 /// Nothing in it is pinned in place.
-impl<R: Runtime, V, S, E> Unpin for Server<R, V, S, E> {}
+impl<R: Runtime, F, S, E> Unpin for Server<R, F, S, E> {}
 
-impl<R: Runtime, V, S, E> Drop for Server<R, V, S, E> {
+impl<R: Runtime, F, S, E> Drop for Server<R, F, S, E> {
     fn drop(&mut self) {
-        self.control.leave(Leave::Abort);
+        self.control.leave(Command::Abort);
     }
 }
 
-impl<R: Runtime, V, S, E> fmt::Debug for Server<R, V, S, E> {
+impl<R: Runtime, F, S, E> fmt::Debug for Server<R, F, S, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server")
             .field("listener", &self.listener)

@@ -1,0 +1,116 @@
+//! smol: an executor of its own for each session.
+
+use alloc::sync::Arc;
+use core::future::{Future, poll_fn};
+use core::net::SocketAddr;
+use core::task::{Poll, Waker};
+use std::io;
+use std::sync::mpsc::channel;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use async_executor::Executor;
+use futures_lite::future::block_on;
+use resound_smol::{Session, serve_echo};
+
+use super::background::{Client, Server, server_config, setup};
+use crate::runtime::{ClientSession, Dial, EchoClient, Runtime, ServerConfig, ServerSession};
+
+/// `resound-smol`: an executor with its threads for each session.
+#[derive(Clone, Copy, Debug)]
+pub struct Smol {
+    threads: usize,
+}
+
+impl Smol {
+    /// On as many threads as said, at least one.
+    #[must_use]
+    pub const fn threads(threads: usize) -> Self {
+        Self { threads: if threads == 0 { 1 } else { threads } }
+    }
+}
+
+impl Runtime for Smol {
+    fn name(&self) -> &'static str {
+        if self.threads == 1 { "smol" } else { "smol-multi" }
+    }
+
+    fn client(&self, client: EchoClient, dial: Dial) -> io::Result<Box<dyn ClientSession>> {
+        let setup = setup(&client, dial);
+        let session = Session::new(client, setup);
+        let handle = session.handle();
+        let (tell, events) = channel();
+        let driving = session.run_with({
+            let clock = handle.clone();
+            move |event| {
+                // Where nobody listens any more the client has been told to end.
+                let _ = tell.send((clock.now(), event));
+            }
+        });
+        let threads = self.threads;
+        let client = Client::start(handle, events, move || {
+            run(&Executor::new(), threads, driving);
+        })?;
+        Ok(Box::new(client))
+    }
+
+    fn server(&self, addr: SocketAddr, config: ServerConfig) -> io::Result<Box<dyn ServerSession>> {
+        let executor = Arc::new(Executor::new());
+        let (tell, events) = channel();
+        let spawner = executor.clone();
+        let server = serve_echo(
+            addr,
+            server_config(config),
+            config.connection,
+            move |connection| spawner.spawn(connection).detach(),
+            move |event| {
+                let _ = tell.send(event);
+            },
+        )?;
+        let threads = self.threads;
+        let server = Server::start(server.handle(), events, move || run(&executor, threads, server))?;
+        Ok(Box::new(server))
+    }
+}
+
+/// Runs an executor on some threads, this one among them, until `main` has ended.
+fn run(executor: &Executor<'_>, threads: usize, main: impl Future<Output = ()> + Send) {
+    let end = End::default();
+    thread::scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(|| block_on(executor.run(end.wait())));
+        }
+        block_on(executor.run(main));
+        end.come();
+    });
+}
+
+/// The end of `main`, for the other threads.
+#[derive(Default)]
+struct End(Mutex<(Came, Vec<Waker>)>);
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Came {
+    #[default]
+    No,
+    Yes,
+}
+
+impl End {
+    fn wait(&self) -> impl Future<Output = ()> {
+        poll_fn(|cx| {
+            let mut end = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if end.0 == Came::Yes {
+                return Poll::Ready(());
+            }
+            end.1.push(cx.waker().clone());
+            Poll::Pending
+        })
+    }
+
+    fn come(&self) {
+        let mut end = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        end.0 = Came::Yes;
+        end.1.drain(..).for_each(Waker::wake);
+    }
+}

@@ -1,0 +1,91 @@
+//! tokio, of either flavour: a runtime of its own for each session.
+
+use core::net::SocketAddr;
+use std::io;
+use std::sync::mpsc::channel;
+
+use resound_tokio::{Session, serve_echo};
+
+use super::background::{Client, Server, server_config, setup};
+use crate::runtime::{ClientSession, Dial, EchoClient, Runtime, ServerConfig, ServerSession};
+
+/// `resound-tokio`: a thread with a runtime for each session.
+#[derive(Clone, Copy, Debug)]
+pub struct Tokio {
+    flavour: Flavour,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Flavour {
+    CurrentThread,
+    MultiThread { workers: usize },
+}
+
+impl Tokio {
+    /// Everything on one thread.
+    #[must_use]
+    pub const fn current_thread() -> Self {
+        Self { flavour: Flavour::CurrentThread }
+    }
+
+    /// On as many worker threads as said, at least one.
+    #[must_use]
+    pub const fn multi_thread(workers: usize) -> Self {
+        Self { flavour: Flavour::MultiThread { workers: if workers == 0 { 1 } else { workers } } }
+    }
+
+    fn build(self) -> io::Result<tokio::runtime::Runtime> {
+        let mut builder = match self.flavour {
+            Flavour::CurrentThread => tokio::runtime::Builder::new_current_thread(),
+            Flavour::MultiThread { workers } => {
+                let mut builder = tokio::runtime::Builder::new_multi_thread();
+                builder.worker_threads(workers);
+                builder
+            }
+        };
+        builder.enable_io().enable_time().build()
+    }
+}
+
+impl Runtime for Tokio {
+    fn name(&self) -> &'static str {
+        match self.flavour {
+            Flavour::CurrentThread => "tokio",
+            Flavour::MultiThread { .. } => "tokio-multi",
+        }
+    }
+
+    fn client(&self, client: EchoClient, dial: Dial) -> io::Result<Box<dyn ClientSession>> {
+        let runtime = self.build()?;
+        let setup = setup(&client, dial);
+        let session = Session::new(client, setup);
+        let handle = session.handle();
+        let (tell, events) = channel();
+        let driving = session.run_with({
+            let clock = handle.clone();
+            move |event| {
+                // Where nobody listens any more the client has been told to end.
+                let _ = tell.send((clock.now(), event));
+            }
+        });
+        let client = Client::start(handle, events, move || {
+            // A panic has been reported where it happened; here it ends the events.
+            let _ = runtime.block_on(runtime.spawn(driving));
+        })?;
+        Ok(Box::new(client))
+    }
+
+    fn server(&self, addr: SocketAddr, config: ServerConfig) -> io::Result<Box<dyn ServerSession>> {
+        let runtime = self.build()?;
+        let (tell, events) = channel();
+        let context = runtime.enter();
+        let server = serve_echo(addr, server_config(config), config.connection, move |event| {
+            let _ = tell.send(event);
+        })?;
+        drop(context);
+        let server = Server::start(server.handle(), events, move || {
+            let _ = runtime.block_on(runtime.spawn(server));
+        })?;
+        Ok(Box::new(server))
+    }
+}
