@@ -34,7 +34,7 @@ pub fn fast() -> Profile {
             stable: MS(500),
             ..backoff::Config::default()
         },
-        liveness: liveness::Config { idle: MS(1_000), probe: MS(200), misses: 3, tolerance: None },
+        liveness: liveness::Config { idle: MS(1_000), probe: MS(200), misses: 3, tolerance: Some(MS(100)) },
         race: race::Config { attempt_delay: MS(100), round: MS(1_500) },
         ..link::Config::default()
     };
@@ -67,9 +67,9 @@ pub fn latest(promised: Duration) -> Duration {
     promised + promised / 4 + MS(250)
 }
 
-/// The earliest time at which what may not come before `due` is believed not to be early. Two clocks and a rounding lie
-/// between the moment that the rule counts from and the one that the suite can see.
+/// The earliest time at which what may not come before `due` is believed not to be early. Every scenario begins to count
+/// before the rule does; this is for two clocks that need not agree to the last millisecond.
 #[must_use]
 pub fn earliest(due: Duration) -> Duration {
-    due.saturating_sub(MS(20))
+    due.saturating_sub(MS(5))
 }

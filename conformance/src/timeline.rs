@@ -90,3 +90,30 @@ fn short(cause: &Cause) -> String {
 fn to(target: u8) -> String {
     if target == 0 { String::new() } else { format!(" target {target}") }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(lines: &[&str]) -> Vec<String> {
+        let mut timeline = Timeline::default();
+        for line in lines {
+            timeline.push(Duration::ZERO, line);
+        }
+        timeline.take().into_iter().map(|moment| moment.what).collect()
+    }
+
+    #[test]
+    fn repetitions_are_counted() {
+        assert_eq!(told(&["up", "echo", "echo", "echo", "closed"]), ["up", "echo×3", "closed"]);
+    }
+
+    #[test]
+    fn rounds_that_fail_alike_are_told_once_and_others_each() {
+        let refused = ["dial-failed conn-refused (peer)", "retry", "dialing"];
+        let until_up = [&refused[..], &refused, &refused, &["up"]].concat();
+        assert_eq!(told(&until_up), [&refused[..], &["up"]].concat());
+        let otherwise = [&refused[..], &["dial-failed no-response (timer)"]].concat();
+        assert_eq!(told(&otherwise), otherwise);
+    }
+}

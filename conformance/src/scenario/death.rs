@@ -28,7 +28,7 @@ fn killed_idle(stage: &mut Stage<'_>) -> Played {
     stage.pause(stable + stable / 4)?;
     stage.fault(peer.kill()?);
     stage.down()?;
-    let level = stage.retry()?;
+    let (level, _) = stage.retry()?;
     stage.check(level == 0, || format!("the connection had proved itself, but the level is {level}"));
     Ok(())
 }

@@ -1,7 +1,10 @@
 //! Connections that do not come up, and those that do not last.
 
+use core::net::SocketAddr;
+use std::time::Instant;
+
 use resound_core::signal::{Origin, Reason};
-use resound_core::stream::client::{Command, Event};
+use resound_core::stream::client::Command;
 
 use super::{Load, Promise, Scenario, Within};
 use crate::peers::{Conduct, Peer, Refusing, Silent};
@@ -23,12 +26,11 @@ pub(super) const REFUSED: Scenario = Scenario {
 fn refused(stage: &mut Stage<'_>) -> Played {
     let port = Refusing::new()?;
     stage.profile.client.link.give_up.rounds = Some(3);
+    stage.fault(Instant::now());
     stage.dial([port.addr()])?;
-    let dialed = stage.dialing()?;
-    stage.fault(dialed);
     let failed = stage.dial_failed()?;
     stage.measure(failed);
-    let levels = [stage.retry()?, stage.retry()?];
+    let levels = [stage.retry()?.0, stage.retry()?.0];
     stage.check(levels == [1, 2], || format!("the levels of the backoff are {levels:?}, not [1, 2]"));
     stage.gave_up()?;
     Ok(())
@@ -49,9 +51,8 @@ pub(super) const CONNECT_TO_SILENCE: Scenario = Scenario {
 fn connect_to_silence(stage: &mut Stage<'_>) -> Played {
     let silent = Silent::new()?;
     stage.profile.client.link.give_up.rounds = Some(1);
+    stage.fault(Instant::now());
     stage.dial([silent.addr()])?;
-    let dialed = stage.dialing()?;
-    stage.fault(dialed);
     let gave_up = stage.gave_up()?;
     stage.measure(gave_up);
     Ok(())
@@ -98,11 +99,10 @@ fn first_is_silent(stage: &mut Stage<'_>) -> Played {
     second_lives(stage, dead.addr())
 }
 
-fn second_lives(stage: &mut Stage<'_>, dead: core::net::SocketAddr) -> Played {
+fn second_lives(stage: &mut Stage<'_>, dead: SocketAddr) -> Played {
     let peer = Peer::new(Conduct::Echo)?;
+    stage.fault(Instant::now());
     stage.dial([dead, peer.addr()])?;
-    let dialed = stage.dialing()?;
-    stage.fault(dialed);
     let up = stage.up()?;
     stage.measure(up);
     stage.send(1)?;
@@ -126,9 +126,8 @@ pub(super) const SELF_CONNECT: Scenario = Scenario {
 fn self_connect(stage: &mut Stage<'_>) -> Played {
     let port = Refusing::new()?;
     stage.profile.client.link.give_up.rounds = Some(1);
+    stage.fault(Instant::now());
     stage.dial_as(Dial { bind: Some(port.addr()) }, [port.addr()])?;
-    let dialed = stage.dialing()?;
-    stage.fault(dialed);
     let failed = stage.dial_failed()?;
     stage.measure(failed);
     stage.gave_up()?;
@@ -165,15 +164,8 @@ fn flap(stage: &mut Stage<'_>) -> Played {
     stage.dial([peer.addr()])?;
     let floor = stage.profile.client.link.backoff.floor;
     for expected in 1..=3 {
-        let (mut level, mut delay) = (0, floor);
-        stage.until("another round", |event| {
-            if let Event::Retry { level: at, delay: wait } = event {
-                (level, delay) = (*at, *wait);
-            }
-            matches!(event, Event::Retry { .. })
-        })?;
+        let (level, delay) = stage.retry()?;
         stage.check(level == expected, || format!("the backoff is at level {level}, not {expected}"));
-        // The delay counts from the loss, and `Retry` tells what is left of it.
         stage.check(delay >= floor, || format!("the wait is {delay:?}, shorter than the floor"));
     }
     Ok(())

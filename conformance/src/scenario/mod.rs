@@ -180,3 +180,34 @@ impl fmt::Display for Within {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_in_kebab_case_and_no_two_are_alike() {
+        for scenario in Scenario::ALL {
+            let kebab = scenario
+                .name
+                .split('-')
+                .all(|word| !word.is_empty() && word.chars().all(|letter| letter.is_ascii_lowercase()));
+            assert!(kebab, "{}", scenario.name);
+            let of_that_name = Scenario::ALL.iter().filter(|other| other.name == scenario.name).count();
+            assert_eq!(of_that_name, 1, "{}", scenario.name);
+            assert!(scenario.about.ends_with('.'), "{}", scenario.about);
+        }
+        assert_eq!(Scenario::named("flap").map(Scenario::name), Some("flap"));
+        assert!(Scenario::named("nothing").is_none());
+    }
+
+    #[test]
+    fn what_is_promised_follows_from_the_timers() {
+        let mut profile = crate::profile::fast();
+        profile.client.link.liveness.idle = Duration::from_secs(15);
+        profile.client.link.liveness.probe = Duration::from_secs(5);
+        assert_eq!(Within::Silence.promised(&profile), Duration::from_secs(30));
+        assert_eq!(Within::Silence.forbidden_before(&profile), Duration::from_millis(26_250));
+        assert_eq!(Within::Unanswered.promised(&profile), Duration::from_secs(20));
+    }
+}

@@ -1,8 +1,7 @@
 //! Where a scenario is played: the session under test, and the record of what it said.
 //!
 //! The script calls for what it waits for; everything that comes until then is written down. What comes after the last
-//! thing that the script waited for is not part of the timeline, but it is still held against the rules that hold for
-//! every session: a message ends once, with its own payload; a connection that goes down had come up.
+//! thing that the script waited for is no part of the timeline, but is still held against the rules of every session.
 
 use core::fmt;
 use core::net::SocketAddr;
@@ -11,16 +10,20 @@ use std::io;
 use std::time::Instant as HostInstant;
 
 use bytes::Bytes;
+use resound_core::BadConfig;
 use resound_core::signal::{Cause, Origin, Reason};
 use resound_core::stream::client::{self, Command, Event, Refused};
-use resound_core::stream::{ConnId, server};
-use resound_core::{BadConfig, Instant};
+use resound_core::stream::server;
 
 use crate::outcome::Outcome;
 use crate::profile::{self, Profile};
-use crate::runtime::{ClientSession, Dial, EchoClient, Runtime, ServerEvent, ServerSession};
+use crate::runtime::{Dial, EchoClient, Runtime, ServerEvent, ServerSession};
 use crate::scenario::Scenario;
 use crate::timeline::Timeline;
+
+mod subject;
+
+use subject::Subject;
 
 /// How long the suite waits for what never comes before it says so. No promise depends on it.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -65,28 +68,11 @@ pub(crate) struct Stage<'a> {
     pub(crate) profile: Profile,
     began: HostInstant,
     timeline: Timeline,
-    client: Option<Client>,
+    client: Option<Subject>,
     fault: Option<HostInstant>,
     detected: Option<Duration>,
     verdict: Option<(Reason, Origin)>,
     broken: Vec<String>,
-}
-
-/// The client under test and what is known of it.
-struct Client {
-    session: Box<dyn ClientSession>,
-    accepted: Vec<Message>,
-    last_echoed: Option<u64>,
-    up: Option<ConnId>,
-    over: bool,
-    /// How often this machine was too slow since the fault, and by how much together.
-    stalls: u32,
-    stalled: Duration,
-}
-
-struct Message {
-    payload: Bytes,
-    ended: u32,
 }
 
 impl fmt::Debug for Stage<'_> {
@@ -118,15 +104,7 @@ impl<'a> Stage<'a> {
 
     pub(crate) fn dial_as(&mut self, dial: Dial, targets: impl IntoIterator<Item = SocketAddr>) -> Played {
         let client = EchoClient::new(self.profile.client, SEED, targets)?;
-        self.client = Some(Client {
-            session: self.runtime.client(client, dial)?,
-            accepted: Vec::new(),
-            last_echoed: None,
-            up: None,
-            over: false,
-            stalls: 0,
-            stalled: Duration::ZERO,
-        });
+        self.client = Some(Subject::new(self.runtime.client(client, dial)?));
         Ok(())
     }
 
@@ -138,7 +116,7 @@ impl<'a> Stage<'a> {
     /// Sends this many short messages.
     pub(crate) fn send(&mut self, count: usize) -> Played {
         for _ in 0..count {
-            let number = self.client()?.accepted.len();
+            let number = self.client()?.accepted();
             self.send_this(Bytes::from(format!("message {number}\n")))?;
         }
         Ok(())
@@ -146,47 +124,33 @@ impl<'a> Stage<'a> {
 
     /// Sends a message; waits for echoes while as much is in flight as may be.
     pub(crate) fn send_this(&mut self, payload: Bytes) -> Played {
-        let mut command = Command::Send(payload.clone());
+        let mut command = Command::Send(payload);
         loop {
-            let client = self.client()?;
-            match client.session.command(command) {
-                Ok(()) => {
-                    client.accepted.push(Message { payload, ended: 0 });
-                    return Ok(());
-                }
-                Err(refused) if refused.why == client::Refusal::Full => {
-                    command = refused.command;
-                    self.until("room for a message", |event| matches!(event, Event::Echoed { .. }))?;
-                }
+            match self.client()?.command(command) {
+                Ok(()) => return Ok(()),
+                Err(refused) if refused.why == client::Refusal::Full => command = refused.command,
                 Err(refused) => return Err(refused.into()),
             }
+            self.until("room for a message", |event| matches!(event, Event::Echoed { .. }))?;
         }
     }
 
     pub(crate) fn command(&mut self, command: Command) -> Played {
-        Ok(self.client()?.session.command(command)?)
+        Ok(self.client()?.command(command)?)
     }
 
     /// The fault happens now, or happened at `at`: the time counts from here.
     pub(crate) fn fault(&mut self, at: HostInstant) {
         self.fault = Some(at);
-        if let Some(client) = &mut self.client {
-            (client.stalls, client.stalled) = (0, Duration::ZERO);
-        }
+        let _before = self.client.as_mut().map(Subject::take_slowness);
     }
 
     /// Bytes of the messages that the client has accepted so far.
     pub(crate) fn bytes_accepted(&self) -> u64 {
-        let messages = self.client.iter().flat_map(|client| &client.accepted);
-        messages.map(|message| message.payload.len() as u64).sum()
+        self.client.as_ref().map_or(0, Subject::bytes_accepted)
     }
 
-    /// Waits for an attempt to begin; when it did. As all that is waited for: on the host's clock.
-    pub(crate) fn dialing(&mut self) -> Result<HostInstant, Failed> {
-        self.until("an attempt", |event| matches!(event, Event::Dialing { .. }))
-    }
-
-    /// Waits until the connection stands; since when.
+    /// Waits until the connection stands; since when. As all that is waited for: on the host's clock.
     pub(crate) fn up(&mut self) -> Result<HostInstant, Failed> {
         self.until("a connection", |event| matches!(event, Event::Up { .. }))
     }
@@ -212,16 +176,16 @@ impl<'a> Stage<'a> {
         self.until("a failed attempt", |event| matches!(event, Event::DialFailed { .. }))
     }
 
-    /// Waits for the announcement of the next round, and says at which level.
-    pub(crate) fn retry(&mut self) -> Result<u32, Failed> {
-        let mut at_level = 0;
+    /// Waits for the announcement of the next round: the level of the backoff, and how long the wait is.
+    pub(crate) fn retry(&mut self) -> Result<(u32, Duration), Failed> {
+        let mut announced = (0, Duration::ZERO);
         self.until("another round", |event| {
-            if let Event::Retry { level, .. } = event {
-                at_level = *level;
+            if let Event::Retry { level, delay } = event {
+                announced = (*level, *delay);
             }
             matches!(event, Event::Retry { .. })
         })?;
-        Ok(at_level)
+        Ok(announced)
     }
 
     /// Waits until the client has given up; when it did.
@@ -298,7 +262,7 @@ fn bad_end(cause: Cause) -> Option<(Reason, Origin)> {
 
 // The client's events.
 impl Stage<'_> {
-    fn client(&mut self) -> Result<&mut Client, Failed> {
+    fn client(&mut self) -> Result<&mut Subject, Failed> {
         self.client.as_mut().ok_or_else(|| Failed::new("there is no client"))
     }
 
@@ -322,102 +286,31 @@ impl Stage<'_> {
 
     /// The next event, written down.
     fn next(&mut self, patience: Duration) -> Result<Option<(HostInstant, Event)>, Failed> {
-        let began = self.began;
-        let client = self.client()?;
-        let Some((at, event)) = client.session.next_event(patience) else { return Ok(None) };
-        let host = on_host_clock(&*client.session, at);
-        self.hold_against_the_rules(&event);
-        self.timeline.client(host.saturating_duration_since(began), &event);
-        match &event {
-            Event::Down { cause, .. } | Event::GaveUp { cause } => {
-                self.verdict = Some((cause.reason, cause.origin));
-            }
-            _ => {}
+        let Some(client) = &mut self.client else { return Err(Failed::new("there is no client")) };
+        let Some((at, event)) = client.next(patience, &mut self.broken) else { return Ok(None) };
+        self.timeline.client(at.saturating_duration_since(self.began), &event);
+        if let Event::Down { cause, .. } | Event::GaveUp { cause } = &event {
+            self.verdict = Some((cause.reason, cause.origin));
         }
-        Ok(Some((host, event)))
-    }
-
-    /// What holds for every session, whatever the fault.
-    fn hold_against_the_rules(&mut self, event: &Event) {
-        let Some(client) = &mut self.client else { return };
-        let mut broken = |what: String| self.broken.push(what);
-        if client.over {
-            broken(format!("an event after the last one: {event:?}"));
-        }
-        match event {
-            Event::Up { conn, .. } => {
-                if let Some(up) = client.up.replace(*conn) {
-                    broken(format!("connection {} came up while {} stood", conn.get(), up.get()));
-                }
-                client.last_echoed = None;
-            }
-            Event::Down { conn, .. } => {
-                let stood = client.up.take();
-                if stood != Some(*conn) {
-                    broken(format!("connection {} went down and had not come up", conn.get()));
-                }
-            }
-            Event::Echoed { seq, payload, .. } => {
-                if client.last_echoed.replace(seq.0).is_some_and(|last| last >= seq.0) {
-                    broken(format!("message {seq} was echoed out of order"));
-                }
-                client.ended(seq.0, payload, &mut broken);
-            }
-            Event::Lost { seq, payload, .. } => client.ended(seq.0, payload, &mut broken),
-            Event::Stalled { late } => {
-                client.stalls += 1;
-                client.stalled += *late;
-            }
-            Event::GaveUp { .. } | Event::Closed => client.over = true,
-            _ => {}
-        }
+        Ok(Some((at, event)))
     }
 
     /// Ends the client and waits for its last event.
     fn end_client(&mut self) {
         let Some(client) = &mut self.client else { return };
-        if !client.over && client.session.command(Command::Abort).is_err() {
-            // It has just ended by itself; its last event is under way.
+        if !client.is_over() {
+            // Refused if it has just ended by itself; its last event is under way then.
+            let _ = client.command(Command::Abort);
         }
         let end = HostInstant::now() + PATIENCE;
-        while self.client.as_ref().is_some_and(|client| !client.over) {
+        while !client.is_over() {
             let left = end.saturating_duration_since(HostInstant::now());
-            let next = self.client.as_mut().and_then(|client| client.session.next_event(left));
-            match next {
-                Some((_, event)) => self.hold_against_the_rules(&event),
-                None => return self.broken.push(String::from("the client never told that it ended")),
+            if client.next(left, &mut self.broken).is_none() {
+                return self.broken.push(String::from("the client never told that it ended"));
             }
         }
-        let Some(client) = &mut self.client else { return };
-        for (seq, message) in client.accepted.iter().enumerate() {
-            if message.ended != 1 {
-                let times = message.ended;
-                self.broken
-                    .push(format!("message {seq} ended {times} times: it must be echoed or lost, once"));
-            }
-        }
+        client.check_all_ended(&mut self.broken);
     }
-}
-
-impl Client {
-    fn ended(&mut self, seq: u64, payload: &Bytes, broken: &mut impl FnMut(String)) {
-        let message = usize::try_from(seq).ok().and_then(|seq| self.accepted.get_mut(seq));
-        match message {
-            None => broken(format!("message {seq} ended and was never accepted")),
-            Some(message) => {
-                message.ended += 1;
-                if message.payload != *payload {
-                    broken(format!("message {seq} ended with another payload"));
-                }
-            }
-        }
-    }
-}
-
-/// When an instant of the session's clock was, on the host's.
-fn on_host_clock(session: &dyn ClientSession, at: Instant) -> HostInstant {
-    let (now, host) = (session.now(), HostInstant::now());
-    host.checked_sub(now.since(at)).unwrap_or(host)
 }
 
 // Judging.
@@ -469,10 +362,9 @@ impl Stage<'_> {
     }
 
     /// What invariant L1 adds for timer calls that came too late: Λ + s·(P′ + tol).
-    fn own_slowness(&self) -> Duration {
-        let Some(client) = &self.client else { return Duration::ZERO };
+    fn own_slowness(&mut self) -> Duration {
+        let slow = self.client.as_mut().map(Subject::take_slowness).unwrap_or_default();
         let liveness = self.profile.client.link.liveness;
-        let tolerance = liveness.tolerance.unwrap_or_default();
-        client.stalled + (liveness.probe + tolerance) * client.stalls
+        slow.late + (liveness.probe + liveness.tolerance.unwrap_or_default()) * slow.calls
     }
 }
