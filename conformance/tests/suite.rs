@@ -38,9 +38,11 @@ fn keeps_its_promise(test: &str, runtime: &dyn Runtime) {
     assert!(outcome.passed(), "{name} on {}: {outcome:#?}", runtime.name());
 }
 
+/// Calls a macro with the name of every scenario, behind what else it is given.
 macro_rules! scenarios {
-    ($with:ident) => {
+    ($with:ident $($what:expr)?) => {
         $with! {
+            $($what;)?
             echo_and_close
             batch_half_close
             refused
@@ -83,14 +85,15 @@ fn no_scenario_is_left_out() {
     assert_eq!(tests, all);
 }
 
+macro_rules! tests {
+    ($runtime:expr; $($test:ident)*) => {
+        $(#[test] fn $test() { super::keeps_its_promise(stringify!($test), &$runtime) })*
+    };
+}
+
 #[cfg(feature = "std-sockets")]
 mod std_sockets {
-    macro_rules! tests {
-        ($($test:ident)*) => {
-            $(#[test] fn $test() { super::keeps_its_promise(stringify!($test), &resound_conformance::on::std::Std) })*
-        };
-    }
-    scenarios!(tests);
+    scenarios!(tests resound_conformance::on::std::Std);
 }
 
 #[cfg(feature = "tokio")]
