@@ -42,7 +42,8 @@ pub fn fast() -> Profile {
         client: client::Config { link, close_within: MS(5_000), ..client::Config::default() },
         server: ServerConfig {
             admission: admission::Config::default(),
-            connection: server::Config { idle: Some(MS(1_000)), stall: MS(1_000), drain: MS(2_000) },
+            // Twice the clients' I, or it would end connections that are only quiet.
+            connection: server::Config { idle: Some(MS(2_000)), stall: MS(1_000), drain: MS(2_000) },
             backlog: None,
         },
     }

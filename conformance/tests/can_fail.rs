@@ -54,7 +54,7 @@ impl Runtime for Wrong {
 
     fn server(&self, addr: SocketAddr, mut config: ServerConfig) -> io::Result<Box<dyn ServerSession>> {
         if *self == Self::IdlesLong {
-            config.connection.idle = config.connection.idle.map(|idle| idle * 2);
+            config.connection.idle = config.connection.idle.map(|idle| idle + idle / 2);
         }
         Std.server(addr, config)
     }

@@ -117,10 +117,11 @@ pub(super) const DRAIN_WITH_ECHOES_DUE: Scenario = Scenario {
 /// A server that closed while bytes waited unread in its receive buffer would make its kernel reset the connection, and
 /// take away echoes that are still on their way (RFC 2525 §2.17).
 fn drain_with_echoes_due(stage: &mut Stage<'_>) -> Played {
+    let numbers: Vec<u8> = (0..1 << 18).flat_map(u32::to_be_bytes).collect();
     let mut server = stage.serve()?;
     let mut client = connect(server.local_addr())?;
     stage.server_says(&mut *server, "the connection", accepted)?;
-    let sent = fill(&client)?;
+    let sent = fill(&client, &numbers)?;
     // Wait for the first echo, and leave it in the receive buffer.
     client.peek(&mut [0])?;
     server.drain();
@@ -137,7 +138,7 @@ fn drain_with_echoes_due(stage: &mut Stage<'_>) -> Played {
     })?;
     let came = back.len() as u64;
     stage.check(came == echoed && came > 0, || format!("{echoed} bytes were echoed, but {came} came back"));
-    stage.check(sent.starts_with(&back), || String::from("what came back is not what was sent"));
+    stage.check(numbers[..sent].starts_with(&back), || String::from("what came back is not what was sent"));
     Ok(())
 }
 
@@ -247,23 +248,22 @@ fn connect_from(ip: [u8; 4], server: SocketAddr) -> io::Result<TcpStream> {
     Ok(socket.into())
 }
 
-/// Sends numbers until the buffers on the way are full; what was sent.
-fn fill(mut client: &TcpStream) -> io::Result<Vec<u8>> {
-    // With more than this on its way a server that is drained has something to do.
-    const ENOUGH: usize = 1 << 20;
-    let numbers: Vec<u8> = (0..ENOUGH as u32).flat_map(u32::to_be_bytes).collect();
+/// Sends for a while, unless it has sent everything before; how much it sent.
+fn fill(mut client: &TcpStream, with: &[u8]) -> io::Result<usize> {
+    // Long enough for the buffers on the way to fill up, and far less than the stall limit, which begins to run then.
+    const WHILE: Duration = Duration::from_millis(100);
     client.set_nonblocking(true)?;
+    let end = Instant::now() + WHILE;
     let mut sent = 0;
-    while sent < numbers.len() {
-        match client.write(&numbers[sent..]) {
+    while sent < with.len() && Instant::now() < end {
+        match client.write(&with[sent..]) {
             Ok(n) => sent += n,
-            Err(error) if error.kind() == ErrorKind::WouldBlock && sent > 65_536 => break,
             Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(Duration::from_millis(1)),
             Err(error) => return Err(error),
         }
     }
     client.set_nonblocking(false)?;
-    Ok(numbers[..sent].to_vec())
+    Ok(sent)
 }
 
 /// Reads until the connection ends, and writes down how; when.
