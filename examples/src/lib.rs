@@ -1,0 +1,13 @@
+//! How to embed Resound's core in an event loop of your own.
+//!
+//! [`mio_loop`] is the guide: a loop over `mio` that drives any machine of the core, on one thread. [`mio_server`] puts
+//! a listener into it. [`mio_conformance`] shows that it behaves as the adapters do. Run it with
+//! `cargo run -p resound-examples --bin mio-echo`.
+
+#![forbid(unsafe_code)]
+#![allow(clippy::std_instead_of_alloc, reason = "an event loop has std")]
+#![allow(missing_debug_implementations, reason = "it is to be read, and not published")]
+
+pub mod mio_conformance;
+pub mod mio_loop;
+pub mod mio_server;
