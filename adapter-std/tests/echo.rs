@@ -2,7 +2,7 @@
 
 use core::net::SocketAddr;
 use core::time::Duration;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::sync::mpsc;
 use std::thread;
@@ -332,4 +332,26 @@ fn a_drain_lets_clients_finish_and_an_abort_does_not() {
         assert_eq!(ended.cause.reason, if graceful { Reason::Closed } else { Reason::Aborted });
         assert!(std::net::TcpStream::connect(addr).is_err(), "somebody still listens");
     }
+}
+
+#[test]
+fn what_had_come_in_before_the_drain_is_echoed() {
+    let (go_on, wait) = mpsc::channel::<()>();
+    let wait = std::sync::Mutex::new(wait);
+    let server = serve_echo(here(), ServerConfig::default(), server::Config::default(), move |event| {
+        if matches!(event, ServerEvent::Accepted { .. }) {
+            wait.lock().unwrap().recv().unwrap();
+        }
+    });
+    let server = server.unwrap();
+    let mut client = std::net::TcpStream::connect(server.local_addr()).unwrap();
+    client.write_all(b"in time").unwrap();
+    while server.handle().connections() == 0 {
+        thread::sleep(Duration::from_millis(1));
+    }
+    server.handle().drain();
+    go_on.send(()).unwrap();
+    let mut back = Vec::new();
+    client.read_to_end(&mut back).unwrap();
+    assert_eq!(back, b"in time");
 }
