@@ -1,5 +1,6 @@
 //! Connecting, and finding out how it ended.
 
+use core::convert::Infallible;
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::io;
@@ -31,6 +32,29 @@ pub enum Dialing {
     Up(TcpStream, Established),
     /// Wait until the socket is writable, then [`finish_dial`].
     Pending(TcpStream),
+}
+
+/// What a port can dial: an address; or nothing at all, where the machine is one that never dials. So one port serves
+/// clients and servers.
+pub trait Target {
+    /// Begins to connect: as [`dial`].
+    ///
+    /// # Errors
+    ///
+    /// As [`dial`].
+    fn dial(self, options: &DialOptions) -> Result<Dialing, Signal>;
+}
+
+impl Target for SocketAddr {
+    fn dial(self, options: &DialOptions) -> Result<Dialing, Signal> {
+        dial(self, options)
+    }
+}
+
+impl Target for Infallible {
+    fn dial(self, _: &DialOptions) -> Result<Dialing, Signal> {
+        match self {}
+    }
 }
 
 /// Begins to connect, from a new non-blocking socket.

@@ -33,7 +33,7 @@ mod transfer;
 
 pub use close::{close, shutdown_write};
 pub use describe::describe;
-pub use dial::{DialOptions, Dialing, dial, finish_dial};
+pub use dial::{DialOptions, Dialing, Target, dial, finish_dial};
 pub use info::kernel_view;
 pub use listen::{ListenOptions, Wildcard, accept, listen};
 pub use transfer::{GATHER, read, write};
