@@ -6,23 +6,28 @@
 //! # A first program
 //!
 //! ```
-//! use core::net::SocketAddr;
-//! use core::time::Duration;
-//! use resound_core::stream::{client, server};
-//! use resound_std::{Client, ServerConfig, serve_echo};
+//! use resound_std::{Client, ClientConfig, ConnectionConfig, Event, ServerConfig, serve_echo};
+//! use std::time::Duration;
 //!
 //! // A server, on a port that the kernel chooses. It tells what happens to it; here nobody listens.
-//! let here: SocketAddr = "127.0.0.1:0".parse()?;
-//! let server = serve_echo(here, ServerConfig::default(), server::Config::default(), |_event| {})?;
+//! let here = "127.0.0.1:0".parse()?;
+//! let server = serve_echo(here, ServerConfig::default(), ConnectionConfig::default(), |_event| {})?;
 //!
 //! // A client. It dials when it is first driven, and again whenever it has to.
-//! let mut client = Client::connect([server.local_addr()], client::Config::default())?;
+//! let mut client = Client::connect([server.local_addr()], ClientConfig::default())?;
 //! let echo = client.echo("hello", Duration::from_secs(5))?;
 //! assert_eq!(echo.payload, "hello");
 //! println!("it took {:?}", echo.round_trip);
 //!
-//! assert_eq!(client.close(), None);
+//! // The peer leaves, and the client says so. Driven on, it would dial again.
 //! server.handle().drain();
+//! while let Ok(event) = client.next_event(Duration::from_secs(5)) {
+//!     if let Event::Down { cause, .. } = event {
+//!         println!("the peer is gone: {cause}");
+//!         break;
+//!     }
+//! }
+//! drop(client);
 //! server.join();
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -61,6 +66,8 @@ pub use server::{Server, ServerConfig, ServerHandle, serve, serve_echo};
 pub use session::{Handle, Quiet, Session};
 pub use start::StartError;
 
-/// What configures a client's sockets, and a server's: from [`resound_sockets`], for programs that need nothing else
-/// of it.
+// What a first program needs of the crates below, so that it needs no other dependency.
+pub use resound_core::stream::admission::Event as ServerEvent;
+pub use resound_core::stream::client::{Command, Config as ClientConfig, Event};
+pub use resound_core::stream::server::Config as ConnectionConfig;
 pub use resound_sockets::tcp::{DialOptions, ListenOptions, Wildcard};

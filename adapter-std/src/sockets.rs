@@ -6,9 +6,7 @@
 //! a read that would only say "nothing more" is saved.
 
 use core::cell::Cell;
-use core::convert::Infallible;
 use core::fmt;
-use core::net::SocketAddr;
 use core::time::Duration;
 use std::net::TcpStream;
 use std::os::fd::AsFd as _;
@@ -21,7 +19,7 @@ use resound_core::stream::{Close, Established, Port, Ready, Via};
 use resound_core::{Chunk, ConnId};
 use resound_sockets::poll::{PollFd, PollFlags, Waker, wait};
 use resound_sockets::pool::Pool;
-use resound_sockets::tcp::{self, DialOptions, Dialing};
+use resound_sockets::tcp::{self, DialOptions, Dialing, Target};
 
 const READ: PollFlags = PollFlags::POLLIN;
 const WRITE: PollFlags = PollFlags::POLLOUT;
@@ -198,24 +196,6 @@ impl Socket {
         let readable = ready.contains(READ);
         ready.remove(READ);
         (readable && reads(self.conn)).then_some(Ready::Readable(self.conn))
-    }
-}
-
-/// What can be dialed, and how.
-pub(crate) trait Target {
-    fn dial(self, options: &DialOptions) -> Result<Dialing, Signal>;
-}
-
-impl Target for SocketAddr {
-    fn dial(self, options: &DialOptions) -> Result<Dialing, Signal> {
-        tcp::dial(self, options)
-    }
-}
-
-/// A machine that never dials.
-impl Target for Infallible {
-    fn dial(self, _: &DialOptions) -> Result<Dialing, Signal> {
-        match self {}
     }
 }
 

@@ -1,8 +1,8 @@
 //! How to embed Resound's core in an event loop of your own.
 //!
-//! [`mio_loop`] is the guide: a loop over `mio` that drives any machine of the core, on one thread. [`mio_server`] puts
-//! a listener into it. [`mio_conformance`] shows that it behaves as the adapters do. Run it with
-//! `cargo run -p resound-examples --bin mio-echo`.
+//! [`mio_port`] and [`mio_loop`] are the guide: the calls on one machine's sockets, and a loop over `mio` that drives any
+//! machines of the core on one thread. [`mio_server`] puts a listener into it. [`mio_conformance`] shows that it behaves
+//! as the adapters do. Run it with `cargo run -p resound-examples --bin mio-echo`.
 
 #![forbid(unsafe_code)]
 #![allow(clippy::std_instead_of_alloc, reason = "an event loop has std")]
@@ -10,4 +10,5 @@
 
 pub mod mio_conformance;
 pub mod mio_loop;
+pub mod mio_port;
 pub mod mio_server;

@@ -24,7 +24,8 @@ use resound_core::stream::server;
 use resound_sockets::clock::Clock;
 use resound_sockets::tcp::{DialOptions, ListenOptions};
 
-use crate::mio_loop::{Driven, Key, Loop, Sockets, Task, Then};
+use crate::mio_loop::{Driven, Key, Loop, Task, Then};
+use crate::mio_port::Sockets;
 use crate::mio_server::Server;
 
 /// The loop of [`mio_loop`](crate::mio_loop).
@@ -125,7 +126,7 @@ impl Runtime for Mio {
         let (remote, ()) = Remote::start(move |cx| {
             let (key, clock) = (cx.new_key(), cx.clock());
             let machine = Rc::new(RefCell::new(client));
-            let sockets = Sockets::new(cx, key, options, Rc::default())?;
+            let sockets = Sockets::new(cx.registry(), Token(key), options, Rc::default())?;
             let event = move |event, _: &mut Loop| {
                 let _ = tell.send((clock.now(), event));
             };

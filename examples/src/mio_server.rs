@@ -20,7 +20,8 @@ use resound_sockets::pool::Pool;
 use resound_sockets::tcp::{self, DialOptions, ListenOptions};
 use resound_sockets::{entropy, errno};
 
-use crate::mio_loop::{Driven, Key, Loop, Sockets, Task, Then};
+use crate::mio_loop::{Driven, Key, Loop, Task, Then};
+use crate::mio_port::Sockets;
 
 /// How many connections are accepted in one turn.
 const ACCEPTED_PER_TURN: u32 = 16;
@@ -114,8 +115,8 @@ impl Server {
         }
         let (key, now) = (cx.new_key(), cx.clock().now());
         let pool = Rc::clone(&self.0.borrow().pool);
-        let sockets =
-            Sockets::new(cx, key, DialOptions::default(), pool).and_then(|new| new.accepted(stream));
+        let sockets = Sockets::new(cx.registry(), Token(key), DialOptions::default(), pool)
+            .and_then(|new| new.accepted(stream));
         match sockets {
             Err(error) => {
                 self.0.borrow_mut().admission.release(peer.ip());

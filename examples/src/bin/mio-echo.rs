@@ -9,10 +9,12 @@ use core::cell::RefCell;
 use core::error::Error;
 use std::rc::Rc;
 
+use mio::Token;
 use resound_core::stream::admission;
 use resound_core::stream::client::{Client, Command, Config, Event};
 use resound_core::stream::{Machine, server};
-use resound_examples::mio_loop::{Driven, Loop, Sockets};
+use resound_examples::mio_loop::{Driven, Loop};
+use resound_examples::mio_port::Sockets;
 use resound_examples::mio_server::Server;
 use resound_sockets::entropy;
 use resound_sockets::tcp::{DialOptions, ListenOptions};
@@ -47,7 +49,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
         }
     };
-    let sockets = Sockets::new(&cx, key, DialOptions::default(), Rc::default())?;
+    let sockets = Sockets::new(cx.registry(), Token(key), DialOptions::default(), Rc::default())?;
     cx.add(key, Box::new(Driven::new(client, sockets, event)));
 
     Ok(cx.run()?)
