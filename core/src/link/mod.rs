@@ -400,6 +400,8 @@ impl Link {
     }
 
     /// Tells the link something; what it wants done goes into `out`, in order.
+    // What every message tells is decided where it is told; everything else is one call away.
+    #[inline(always)]
     pub fn handle(&mut self, policy: &Policy, now: Instant, told: Told, out: &mut impl Extend<Action>) {
         match told {
             Told::Sent { conn } => {
@@ -414,7 +416,19 @@ impl Link {
                     self.proof = ProofSeen::Yes;
                 }
             }
-            Told::Tick => self.tick(policy, now, out),
+            Told::Tick => {
+                if self.deadline().is_some_and(|deadline| deadline <= now) {
+                    self.fire_due(policy, now, out);
+                }
+            }
+            seldom => self.handle_seldom(policy, now, seldom, out),
+        }
+    }
+
+    #[inline(never)]
+    fn handle_seldom(&mut self, policy: &Policy, now: Instant, told: Told, out: &mut impl Extend<Action>) {
+        match told {
+            Told::Sent { .. } | Told::Heard { .. } | Told::Answered { .. } | Told::Tick => {}
             Told::Open { targets } => {
                 if self.step(Input::Open) {
                     self.targets = targets;
@@ -581,6 +595,7 @@ impl Link {
 
     // Standing.
 
+    #[inline]
     fn heard(&mut self, policy: &Policy, now: Instant, conn: ConnId, out: &mut impl Extend<Action>) {
         if let Some(liveness) = self.watch(conn) {
             liveness.heard(&policy.liveness, now);
@@ -767,10 +782,8 @@ impl Link {
 
     // Time.
 
-    fn tick(&mut self, policy: &Policy, now: Instant, out: &mut impl Extend<Action>) {
-        if self.deadline().is_none_or(|deadline| now < deadline) {
-            return;
-        }
+    #[inline(never)]
+    fn fire_due(&mut self, policy: &Policy, now: Instant, out: &mut impl Extend<Action>) {
         for timer in Timer::ALL {
             if self.timer(timer).is_some_and(|at| at <= now) {
                 self.fire(policy, now, timer, out);

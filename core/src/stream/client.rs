@@ -390,11 +390,16 @@ impl<T> Client<T> {
 
     // The link.
 
+    #[inline]
     fn tell(&mut self, told: Told) {
         self.link.handle(&self.policy, self.now, told, &mut self.actions);
-        if self.actions.is_empty() {
-            return;
+        if !self.actions.is_empty() {
+            self.act_all();
         }
+    }
+
+    #[inline(never)]
+    fn act_all(&mut self) {
         let mut actions = core::mem::take(&mut self.actions);
         for action in actions.drain(..) {
             self.act(action);
@@ -649,6 +654,42 @@ impl<T> Client<T> {
         self.tell(Told::Tick);
     }
 
+    /// The facts that an echo does without.
+    fn handle_seldom(&mut self, fact: Fact<'_>) {
+        let stands = |conn| self.link.conn() == Some(conn);
+        let second = |conn| self.link.second() == Some(conn);
+        match fact {
+            Fact::Tick | Fact::Received { .. } => {}
+            Fact::Blocked { conn } if stands(conn) => self.wire.blocked(),
+            Fact::Writable { conn } if stands(conn) => self.wire.writable(),
+            Fact::Wrote { conn, n } if second(conn) => {
+                self.spare.written = (self.spare.written + n).min(PROBE.len());
+                self.spare.wire.wrote(n);
+            }
+            Fact::Blocked { conn } if second(conn) => self.spare.wire.blocked(),
+            Fact::Writable { conn } if second(conn) => self.spare.wire.writable(),
+            Fact::Wrote { .. } | Fact::Blocked { .. } | Fact::Writable { .. } => {}
+            Fact::Dialed { conn, result } => {
+                self.tell(Told::Dialed { conn, result: result.map_err(|signal| signal.cause(Op::Connect)) });
+            }
+            Fact::Ended { conn } if stands(conn) => {
+                let cause = self.wire.at_end(self.on_the_wire());
+                self.tell(Told::Ended { conn, cause });
+            }
+            Fact::Ended { conn } => self.tell(Told::Ended { conn, cause: Cause::peer(Reason::Closed) }),
+            Fact::Failed { conn, op: Op::Write, signal } if stands(conn) => self.write_failed(conn, signal),
+            Fact::Failed { conn, op, signal } if stands(conn) => {
+                let cause = self.wire.failed(op, signal);
+                self.tell(Told::Ended { conn, cause });
+            }
+            Fact::Failed { conn, op, signal } => self.tell(Told::Ended { conn, cause: signal.cause(op) }),
+            Fact::Hint { conn, .. } => self.tell(Told::Hint { conn }),
+            Fact::Examined { conn, kernel } if stands(conn) => self.examined(conn, kernel),
+            Fact::Examined { .. } => {}
+            Fact::Resumed => self.tell(Told::Resumed),
+        }
+    }
+
     fn refusal(&self, payload: &Bytes) -> Option<Refusal> {
         let limit = self.config.max_in_flight;
         if self.closing != Closing::No || self.link.state() == State::Closed {
@@ -685,42 +726,15 @@ impl<T: Clone> Machine for Client<T> {
     type Command = Command;
     type Refused = Refused;
 
+    #[inline]
     fn handle(&mut self, now: Instant, fact: Fact<'_>) {
         let began = self.now;
         self.now = self.now.max(now);
-        let stands = |conn| self.link.conn() == Some(conn);
-        let second = |conn| self.link.second() == Some(conn);
         match fact {
             Fact::Tick => self.tick(),
             Fact::Received { conn, chunk } => self.received(conn, chunk),
-            Fact::Wrote { conn, n } if stands(conn) => self.wrote(n, began),
-            Fact::Blocked { conn } if stands(conn) => self.wire.blocked(),
-            Fact::Writable { conn } if stands(conn) => self.wire.writable(),
-            Fact::Wrote { conn, n } if second(conn) => {
-                self.spare.written = (self.spare.written + n).min(PROBE.len());
-                self.spare.wire.wrote(n);
-            }
-            Fact::Blocked { conn } if second(conn) => self.spare.wire.blocked(),
-            Fact::Writable { conn } if second(conn) => self.spare.wire.writable(),
-            Fact::Wrote { .. } | Fact::Blocked { .. } | Fact::Writable { .. } => {}
-            Fact::Dialed { conn, result } => {
-                self.tell(Told::Dialed { conn, result: result.map_err(|signal| signal.cause(Op::Connect)) });
-            }
-            Fact::Ended { conn } if stands(conn) => {
-                let cause = self.wire.at_end(self.on_the_wire());
-                self.tell(Told::Ended { conn, cause });
-            }
-            Fact::Ended { conn } => self.tell(Told::Ended { conn, cause: Cause::peer(Reason::Closed) }),
-            Fact::Failed { conn, op: Op::Write, signal } if stands(conn) => self.write_failed(conn, signal),
-            Fact::Failed { conn, op, signal } if stands(conn) => {
-                let cause = self.wire.failed(op, signal);
-                self.tell(Told::Ended { conn, cause });
-            }
-            Fact::Failed { conn, op, signal } => self.tell(Told::Ended { conn, cause: signal.cause(op) }),
-            Fact::Hint { conn, .. } => self.tell(Told::Hint { conn }),
-            Fact::Examined { conn, kernel } if stands(conn) => self.examined(conn, kernel),
-            Fact::Examined { .. } => {}
-            Fact::Resumed => self.tell(Told::Resumed),
+            Fact::Wrote { conn, n } if self.link.conn() == Some(conn) => self.wrote(n, began),
+            seldom => self.handle_seldom(seldom),
         }
     }
 
