@@ -12,7 +12,12 @@
 //! ```
 //!
 //! Three limits end a connection that does nothing: silence both ways (idle), a peer that does not read (stall), and a
-//! drain that takes too long. All are checked lazily: no timer moves when a message passes.
+//! drain that takes too long. All are checked lazily: no timer moves when a message passes. A timer call that comes too
+//! late postpones them once, so that the driver gets to see what its socket says: a host that was suspended does not
+//! find all its peers idle.
+//!
+//! What was received and can never be echoed, because the peer sent it after this side's half-close or the kernel takes
+//! no more, is counted and dropped. The end is then not called [`Reason::Closed`], which says that nothing was due.
 
 use core::time::Duration;
 
@@ -22,15 +27,18 @@ use crate::signal::{Cause, Op, Reason, Signal};
 use crate::table::transitions;
 use crate::time::{Instant, earliest, nanos};
 
+/// By how much a timer call may be late and still be believed.
+const LATE: u64 = 100_000_000;
+
 /// The limits of a connection, on a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Without a byte either way for this long the connection is closed. Default 5 min; `None`: never. Keep it at least
-    /// twice the clients' idle time, or it ends connections that are only quiet.
+    /// twice the clients' idle time, or it ends connections that are only quiet. A drain has its own limit instead.
     pub idle: Option<Duration>,
     /// With unsent echoes and no progress for this long the connection is reset. Default 60 s.
     pub stall: Duration,
-    /// How long a drain waits for the peer to take what is left and to close. Default 10 s.
+    /// How long a drain waits, from its first command on, for the peer to take what is left and to close. Default 10 s.
     pub drain: Duration,
 }
 
@@ -115,7 +123,7 @@ transitions! {
 /// What a server can ask of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Leave in good order: write what is held, half-close, and wait for the peer's end.
+    /// Leave in good order: read no more to echo it, write what is held, half-close, and wait for the peer's end.
     Drain,
     /// Reset it now.
     Abort,
@@ -124,7 +132,8 @@ pub enum Command {
 /// How a connection ended, and what passed through it. The only event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ended {
-    /// Why. [`Reason::Closed`] is the good end.
+    /// Why. [`Reason::Closed`] is the good end: everything received was sent back. If this side left while bytes were
+    /// still coming, it is [`Reason::Aborted`], of local origin.
     pub cause: Cause,
     /// Bytes received.
     pub received: u64,
@@ -156,8 +165,12 @@ pub struct Connection {
     state: State,
     chunk: Chunk,
     wire: Wire,
+    /// The latest time that was told.
+    now: Instant,
     /// The last byte either way.
     progress: Instant,
+    /// No limit counts before this: a timer call came late.
+    grace: Option<Instant>,
     drain_by: Option<Instant>,
     received: u64,
     echoed: u64,
@@ -176,7 +189,9 @@ impl Connection {
             state: State::Open,
             chunk: Chunk::default(),
             wire: Wire::default(),
+            now,
             progress: now,
+            grace: None,
             drain_by: None,
             received: 0,
             echoed: 0,
@@ -204,29 +219,44 @@ impl Connection {
             self.close = Some(how);
             self.ended = Some(cause);
             self.chunk.clear();
+            (self.examine, self.shutdown) = (false, false);
         }
     }
 
-    fn received(&mut self, now: Instant, chunk: &mut Chunk) {
+    /// Bytes received and not echoed.
+    fn due(&self) -> usize {
+        usize::try_from(self.received - self.echoed).unwrap_or(usize::MAX)
+    }
+
+    fn received(&mut self, chunk: &mut Chunk) {
+        if chunk.is_empty() {
+            return;
+        }
         self.wire.bytes_came();
         self.received += chunk.bytes().len() as u64;
-        self.progress = now;
-        // Read while something was held (an examination): nothing is lost, but nothing can be echoed in order either
-        // unless the kernel still takes bytes, and then it would not have been examined.
-        if self.state == State::Open && !chunk.is_empty() && !self.wire.is_broken() {
-            self.chunk = core::mem::take(chunk);
-            self.step(Input::Bytes);
-        } else {
-            chunk.clear();
+        self.progress = self.now;
+        match self.state {
+            State::Open if !self.wire.is_broken() => {
+                self.chunk = core::mem::take(chunk);
+                self.step(Input::Bytes);
+            }
+            // Only a driver that reads against `wants_read` gets here. Two chunks cannot be held, and an echo with a
+            // hole in it is worse than none.
+            State::Echoing if !self.wire.is_broken() => {
+                chunk.clear();
+                self.over(Cause::local(Reason::Aborted), Close::Reset);
+            }
+            // Found by an examination, or sent after the half-close: there is no way back for them.
+            _ => chunk.clear(),
         }
     }
 
-    fn wrote(&mut self, now: Instant, n: usize) {
+    fn wrote(&mut self, n: usize) {
         self.wire.wrote(n);
         self.echoed += n.min(self.chunk.bytes().len()) as u64;
         self.chunk.consume(n);
         if n > 0 {
-            self.progress = now;
+            self.progress = self.now;
         }
         if self.chunk.is_empty() {
             let draining = self.state == State::Draining;
@@ -239,13 +269,15 @@ impl Connection {
 
     fn end_if_closed(&mut self) {
         if self.state == State::Closed {
-            self.over(Cause::peer(Reason::Closed), Close::Drop);
+            let good = self.due() == 0;
+            let cause = if good { Cause::peer(Reason::Closed) } else { Cause::local(Reason::Aborted) };
+            self.over(cause, Close::Drop);
         }
     }
 
     fn fin(&mut self) {
         if self.wire.is_broken() {
-            self.over(self.wire.at_end(self.chunk.bytes().len()), Close::Reset);
+            self.over(self.wire.at_end(self.due()), Close::Reset);
         } else if self.step(Input::Fin) {
             self.end_if_closed();
         }
@@ -268,8 +300,8 @@ impl Connection {
         }
     }
 
-    fn drain(&mut self, now: Instant) {
-        self.drain_by = Some(now.after(self.policy.drain));
+    fn drain(&mut self) {
+        self.drain_by = self.drain_by.or(Some(self.now.after(self.policy.drain)));
         if self.step(Input::DrainEmpty) {
             self.shutdown = true;
         } else {
@@ -277,23 +309,32 @@ impl Connection {
         }
     }
 
-    /// Where its three limits lie now.
+    /// Where its three limits lie now: idle, stall, drain.
     fn limits(&self) -> [Option<Instant>; 3] {
-        let live = self.state != State::Closed;
-        let held = !self.chunk.is_empty();
-        let idle = self.policy.idle.filter(|_| live && !held).map(|idle| self.progress.after(idle));
-        let stall = (live && held).then(|| self.progress.after(self.policy.stall));
-        [idle, stall, self.drain_by.filter(|_| live)]
+        let limits = match self.state {
+            State::Closed => [None; 3],
+            State::Open => [self.policy.idle.map(|idle| self.progress.after(idle)), None, None],
+            State::Shut => [None, None, self.drain_by],
+            State::Echoing | State::Flushing | State::Draining => {
+                [None, Some(self.progress.after(self.policy.stall)), self.drain_by]
+            }
+        };
+        limits.map(|limit| limit.map(|at| self.grace.map_or(at, |grace| at.max(grace))))
     }
 
-    fn tick(&mut self, now: Instant) {
-        let due = |limit: Option<Instant>| limit.is_some_and(|at| at <= now);
-        let [idle, stall, drain] = self.limits();
-        if due(stall) {
+    fn tick(&mut self) {
+        let limits = self.limits();
+        let Some(first) = earliest(limits).filter(|&at| at <= self.now) else { return };
+        let [idle, stall, _] = limits.map(|limit| limit.is_some_and(|at| at <= self.now));
+        let late = nanos(self.now.since(first)) > LATE;
+        if late && self.grace.is_none_or(|grace| first > grace) {
+            // Each limit only once: a driver that is always late still has to enforce them.
+            self.grace = Some(self.now.after(LATE));
+        } else if stall {
             self.over(Cause::timer(Reason::WriteBlocked), Close::Reset);
-        } else if due(idle) {
+        } else if idle {
             self.over(Cause::timer(Reason::Aborted), Close::Drop);
-        } else if due(drain) {
+        } else {
             self.over(Cause::timer(Reason::Aborted), Close::Reset);
         }
     }
@@ -314,27 +355,30 @@ impl Machine for Connection {
     type Refused = Command;
 
     fn handle(&mut self, now: Instant, fact: Fact<'_>) {
-        let now = now.max(self.progress);
+        self.now = self.now.max(now);
         let live = self.state != State::Closed;
         match fact {
-            Fact::Received { conn: ConnId::ONLY, chunk } if live => self.received(now, chunk),
-            Fact::Wrote { conn: ConnId::ONLY, n } if live => self.wrote(now, n),
+            Fact::Received { conn: ConnId::ONLY, chunk } if live => self.received(chunk),
+            Fact::Received { chunk, .. } => chunk.clear(),
+            _ if !live => {}
+            Fact::Wrote { conn: ConnId::ONLY, n } => self.wrote(n),
             Fact::Blocked { conn: ConnId::ONLY } => self.wire.blocked(),
             Fact::Writable { conn: ConnId::ONLY } => self.wire.writable(),
-            Fact::Ended { conn: ConnId::ONLY } if live => self.fin(),
-            Fact::Failed { conn: ConnId::ONLY, op, signal } if live => self.failed(op, signal),
-            Fact::Examined { conn: ConnId::ONLY, .. } if live => self.examined(),
-            Fact::Tick if live => self.tick(now),
+            Fact::Ended { conn: ConnId::ONLY } => self.fin(),
+            Fact::Failed { conn: ConnId::ONLY, op, signal } => self.failed(op, signal),
+            Fact::Examined { conn: ConnId::ONLY, .. } => self.examined(),
+            Fact::Tick => self.tick(),
             _ => {}
         }
     }
 
     fn command(&mut self, now: Instant, command: Command) -> Result<(), Command> {
+        self.now = self.now.max(now);
         if self.state == State::Closed {
             return Err(command);
         }
         match command {
-            Command::Drain => self.drain(now),
+            Command::Drain => self.drain(),
             Command::Abort => self.over(Cause::local(Reason::Aborted), Close::Reset),
         }
         Ok(())
@@ -344,7 +388,7 @@ impl Machine for Connection {
         let conn = ConnId::ONLY;
         if core::mem::take(&mut self.shutdown) {
             Step::Shutdown { conn }
-        } else if core::mem::take(&mut self.examine) && self.state != State::Closed {
+        } else if core::mem::take(&mut self.examine) {
             Step::Examine { conn }
         } else if let Some(how) = self.close.take() {
             Step::Close { conn, how }
