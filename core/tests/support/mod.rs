@@ -1,6 +1,8 @@
 //! A driver made of data: generated operations against an echo client, with a network of a few vectors.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub(crate) mod peer;
+
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
