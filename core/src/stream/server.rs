@@ -8,7 +8,7 @@
 //! ```text
 //!           bytes                        written
 //!  Open ───────────► (chunk held, no reading) ───────► Open        FIN from the peer: flush, then close
-//!   │ drain: flush what is held, half-close, then wait for the peer's FIN
+//!   │ drain: echo what had come in, half-close, then wait for the peer's FIN
 //! ```
 //!
 //! Three limits end a connection that does nothing: silence both ways (idle), a peer that does not read (stall), and a
@@ -90,6 +90,8 @@ transitions! {
         Flushing,
         /// The server leaves: what is held is still written.
         Draining,
+        /// The server leaves: what had come in before is still read and echoed.
+        Leaving,
         /// Half-closed; the peer's end is awaited.
         Shut,
         /// Over.
@@ -106,16 +108,17 @@ transitions! {
         Fin,
         /// The server wants to leave.
         Drain,
-        /// The server wants to leave, and nothing is held.
-        DrainEmpty,
+        /// The server wants to leave, and the kernel held nothing more.
+        Empty,
         /// It failed, or a limit was reached.
         Over,
     }
 
-    Open: Bytes => Echoing, Fin => Closed, DrainEmpty => Shut, Over => Closed;
+    Open: Bytes => Echoing, Fin => Closed, Drain => Leaving, Over => Closed;
     Echoing: Flushed => Open, Fin => Flushing, Drain => Draining, Over => Closed;
     Flushing: Flushed => Closed, Over => Closed;
-    Draining: Flushed => Shut, Fin => Flushing, Over => Closed;
+    Draining: Flushed => Leaving, Fin => Flushing, Over => Closed;
+    Leaving: Bytes => Draining, Empty => Shut, Fin => Closed, Over => Closed;
     Shut: Fin => Closed, Over => Closed;
     Closed:;
 }
@@ -236,13 +239,13 @@ impl Connection {
         self.received += chunk.bytes().len() as u64;
         self.progress = self.now;
         match self.state {
-            State::Open if !self.wire.is_broken() => {
+            State::Open | State::Leaving if !self.wire.is_broken() => {
                 self.chunk = core::mem::take(chunk);
                 self.step(Input::Bytes);
             }
             // Only a driver that reads against `wants_read` gets here. Two chunks cannot be held, and an echo with a
             // hole in it is worse than none.
-            State::Echoing if !self.wire.is_broken() => {
+            State::Echoing | State::Draining if !self.wire.is_broken() => {
                 chunk.clear();
                 self.over(Cause::local(Reason::Aborted), Close::Reset);
             }
@@ -258,12 +261,9 @@ impl Connection {
         if n > 0 {
             self.progress = self.now;
         }
-        if self.chunk.is_empty() {
-            let draining = self.state == State::Draining;
-            if self.step(Input::Flushed) {
-                self.shutdown |= draining;
-                self.end_if_closed();
-            }
+        if self.chunk.is_empty() && self.step(Input::Flushed) {
+            self.examine |= self.state == State::Leaving;
+            self.end_if_closed();
         }
     }
 
@@ -296,17 +296,14 @@ impl Connection {
         match self.wire.examined() {
             Findings::Again => self.examine = true,
             Findings::Over(cause) => self.over(cause, Close::Reset),
-            Findings::Nothing => {}
+            Findings::Nothing => self.shutdown |= self.step(Input::Empty),
         }
     }
 
     fn drain(&mut self) {
         self.drain_by = self.drain_by.or(Some(self.now.after(self.policy.drain)));
-        if self.step(Input::DrainEmpty) {
-            self.shutdown = true;
-        } else {
-            self.step(Input::Drain);
-        }
+        // A client that was told nothing yet may have sent more: that is looked for first.
+        self.examine |= self.step(Input::Drain) && self.state == State::Leaving;
     }
 
     /// Where its three limits lie now: idle, stall, drain.
@@ -314,7 +311,7 @@ impl Connection {
         let limits = match self.state {
             State::Closed => [None; 3],
             State::Open => [self.policy.idle.map(|idle| self.progress.after(idle)), None, None],
-            State::Shut => [None, None, self.drain_by],
+            State::Leaving | State::Shut => [None, None, self.drain_by],
             State::Echoing | State::Flushing | State::Draining => {
                 [None, Some(self.progress.after(self.policy.stall)), self.drain_by]
             }

@@ -290,7 +290,7 @@ impl Peer {
         let (idle, stall) = match self.server.state() {
             State::Closed => return None,
             State::Open => (self.config.idle, None),
-            State::Shut => (None, None),
+            State::Leaving | State::Shut => (None, None),
             State::Echoing | State::Flushing | State::Draining => {
                 assert!(held);
                 (None, Some(self.config.stall))
