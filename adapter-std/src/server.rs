@@ -46,10 +46,10 @@ pub struct ServerConfig {
     pub admission: admission::Config,
     /// How it listens.
     pub listen: ListenOptions,
-    /// Bytes of address space for the stack of each connection's thread. Default 128 KiB: a turn of the echo server
-    /// uses less than 8 KiB of it even in a debug build, and the rest is for the machine and `on_event`. Ten thousand
-    /// connections reserve 1.2 GiB of addresses; with std's default of 2 MiB it would be 20 GiB, which a system
-    /// without overcommit refuses.
+    /// Bytes of address space for the stack of each connection's thread. Default 128 KiB: a connection of the echo server
+    /// touches two pages of it, and the rest is for your own machine and `on_event`. Ten thousand connections reserve
+    /// 1.2 GiB of addresses for their stacks; with std's default of 2 MiB it would be 20 GiB, which a system without
+    /// overcommit refuses.
     pub stack: usize,
 }
 

@@ -12,6 +12,7 @@ use resound_core::stream::client::{Command, Config};
 use resound_core::stream::server;
 use resound_core::{backoff, liveness};
 use resound_std::{Client, Server, ServerConfig, serve_echo};
+use socket2::{Domain, Socket, Type};
 
 /// One second of waiting may cost this much. A thread that spins costs the whole second.
 const BUDGET: Duration = Duration::from_millis(200);
@@ -74,7 +75,9 @@ fn idle() {
 }
 
 fn backing_off() {
-    let port_of_nobody = TcpListener::bind(here()).unwrap().local_addr().unwrap();
+    let held = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    held.bind(&here().into()).unwrap();
+    let port_of_nobody = held.local_addr().unwrap().as_socket().unwrap();
     let mut config = Config::default();
     config.link.backoff = backoff::Config {
         first_window: Duration::from_millis(40),

@@ -14,6 +14,7 @@ use resound_core::stream::admission::{self, Event as ServerEvent};
 use resound_core::stream::client::{Command, Config, Event, OnLoss, Refusal};
 use resound_core::stream::server;
 use resound_std::{Client, EchoError, Quiet, Server, ServerConfig, serve_echo};
+use socket2::{Domain, Socket, Type};
 
 /// Long enough for a slow machine; nothing here waits for it when all is well.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -30,6 +31,26 @@ fn start_at(addr: SocketAddr, config: ServerConfig) -> (Server, ServerEvents) {
         let _ = tell.send(event);
     });
     (server.unwrap(), events)
+}
+
+/// A server where one was before. Somebody's outgoing connection may have the port for a moment.
+fn start_again_at(addr: SocketAddr) -> Server {
+    let until = std::time::Instant::now() + PATIENCE;
+    loop {
+        match serve_echo(addr, ServerConfig::default(), server::Config::default(), |_| {}) {
+            Ok(server) => return server,
+            Err(error) if std::time::Instant::now() > until => panic!("{error}"),
+            Err(_) => thread::sleep(Duration::from_millis(20)),
+        }
+    }
+}
+
+/// A port that is taken, so that nobody else can have it, and not listened on.
+fn nobody() -> (Socket, SocketAddr) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&here().into()).unwrap();
+    let addr = socket.local_addr().unwrap().as_socket().unwrap();
+    (socket, addr)
 }
 
 fn start() -> (Server, ServerEvents) {
@@ -126,7 +147,7 @@ fn a_client_whose_server_dies_finds_it_again() {
     });
     assert_eq!(refused.reason, Reason::ConnRefused);
 
-    let (_server, _events) = start_at(addr, ServerConfig::default());
+    let _server = start_again_at(addr);
     assert_eq!(client.echo("after", PATIENCE).unwrap().payload, "after");
 }
 
@@ -160,7 +181,7 @@ fn messages_in_flight_are_lost_or_sent_again_as_configured() {
 
 #[test]
 fn a_dial_that_nobody_answers_is_refused_with_its_errno_and_tried_again() {
-    let port_of_nobody = TcpListener::bind(here()).unwrap().local_addr().unwrap();
+    let (_held, port_of_nobody) = nobody();
     let mut client = client_of(port_of_nobody);
     for _ in 0..3 {
         let cause = until(&mut client, |event| match event {
@@ -275,7 +296,7 @@ fn those_who_wait_for_a_client_that_is_dropped_are_told() {
 #[test]
 fn the_second_address_is_taken_when_the_first_does_not_answer() {
     let (server, _events) = start();
-    let port_of_nobody = TcpListener::bind(here()).unwrap().local_addr().unwrap();
+    let (_held, port_of_nobody) = nobody();
     let mut client = Client::connect([port_of_nobody, server.local_addr()], eager()).unwrap();
     client.echo("x", PATIENCE).unwrap();
     let up = until(&mut client, |event| match event {
