@@ -310,22 +310,17 @@ where
         let mut sockets = Sockets::accepted(stream, Arc::clone(pool));
         // What was heard once is not listened for again: it stays readable for ever.
         let mut wakers: &[&Waker] = &[abort, drain];
-        let mut heard = None;
         loop {
             let tell = |event| (self.on_event)(Event::Connection { peer, event });
             let deadline = turn(&mut machine, &mut sockets, || clock.now(), tell);
             if machine.is_done() {
                 return;
             }
-            // After the turn: what had come in when the server was told to drain is dealt with first.
-            if let Some(command) = heard.take() {
-                // Refused only by a machine that has ended, and then the next turn is its last.
-                let _ = machine.command(clock.now(), M::Command::from(command));
-                continue;
-            }
             let woken = sockets.sleep(wakers, deadline.map(|deadline| clock.until(deadline)));
             if let Some(which) = woken {
-                heard = Some(if which == 0 { Command::Abort } else { Command::Drain });
+                let command = if which == 0 { Command::Abort } else { Command::Drain };
+                // Refused only by a machine that has ended, and then the next turn is its last.
+                let _ = machine.command(clock.now(), M::Command::from(command));
                 wakers = &wakers[..which];
             }
         }
