@@ -5,7 +5,9 @@
 //! it: futures that can be dropped, a sink that pushes back, a client that lives in its owner's task.
 
 #![allow(clippy::std_instead_of_alloc, clippy::std_instead_of_core, reason = "tests have std")]
-#![allow(dead_code, reason = "each test binary plays some of them")]
+#![allow(dead_code, unused_macros, reason = "each test binary plays some of them")]
+
+pub(crate) mod cpu;
 
 use std::future::{Future, poll_fn};
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -451,8 +453,8 @@ fn ends(told: &Receiver<Told>) -> Vec<Reason> {
 }
 
 pub(crate) fn a_server_echoes_and_refuses_whom_it_must<H: Host>(host: &H) {
-    let mut config = ServerConfig::default();
-    config.admission = admission::Config { per_address: 2, ..admission::Config::default() };
+    let admission = admission::Config { per_address: 2, ..admission::Config::default() };
+    let config = ServerConfig { admission, ..ServerConfig::default() };
     let (server, told) = start(host, config, server::Config::default());
     let (mut one, mut two) = (connect(&server), connect(&server));
     echoes(&mut one, b"one");
