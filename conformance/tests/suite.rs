@@ -87,7 +87,7 @@ fn no_scenario_is_left_out() {
 
 macro_rules! tests {
     ($runtime:expr; $($test:ident)*) => {
-        $(#[test] fn $test() { super::keeps_its_promise(stringify!($test), &$runtime) })*
+        $(#[test] fn $test() { crate::keeps_its_promise(stringify!($test), &$runtime) })*
     };
 }
 
@@ -101,25 +101,11 @@ mod tokio {
     use resound_conformance::on::tokio::Tokio;
 
     mod current_thread {
-        macro_rules! tests {
-            ($($test:ident)*) => {
-                $(#[test] fn $test() {
-                    crate::keeps_its_promise(stringify!($test), &super::Tokio::current_thread());
-                })*
-            };
-        }
-        scenarios!(tests);
+        scenarios!(tests super::Tokio::current_thread());
     }
 
     mod multi_thread {
-        macro_rules! tests {
-            ($($test:ident)*) => {
-                $(#[test] fn $test() {
-                    crate::keeps_its_promise(stringify!($test), &super::Tokio::multi_thread(2));
-                })*
-            };
-        }
-        scenarios!(tests);
+        scenarios!(tests super::Tokio::multi_thread(2));
     }
 }
 
@@ -128,20 +114,10 @@ mod smol {
     use resound_conformance::on::smol::Smol;
 
     mod one_thread {
-        macro_rules! tests {
-            ($($test:ident)*) => {
-                $(#[test] fn $test() { crate::keeps_its_promise(stringify!($test), &super::Smol::threads(1)) })*
-            };
-        }
-        scenarios!(tests);
+        scenarios!(tests super::Smol::threads(1));
     }
 
     mod two_threads {
-        macro_rules! tests {
-            ($($test:ident)*) => {
-                $(#[test] fn $test() { crate::keeps_its_promise(stringify!($test), &super::Smol::threads(2)) })*
-            };
-        }
-        scenarios!(tests);
+        scenarios!(tests super::Smol::threads(2));
     }
 }

@@ -117,7 +117,8 @@ pub(super) const DRAIN_WITH_ECHOES_DUE: Scenario = Scenario {
 /// A server that closed while bytes waited unread in its receive buffer would make its kernel reset the connection, and
 /// take away echoes that are still on their way (RFC 2525 §2.17).
 fn drain_with_echoes_due(stage: &mut Stage<'_>) -> Played {
-    let numbers: Vec<u8> = (0..1 << 18).flat_map(u32::to_be_bytes).collect();
+    // More than the buffers on the way hold: the server leaves while bytes wait unread.
+    let numbers: Vec<u8> = (0..1 << 20).flat_map(u32::to_be_bytes).collect();
     let mut server = stage.serve()?;
     let mut client = connect(server.local_addr())?;
     stage.server_says(&mut *server, "the connection", accepted)?;
