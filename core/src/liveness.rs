@@ -351,7 +351,10 @@ pub fn verdict(probing: Duration, writing: Writing, kernel: Option<KernelView>) 
         };
     };
     let nothing_out = kernel.unacked == 0 && kernel.unsent == 0;
-    let acknowledging = kernel.since_ack < probing;
+    // Window probes come ever more rarely (tcp_probe_timer doubles their distance). Where none is unanswered the peer's
+    // kernel has answered the last one, however long ago that was.
+    let window_shut = kernel.unsent > 0 && kernel.unacked == 0 && kernel.probes == 0;
+    let acknowledging = kernel.since_ack < probing || window_shut;
     if nothing_out && writing == Writing::Free {
         Reason::PeerStalled
     } else if kernel.retransmits > 0 || !acknowledging {
@@ -384,6 +387,8 @@ mod tests {
             (Free, Some(view(0, 0, 0, PROBING * 2)), PeerStalled),
             (Free, Some(view(1, 0, 2, PROBING * 2)), PathDead),
             (Blocked, Some(view(0, 5_000, 0, soon)), WriteBlocked),
+            (Blocked, Some(view(0, 5_000, 0, PROBING * 2)), WriteBlocked),
+            (Blocked, Some(KernelView { probes: 2, ..view(0, 5_000, 0, PROBING * 2) }), PathDead),
             (Blocked, Some(view(1, 5_000, 0, PROBING * 2)), PathDead),
             (Free, Some(view(1, 0, 0, soon)), NoEcho),
         ] {
