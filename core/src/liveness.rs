@@ -175,6 +175,7 @@ impl Liveness {
 
     /// When [`tick`](Self::tick) will have something to say; `None` if the detector is off.
     #[must_use]
+    #[inline]
     pub const fn deadline(&self) -> Option<Instant> {
         self.deadline
     }
@@ -198,6 +199,7 @@ impl Liveness {
     }
 
     /// Something was sent, or queued to be sent, that must be answered. More of it never delays a conviction.
+    #[inline]
     pub fn sent(&mut self, policy: &Policy, now: Instant) {
         self.due = self.due.saturating_add(1);
         if self.due == 1 && self.stretch == Stretch::Quiet && policy.idle > 0 {
@@ -207,6 +209,7 @@ impl Liveness {
     }
 
     /// Bytes came in, any bytes: the peer lives.
+    #[inline]
     pub fn heard(&mut self, policy: &Policy, now: Instant) {
         self.last_rx = self.last_rx.max(now);
         self.stretch = Stretch::Quiet;
@@ -215,6 +218,7 @@ impl Liveness {
 
     /// One of the answers that were due came in; call [`heard`](Self::heard) first. `round_trip` is a sample unless
     /// the send was repeated (Karn's rule).
+    #[inline]
     pub fn answered(&mut self, policy: &Policy, round_trip: Option<Duration>) {
         self.due = self.due.saturating_sub(1);
         if let Some(sample) = round_trip {
@@ -277,6 +281,7 @@ impl Liveness {
         self.stretch == Stretch::Examining
     }
 
+    #[inline]
     fn quiet(&mut self, policy: &Policy) {
         let wait =
             if self.due > 0 { self.patience(policy) } else { policy.idle - self.jitter.min(policy.idle) };
@@ -293,12 +298,14 @@ impl Liveness {
     }
 
     /// P'.
+    #[inline]
     fn patience(&self, policy: &Policy) -> u64 {
         let measured = self.srtt.saturating_add(self.rttvar.saturating_mul(4));
         policy.probe.max(measured).min(policy.idle)
     }
 
     /// RFC 6298 §2.2 and §2.3.
+    #[inline]
     fn sample(&mut self, rtt: u64) {
         if self.srtt == 0 {
             self.srtt = rtt;

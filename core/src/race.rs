@@ -303,6 +303,7 @@ impl Race {
 
     /// When [`next`](Self::next) or [`is_overdue`](Self::is_overdue) will have something; `None` if no round is running.
     #[must_use]
+    #[inline]
     pub fn deadline(&self) -> Option<Instant> {
         let round = self.round.as_ref()?;
         Some(if round.started < round.targets { round.next_at.min(round.ends) } else { round.ends })

@@ -32,22 +32,26 @@ impl Instant {
 
     /// The instant `nanos` nanoseconds after the epoch; `u64::MAX` is taken for `u64::MAX - 1`.
     #[must_use]
+    #[inline]
     pub const fn from_nanos(nanos: u64) -> Self {
         Self(NonZeroU64::MIN.saturating_add(nanos))
     }
 
     /// Nanoseconds since the epoch.
     #[must_use]
+    #[inline]
     pub const fn nanos(self) -> u64 {
         self.0.get() - 1
     }
 
     /// How long `earlier` lies before this instant; zero if it lies after it.
     #[must_use]
+    #[inline]
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.get().saturating_sub(earlier.0.get()))
     }
 
+    #[inline]
     pub(crate) const fn after(self, nanos: u64) -> Self {
         Self(self.0.saturating_add(nanos))
     }
@@ -84,11 +88,8 @@ pub(crate) const fn nanos(d: Duration) -> u64 {
 #[inline]
 pub(crate) fn earliest<const N: usize>(deadlines: [Option<Instant>; N]) -> Option<Instant> {
     let unset = u64::MAX;
-    let mut first = unset;
-    for deadline in deadlines {
-        first = first.min(deadline.map_or(unset, Instant::nanos));
-    }
-    NonZeroU64::new(first.wrapping_add(1)).map(Instant)
+    let nanos = deadlines.iter().map(|deadline| deadline.map_or(unset, Instant::nanos));
+    NonZeroU64::new(nanos.fold(unset, u64::min).wrapping_add(1)).map(Instant)
 }
 
 #[cfg(test)]

@@ -277,7 +277,7 @@ pub enum Event {
     Closed,
 }
 
-/// The timers of a link. [`Link::timer`] lists every one of them, so that none can be forgotten in a deadline.
+/// The timers of a link. [`Link::timers`] lists every one of them, so that none can be forgotten in a deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Timer {
     GiveUp,
@@ -362,18 +362,21 @@ impl Link {
 
     /// Where it stands.
     #[must_use]
+    #[inline]
     pub const fn state(&self) -> State {
         self.state
     }
 
     /// The connection that stands.
     #[must_use]
+    #[inline]
     pub const fn conn(&self) -> Option<ConnId> {
         self.conn
     }
 
     /// The second connection of a suspected peer, while neither has won.
     #[must_use]
+    #[inline]
     pub fn second(&self) -> Option<ConnId> {
         self.second.map(|(conn, ..)| conn)
     }
@@ -386,17 +389,16 @@ impl Link {
 
     /// When to tell [`Told::Tick`] next.
     #[must_use]
+    #[inline]
     pub fn deadline(&self) -> Option<Instant> {
-        earliest(Timer::ALL.map(|timer| self.timer(timer)))
+        earliest(self.timers())
     }
 
-    fn timer(&self, timer: Timer) -> Option<Instant> {
-        match timer {
-            Timer::GiveUp => self.give_up_at,
-            Timer::Race => self.race.deadline(),
-            Timer::Liveness => self.liveness.as_ref().and_then(Liveness::deadline),
-            Timer::Retry => self.retry_at,
-        }
+    /// When each timer is due, in the order of [`Timer::ALL`].
+    #[inline]
+    fn timers(&self) -> [Option<Instant>; Timer::ALL.len()] {
+        let liveness = self.liveness.as_ref().and_then(Liveness::deadline);
+        [self.give_up_at, self.race.deadline(), liveness, self.retry_at]
     }
 
     /// Tells the link something; what it wants done goes into `out`, in order.
@@ -469,6 +471,7 @@ impl Link {
         next.is_some()
     }
 
+    #[inline]
     fn watch(&mut self, conn: ConnId) -> Option<&mut Liveness> {
         if self.conn == Some(conn) { self.liveness.as_mut() } else { None }
     }
@@ -785,7 +788,7 @@ impl Link {
     #[inline(never)]
     fn fire_due(&mut self, policy: &Policy, now: Instant, out: &mut impl Extend<Action>) {
         for timer in Timer::ALL {
-            if self.timer(timer).is_some_and(|at| at <= now) {
+            if self.timers()[timer as usize].is_some_and(|at| at <= now) {
                 self.fire(policy, now, timer, out);
             }
         }

@@ -32,27 +32,32 @@ impl Chunk {
 
     /// How many bytes it can hold in all.
     #[must_use]
+    #[inline]
     pub fn capacity(&self) -> usize {
         self.buf.len()
     }
 
     /// Where the next bytes go.
+    #[inline]
     pub fn spare(&mut self) -> &mut [u8] {
         &mut self.buf[self.end..]
     }
 
     /// The first `n` bytes of [`spare`](Self::spare) now hold data; more than fit are not counted.
+    #[inline]
     pub fn filled(&mut self, n: usize) {
         self.end = self.end.saturating_add(n).min(self.buf.len());
     }
 
     /// The bytes that arrived and are not consumed yet.
     #[must_use]
+    #[inline]
     pub fn bytes(&self) -> &[u8] {
         &self.buf[self.start..self.end]
     }
 
     /// The first `n` bytes are done with; more than there are empties the chunk.
+    #[inline]
     pub fn consume(&mut self, n: usize) {
         self.start = self.start.saturating_add(n).min(self.end);
         if self.start == self.end {
@@ -61,12 +66,14 @@ impl Chunk {
     }
 
     /// Everything is done with; the whole capacity is spare again.
+    #[inline]
     pub fn clear(&mut self) {
         (self.start, self.end) = (0, 0);
     }
 
     /// Whether no bytes wait in it.
     #[must_use]
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.start == self.end
     }

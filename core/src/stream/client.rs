@@ -520,7 +520,9 @@ impl<T> Client<T> {
 
     /// The connection that has something to write and may be asked to.
     fn write_due(&self) -> Option<ConnId> {
-        let main = || self.link.conn().filter(|_| self.wire.takes_bytes() && self.has_unsent());
+        let main = || {
+            self.link.conn().filter(|_| self.wire.takes_bytes() && self.cursors.written < self.messages.len())
+        };
         let probing = || self.spare.wire.takes_bytes() && self.spare.written < PROBE.len();
         main().or_else(|| self.link.second().filter(|_| probing()))
     }

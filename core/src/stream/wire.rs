@@ -44,22 +44,26 @@ pub enum Findings {
 impl Wire {
     /// Whether to ask for a write, if there is something to write.
     #[must_use]
+    #[inline]
     pub fn takes_bytes(&self) -> bool {
         self.flow == Flow::Open && self.write_error.is_none()
     }
 
     /// Whether a write has failed, so that nothing more can be sent.
     #[must_use]
+    #[inline]
     pub const fn is_broken(&self) -> bool {
         self.write_error.is_some()
     }
 
     /// `Step::Write` was given; no other one before it is answered.
+    #[inline]
     pub fn asked(&mut self) {
         self.flow = Flow::Asked;
     }
 
     /// The kernel took `n` bytes. If it took none, it is full.
+    #[inline]
     pub fn wrote(&mut self, n: usize) {
         self.flow = if n == 0 { Flow::Blocked } else { Flow::Open };
     }
@@ -86,6 +90,7 @@ impl Wire {
     }
 
     /// Bytes came in.
+    #[inline]
     pub fn bytes_came(&mut self) {
         self.fresh = true;
     }
