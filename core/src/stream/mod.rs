@@ -33,6 +33,7 @@ use crate::time::Instant;
 pub mod admission;
 mod chunk;
 pub mod client;
+pub mod record;
 pub mod server;
 mod turn;
 mod wire;

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 pub(crate) mod peer;
+pub(crate) mod port;
 
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
