@@ -286,14 +286,7 @@ fn an_error_names_the_word_and_what_should_stand_there() {
 // Generated entries.
 
 fn conn() -> impl Strategy<Value = ConnId> {
-    // Ids are made by machines; outside of one they can only be read.
-    prop_oneof![1u32..4, 1..=u32::MAX].prop_map(|n| {
-        let entry: Entry<client::Command> = format!("0.000000000 ended {n}").parse().unwrap();
-        match entry.input {
-            Input::Fact(OwnedFact::Ended { conn }) => conn,
-            _ => unreachable!(),
-        }
-    })
+    prop_oneof![1u32..4, 1..=u32::MAX].prop_map(support::conn)
 }
 
 fn ip() -> impl Strategy<Value = IpAddr> {

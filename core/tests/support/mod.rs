@@ -14,8 +14,16 @@ use resound_core::link::{self, OnSuspect, State};
 use resound_core::liveness::KernelView;
 use resound_core::signal::{Errno, IcmpError, Op, Signal, Version};
 use resound_core::stream::client::{Client, Command, Config, Event, OnLoss, Refusal, Seq};
+use resound_core::stream::record::{Entry, Input, OwnedFact};
 use resound_core::stream::{Close, Established, Fact, Machine, Step};
 use resound_core::{Chunk, ConnId, Instant};
+
+/// The id with this number. Machines make their ids; outside of one they can only be read from a record.
+pub(crate) fn conn(number: u32) -> ConnId {
+    let entry: Entry<Command> = format!("0.000000000 ended {number}").parse().unwrap();
+    let Input::Fact(OwnedFact::Ended { conn }) = entry.input else { unreachable!() };
+    conn
+}
 
 /// One thing that the world, the program or the driver does.
 #[derive(Clone, Debug)]

@@ -11,7 +11,7 @@ use resound_core::stream::server::{Command, Config, Connection, Ended, State};
 use resound_core::stream::{Close, Established, Fact, Machine, Step};
 use resound_core::{Chunk, ConnId, Instant};
 
-use crate::support::{Delivery, signals};
+use crate::support::{Delivery, conn, signals};
 
 /// What a chunk holds.
 pub(crate) const CHUNK: usize = 16;
@@ -462,7 +462,7 @@ impl Peer {
 
     /// P5: what is told of another id changes nothing.
     fn stale(&mut self, kind: u8) {
-        let conn = other_conn();
+        let conn = conn(2);
         let before = format!("{:?}", self.server);
         let mut chunk = Chunk::with_capacity(3);
         chunk.filled(3);
@@ -508,20 +508,5 @@ impl Peer {
     /// The bytes of a close step, if there was one.
     pub(crate) fn closed_by(&self, how: Close) -> bool {
         self.log.iter().any(|(_, step)| step.starts_with("Close") && step.contains(&format!("{how:?}")))
-    }
-}
-
-/// An id that is not the server's: machines make their ids, and a client's second attempt has another one.
-pub(crate) fn other_conn() -> ConnId {
-    use resound_core::stream::client::{self, Client};
-    let mut client = Client::new(client::Config::default(), 1, [0, 1]).unwrap();
-    let mut now = Instant::EPOCH;
-    loop {
-        client.handle(now, Fact::Tick);
-        match client.poll() {
-            Step::Dial { conn, .. } if conn != CONN => return conn,
-            Step::Wait(Some(until)) => now = until,
-            _ => {}
-        }
     }
 }
