@@ -4,17 +4,17 @@
 /// Declares a state machine. Pairs that are not listed change nothing.
 macro_rules! transitions {
     (
-        $(#[$sdoc:meta])* pub enum $State:ident { $($(#[$svdoc:meta])* $state:ident,)* }
-        $(#[$idoc:meta])* pub enum $Input:ident { $($(#[$ivdoc:meta])* $input:ident,)* }
+        $(#[$sdoc:meta])* pub enum $State:ident { $($(#[doc = $svdoc:literal])* $state:ident,)* }
+        $(#[$idoc:meta])* pub enum $Input:ident { $($(#[doc = $ivdoc:literal])* $input:ident,)* }
         $($from:ident: $($on:ident => $to:ident),* ;)*
     ) => {
         $(#[$sdoc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum $State { $($(#[$svdoc])* $state,)* }
+        pub enum $State { $($(#[doc = $svdoc])* $state,)* }
 
         $(#[$idoc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum $Input { $($(#[$ivdoc])* $input,)* }
+        pub enum $Input { $($(#[doc = $ivdoc])* $input,)* }
 
         impl $State {
             /// Every state, in the order in which a life passes through them.
@@ -30,11 +30,23 @@ macro_rules! transitions {
                     _ => None,
                 }
             }
+
+            /// What it means, in one sentence.
+            #[must_use]
+            pub const fn describe(self) -> &'static str {
+                match self { $(Self::$state => concat!($($svdoc),*).trim_ascii(),)* }
+            }
         }
 
         impl $Input {
             /// Every input.
             pub const ALL: &[Self] = &[$(Self::$input),*];
+
+            /// What it means, in one sentence.
+            #[must_use]
+            pub const fn describe(self) -> &'static str {
+                match self { $(Self::$input => concat!($($ivdoc),*).trim_ascii(),)* }
+            }
         }
     };
 }
