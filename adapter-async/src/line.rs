@@ -5,7 +5,8 @@
 //! A read that brings less than there was room for has emptied the socket: the next one would only say EAGAIN. With an
 //! edge-triggered `epoll(7)` that is the manual's own rule ("Questions and answers", 9), and tokio's `poll_read` does the
 //! same. So after a short read the line waits for the runtime's next report, and a partial write likewise. Only a read
-//! that filled the chunk is followed by another one at once.
+//! that filled the chunk is followed by another one at once. With 64 messages in flight that leaves one read, one write
+//! and one wait for all of them.
 //!
 //! The end of the stream may come in the same report as the last bytes. It is not lost: the kernel says it again
 //! (level-triggered runtimes), or the runtime keeps it (tokio never clears the closed half of a readiness).

@@ -92,7 +92,7 @@ impl Control {
         let connections: Vec<Waker> = state.seats.wakers.iter().flatten().cloned().collect();
         let acceptor = state.acceptor.take();
         drop(state);
-        connections.into_iter().chain(acceptor).for_each(Waker::wake);
+        acceptor.into_iter().chain(connections).for_each(Waker::wake);
     }
 
     // Admission.

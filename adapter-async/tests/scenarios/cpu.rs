@@ -17,7 +17,7 @@ use super::{Host, Peer, client, connect, echoes, local, patient, peer, quick, sl
 const WATCHED: Duration = Duration::from_millis(800);
 const SPENT: Duration = Duration::from_millis(200);
 
-fn process_time() -> Duration {
+pub(super) fn process_time() -> Duration {
     let usage = getrusage(UsageWho::RUSAGE_SELF).unwrap();
     let micros = |t: nix::sys::time::TimeVal| Duration::new(t.tv_sec() as u64, t.tv_usec() as u32 * 1_000);
     micros(usage.user_time()) + micros(usage.system_time())
