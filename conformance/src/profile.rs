@@ -34,7 +34,7 @@ pub fn fast() -> Profile {
             stable: MS(500),
             ..backoff::Config::default()
         },
-        liveness: liveness::Config { idle: MS(1_000), probe: MS(200), misses: 3, tolerance: Some(MS(100)) },
+        liveness: liveness::Config { idle: MS(1_000), probe: MS(250), misses: 3, tolerance: Some(MS(100)) },
         race: race::Config { attempt_delay: MS(100), round: MS(1_500) },
         ..link::Config::default()
     };
@@ -62,10 +62,10 @@ impl Profile {
 }
 
 /// The latest time at which what is promised within `promised` is still believed to be on time: a quarter more, and
-/// 250 ms for a machine that is busy. The one place where real time is given slack.
+/// half a second for a machine that is busy. The one place where real time is given slack.
 #[must_use]
 pub fn latest(promised: Duration) -> Duration {
-    promised + promised / 4 + MS(250)
+    promised + promised / 4 + MS(500)
 }
 
 /// The earliest time at which what may not come before `due` is believed not to be early. Every scenario begins to count

@@ -54,7 +54,7 @@ impl Runtime for Wrong {
 
     fn server(&self, addr: SocketAddr, mut config: ServerConfig) -> io::Result<Box<dyn ServerSession>> {
         if *self == Self::IdlesLong {
-            config.connection.idle = config.connection.idle.map(|idle| idle + idle / 2);
+            config.connection.idle = config.connection.idle.map(|idle| idle * 2);
         }
         Std.server(addr, config)
     }
@@ -82,7 +82,7 @@ impl ClientSession for Session {
                 *cause = Cause::peer(Reason::Closed);
             }
             (Wrong::Dawdles, Event::Down { .. }) => {
-                thread::sleep(Duration::from_millis(600));
+                thread::sleep(Duration::from_millis(900));
                 at = self.now();
             }
             (Wrong::Foresees, Event::Down { .. }) => {

@@ -237,11 +237,10 @@ fn connect(server: SocketAddr) -> io::Result<TcpStream> {
     connect_from([127, 0, 0, 1], server)
 }
 
-/// From a loopback address, with small buffers.
+/// From a loopback address, with a small receive buffer.
 fn connect_from(ip: [u8; 4], server: SocketAddr) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     socket.set_recv_buffer_size(4_096)?;
-    socket.set_send_buffer_size(4_096)?;
     socket.bind(&SocketAddr::from((ip, 0)).into())?;
     socket.connect(&server.into())?;
     socket.set_read_timeout(Some(PATIENCE))?;
