@@ -1,0 +1,287 @@
+//! The comparison for programs: documents, event lines, rows.
+
+use core::time::Duration;
+
+use resound_conformance::{Difference, Outcome, Scenario, profile};
+use resound_core::signal::{Origin, Reason};
+use serde::Serialize;
+
+use crate::output::csv;
+use crate::output::event::{End, SCHEMA};
+use crate::stats::nanos;
+
+/// The body of the document.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    profile: Profile,
+    passed: usize,
+    broken: usize,
+    outcomes: Vec<Row>,
+    pub(super) differences: Vec<Differs>,
+}
+
+/// The timers of the run.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct Profile {
+    name: &'static str,
+    idle_ns: u64,
+    probe_ns: u64,
+    misses: u8,
+    round_ns: u64,
+    attempt_delay_ns: u64,
+    first_window_ns: u64,
+    floor_ns: u64,
+    cap_ns: u64,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Row {
+    scenario: &'static str,
+    runtime: &'static str,
+    passed: bool,
+    reason: Option<&'static str>,
+    origin: Option<&'static str>,
+    detected_ns: Option<u64>,
+    /// 0 is "at once".
+    promised_ns: Option<u64>,
+    took_ns: u64,
+    events: Vec<Moment>,
+    broken: Vec<String>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct Moment {
+    at_ns: u64,
+    what: String,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Differs {
+    scenario: &'static str,
+    runtimes: [&'static str; 2],
+    pub(super) what: String,
+}
+
+/// A scenario and its promise.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Listed {
+    scenario: &'static str,
+    about: &'static str,
+    events: &'static [&'static str],
+    reason: Option<&'static str>,
+    origin: Option<&'static str>,
+    /// The rule that bounds the time.
+    within: Option<String>,
+    promised_ns: Option<u64>,
+}
+
+/// An event line.
+#[derive(Debug, Serialize)]
+pub(super) struct Event<T> {
+    schema: u32,
+    t_ns: u64,
+    event: &'static str,
+    #[serde(flatten)]
+    body: T,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Compared {
+    profile: Profile,
+    passed: usize,
+    broken: usize,
+    differences: usize,
+    end: End,
+}
+
+impl Report {
+    pub(super) fn new(outcomes: &[Outcome], differences: Vec<Difference>) -> Self {
+        let passed = outcomes.iter().filter(|outcome| outcome.passed()).count();
+        Self {
+            profile: Profile::fast(),
+            passed,
+            broken: outcomes.len() - passed,
+            outcomes: outcomes.iter().map(Row::from).collect(),
+            differences: differences.into_iter().map(Differs::from).collect(),
+        }
+    }
+
+    /// Whether every promise was kept, by all alike.
+    pub(super) const fn holds(&self) -> bool {
+        self.broken == 0 && self.differences.is_empty()
+    }
+
+    pub(super) const fn passed(&self) -> usize {
+        self.passed
+    }
+
+    pub(super) const fn broken(&self) -> usize {
+        self.broken
+    }
+
+    pub(super) fn differs(&self, scenario: &str) -> Vec<&Differs> {
+        self.differences.iter().filter(|difference| difference.scenario == scenario).collect()
+    }
+}
+
+impl Differs {
+    /// The one that differs from the first.
+    pub(super) const fn other(&self) -> &'static str {
+        self.runtimes[1]
+    }
+
+    pub(super) const fn first(&self) -> &'static str {
+        self.runtimes[0]
+    }
+}
+
+impl Profile {
+    fn fast() -> Self {
+        let link = profile::fast().client.link;
+        Self {
+            name: "fast",
+            idle_ns: nanos(link.liveness.idle),
+            probe_ns: nanos(link.liveness.probe),
+            misses: link.liveness.misses,
+            round_ns: nanos(link.race.round),
+            attempt_delay_ns: nanos(link.race.attempt_delay),
+            first_window_ns: nanos(link.backoff.first_window),
+            floor_ns: nanos(link.backoff.floor),
+            cap_ns: nanos(link.backoff.cap),
+        }
+    }
+}
+
+impl From<&Outcome> for Row {
+    fn from(outcome: &Outcome) -> Self {
+        let moment = |moment: &resound_conformance::Moment| Moment {
+            at_ns: nanos(moment.at),
+            what: moment.what.clone(),
+        };
+        let (reason, origin) = words(outcome.verdict);
+        Self {
+            scenario: outcome.scenario,
+            runtime: outcome.runtime,
+            passed: outcome.passed(),
+            reason,
+            origin,
+            detected_ns: outcome.detected.map(nanos),
+            promised_ns: outcome.promised.map(nanos),
+            took_ns: nanos(outcome.took),
+            events: outcome.events.iter().map(moment).collect(),
+            broken: outcome.broken.clone(),
+        }
+    }
+}
+
+impl From<Difference> for Differs {
+    fn from(Difference { scenario, runtimes, what }: Difference) -> Self {
+        Self { scenario, runtimes, what }
+    }
+}
+
+impl Event<Row> {
+    pub(super) fn outcome(t_ns: u64, outcome: &Outcome) -> Self {
+        Self { schema: SCHEMA, t_ns, event: "outcome", body: outcome.into() }
+    }
+}
+
+impl<'a> Event<&'a Differs> {
+    pub(super) const fn difference(t_ns: u64, difference: &'a Differs) -> Self {
+        Self { schema: SCHEMA, t_ns, event: "difference", body: difference }
+    }
+}
+
+impl Event<Compared> {
+    pub(super) const fn compared(t_ns: u64, report: &Report, end: End) -> Self {
+        let Report { profile, passed, broken, .. } = *report;
+        let body = Compared { profile, passed, broken, differences: report.differences.len(), end };
+        Self { schema: SCHEMA, t_ns, event: "compared", body }
+    }
+}
+
+impl Event<Listed> {
+    pub(super) fn scenario(scenario: &Scenario) -> Self {
+        Self { schema: SCHEMA, t_ns: 0, event: "scenario", body: listed(scenario) }
+    }
+}
+
+/// What is promised of a scenario.
+pub(super) fn listed(scenario: &Scenario) -> Listed {
+    let promise = scenario.promise();
+    let (reason, origin) = words(promise.verdict);
+    Listed {
+        scenario: scenario.name(),
+        about: scenario.about(),
+        events: promise.events,
+        reason,
+        origin,
+        within: promise.within.map(|within| within.to_string()),
+        promised_ns: promise.within.map(|within| nanos(within.promised(&profile::fast()))),
+    }
+}
+
+pub(super) fn list_header() -> String {
+    csv::row(["scenario", "about", "reason", "origin", "within", "promised_ns", "events"].map(String::from))
+}
+
+pub(super) fn list_row(scenario: &Scenario) -> String {
+    let listed = listed(scenario);
+    csv::row([
+        listed.scenario.into(),
+        listed.about.into(),
+        cell(listed.reason),
+        cell(listed.origin),
+        cell(listed.within),
+        cell(listed.promised_ns),
+        listed.events.join("; "),
+    ])
+}
+
+pub(super) fn header() -> String {
+    let columns = [
+        "schema",
+        "scenario",
+        "runtime",
+        "passed",
+        "reason",
+        "origin",
+        "detected_ns",
+        "promised_ns",
+        "took_ns",
+        "events",
+        "broken",
+    ];
+    csv::row(columns.map(String::from))
+}
+
+pub(super) fn row(outcome: &Outcome) -> String {
+    let row = Row::from(outcome);
+    let events: Vec<String> = row.events.into_iter().map(|moment| moment.what).collect();
+    csv::row([
+        SCHEMA.to_string(),
+        row.scenario.into(),
+        row.runtime.into(),
+        row.passed.to_string(),
+        cell(row.reason),
+        cell(row.origin),
+        cell(row.detected_ns),
+        cell(row.promised_ns),
+        row.took_ns.to_string(),
+        events.join("; "),
+        row.broken.join("; "),
+    ])
+}
+
+fn cell(value: Option<impl ToString>) -> String {
+    value.map_or_else(String::new, |value| value.to_string())
+}
+
+fn words(verdict: Option<(Reason, Origin)>) -> (Option<&'static str>, Option<&'static str>) {
+    (verdict.map(|(reason, _)| reason.as_str()), verdict.map(|(_, origin)| origin.as_str()))
+}
+
+/// A time as the table shows it; zero is "at once".
+pub(super) fn promised(promised: Duration) -> String {
+    if promised.is_zero() { "at once".into() } else { crate::output::text::time(nanos(promised)) }
+}

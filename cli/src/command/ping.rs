@@ -1,0 +1,274 @@
+//! `resound ping`: measures round trips, and says why there are none.
+//!
+//! Each target has a thread with a session of its own ([`probe`]); they send what happens to this one, which counts,
+//! writes, and so can print statistics at any moment, whatever the threads are waiting for.
+
+use alloc::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread;
+
+use resound_core::signal::Reason;
+use resound_core::stream::client::Config;
+use resound_sockets::clock::Clock;
+use serde::Serialize;
+
+use crate::args::{Format, Ping};
+use crate::exit::Exit;
+use crate::interrupt::Interrupts;
+use crate::output::event::{About, Body, Document, End, Line, SCHEMA, Summary};
+use crate::output::{Broken, Sink, Written, note};
+use crate::stats::Stats;
+
+mod probe;
+
+use probe::{Plan, probe};
+
+/// What a thread tells.
+#[derive(Debug)]
+enum Told {
+    /// A message became due.
+    Sent,
+    /// An echo came of a message that had been counted as lost.
+    Late,
+    Event {
+        t_ns: u64,
+        about: About,
+        body: Body,
+    },
+    /// It could not begin, or go on.
+    Failed {
+        reason: Option<Reason>,
+        exit: Exit,
+        error: String,
+    },
+    Over {
+        t_ns: u64,
+        end: End,
+    },
+}
+
+/// What the main thread is told: by which target's thread, or (`None`) that a signal came.
+type Message = (Option<usize>, Told);
+
+/// How many messages may wait to be written: a slow reader slows the threads down, and costs no memory.
+const BACKLOG: usize = 4_096;
+
+struct Target {
+    name: Arc<str>,
+    about: About,
+    stats: Stats,
+    end: Option<(u64, End)>,
+    failure: Option<Exit>,
+}
+
+#[derive(Serialize)]
+struct Targets {
+    targets: Vec<TargetReport>,
+}
+
+#[derive(Serialize)]
+struct TargetReport {
+    #[serde(flatten)]
+    about: About,
+    #[serde(flatten)]
+    summary: Summary,
+}
+
+pub(super) fn run(args: Ping) -> Exit {
+    let mut config = args.timers.client(args.timeout);
+    config.max_bytes =
+        config.max_bytes.max(usize::try_from(args.size).unwrap_or(usize::MAX).saturating_mul(4));
+    if let Err(error) = config.link.check() {
+        note(&format!("these timers cannot work: {error}"));
+        return Exit::Usage;
+    }
+    let clock = Clock::start();
+    let (tell, told) = sync_channel(BACKLOG);
+    let wake = tell.clone();
+    let interrupts = Interrupts::watch(1, move || {
+        // Full: the main thread has enough to wake it.
+        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = wake.try_send((None, Told::Sent))
+        {
+        }
+    });
+    let interrupts = match interrupts {
+        Ok(interrupts) => interrupts,
+        Err(error) => {
+            note(&format!("cannot take signals: {error}"));
+            return Exit::Local;
+        }
+    };
+    let mut report = Report::new(&args, clock);
+    for index in 0..args.targets.len() {
+        start(index, &args, config, clock, tell.clone());
+    }
+    drop(tell);
+    let written = report.follow(&told, &interrupts);
+    let interrupted = interrupts.count() > 0;
+    let exit = if written.is_ok() { report.finish(interrupted) } else { report.exit(interrupted) };
+    report.sink.verdict(exit)
+}
+
+fn start(index: usize, args: &Ping, config: Config, clock: Clock, tell: SyncSender<Message>) {
+    let plan = Plan {
+        target: args.targets[index].clone(),
+        config,
+        count: args.count,
+        interval: args.interval,
+        timeout: args.timeout,
+        size: usize::try_from(args.size).unwrap_or(usize::MAX),
+        runtime: args.runtime,
+    };
+    let thread_tell = tell.clone();
+    let started = thread::Builder::new().name(format!("ping-{index}")).spawn(move || {
+        // The main thread is gone once it has seen enough; there is nobody left to tell then.
+        let _ = probe(&plan, clock, &|told| thread_tell.send((Some(index), told)).map_err(drop));
+    });
+    if let Err(error) = started {
+        let error = format!("cannot start a thread: {error}");
+        let _ = tell.try_send((Some(index), Told::Failed { reason: None, exit: Exit::Local, error }));
+    }
+}
+
+struct Report {
+    clock: Clock,
+    runtime: &'static str,
+    sink: Sink,
+    targets: Vec<Target>,
+    errors: Vec<String>,
+}
+
+impl Report {
+    fn new(args: &Ping, clock: Clock) -> Self {
+        let target = |name: &str| {
+            let name: Arc<str> = name.into();
+            let about = About { target: Some(Arc::clone(&name)), peer: None };
+            Target { name, about, stats: Stats::begin(clock.now().nanos()), end: None, failure: None }
+        };
+        Self {
+            clock,
+            runtime: args.runtime.as_str(),
+            sink: Sink::new(&args.output, Format::Jsonl),
+            targets: args.targets.iter().map(|named| target(&named.written)).collect(),
+            errors: Vec::new(),
+        }
+    }
+
+    /// Counts and writes until every target is over, or a signal has come.
+    fn follow(&mut self, told: &Receiver<Message>, interrupts: &Interrupts) -> Written {
+        while self.targets.iter().any(|target| target.end.is_none()) && interrupts.count() == 0 {
+            let Ok((index, told)) = told.recv() else { break };
+            if let Some(index) = index {
+                self.take(index, told)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, index: usize, told: Told) -> Written {
+        let now = self.clock.now().nanos();
+        let target = &mut self.targets[index];
+        match told {
+            Told::Sent => target.stats.sent(),
+            Told::Late => target.stats.late(),
+            Told::Event { t_ns, about, body } => {
+                target.stats.count(t_ns, &body);
+                target.about = about.clone();
+                return self.write(t_ns, about, body);
+            }
+            Told::Failed { reason, exit, error } => {
+                if let Some(reason) = reason {
+                    target.stats.reason(reason);
+                }
+                target.failure = Some(exit);
+                target.end = Some((now, End::Error));
+                note(&format!("{}: {error}", target.name));
+                self.errors.push(format!("{}: {error}", target.name));
+            }
+            Told::Over { t_ns, end } => target.end = Some((t_ns, end)),
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, t_ns: u64, about: About, body: Body) -> Written {
+        let line = Line { schema: SCHEMA, t_ns, event: body.name(), runtime: self.runtime, about, body };
+        self.sink.event(&line)
+    }
+
+    /// The statistics of every target.
+    fn summaries(&mut self) -> Vec<TargetReport> {
+        let now = self.clock.now().nanos();
+        let report = |target: &mut Target| {
+            let (t_ns, end) = target.end.unwrap_or((now, End::Interrupted));
+            TargetReport { about: target.about.clone(), summary: target.stats.summary(t_ns, end) }
+        };
+        self.targets.iter_mut().map(report).collect()
+    }
+
+    /// Writes the statistics; the exit code.
+    fn finish(&mut self, interrupted: bool) -> Exit {
+        let reports = self.summaries();
+        let exit = self.code(&reports, interrupted);
+        let _ = self.write_reports(reports, exit, interrupted);
+        exit
+    }
+
+    fn write_reports(
+        &mut self,
+        targets: Vec<TargetReport>,
+        exit: Exit,
+        interrupted: bool,
+    ) -> Result<(), Broken> {
+        let ends = |end| targets.iter().any(|target| target.summary.end == end);
+        let end = match () {
+            () if interrupted => End::Interrupted,
+            () if ends(End::Error) => End::Error,
+            () if ends(End::GaveUp) => End::GaveUp,
+            () => End::Count,
+        };
+        let t_ns = self.clock.now().nanos();
+        for target in &targets {
+            self.write(t_ns, target.about.clone(), Body::Summary(Box::new(target.summary.clone())))?;
+        }
+        self.sink.document(&Document {
+            schema: SCHEMA,
+            command: "ping",
+            version: env!("CARGO_PKG_VERSION"),
+            runtime: Some(self.runtime),
+            duration_ns: t_ns,
+            end,
+            exit: exit.code(),
+            error: (!self.errors.is_empty()).then(|| self.errors.join("; ")),
+            body: Targets { targets },
+        })
+    }
+
+    /// The exit code as things stand.
+    fn exit(&mut self, interrupted: bool) -> Exit {
+        let reports = self.summaries();
+        self.code(&reports, interrupted)
+    }
+
+    /// The highest of the targets' codes.
+    fn code(&self, reports: &[TargetReport], interrupted: bool) -> Exit {
+        if interrupted {
+            return Exit::Interrupted;
+        }
+        let codes = self
+            .targets
+            .iter()
+            .zip(reports)
+            .map(|(target, report)| target.failure.unwrap_or_else(|| code(&report.summary)));
+        codes.max().unwrap_or(Exit::Good)
+    }
+}
+
+/// The exit code of one target.
+fn code(summary: &Summary) -> Exit {
+    let never_or_no_longer = summary.echoed == 0 || summary.end == End::GaveUp;
+    match summary.last_reason {
+        Some(reason) if never_or_no_longer => reason.into(),
+        _ if summary.lost > 0 => Exit::SomeLost,
+        _ => Exit::Good,
+    }
+}

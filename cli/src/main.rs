@@ -1,0 +1,33 @@
+//! `resound`: is it up, how fast, and if not, why not.
+//!
+//! A thin layer over Resound's libraries. What a peer's silence means is decided in the core, how bytes move in the
+//! adapters; here is what a person or a script sees: words, numbers, exit codes.
+//!
+//! ```text
+//!   args ──► command/{ping, echo, serve, compare} ──► output/{text, json, csv} ──► standard output
+//!                 │            ▲                                                    (nothing else goes there)
+//!                 ▼            │ events
+//!          resound_conformance::Runtime
+//! ```
+
+#![forbid(unsafe_code)]
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
+extern crate alloc;
+
+mod args;
+mod command;
+mod exit;
+mod interrupt;
+mod output;
+mod runtime;
+mod stats;
+mod tracker;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    command::run(args::Cli::parse().command).into()
+}

@@ -1,0 +1,91 @@
+//! `resound compare`: what it prints, and that it ends in time.
+
+#![allow(missing_docs)]
+
+mod common;
+
+use core::time::Duration;
+use std::thread;
+use std::time::Instant;
+
+use common::{RUNTIMES, collect, events, resound, run, signal};
+use nix::sys::signal::Signal;
+
+#[test]
+fn all_of_it_holds_within_a_minute() {
+    let began = Instant::now();
+    let ran = run(&["compare", "-o", "json"]);
+    let document = ran.code(0).document();
+    assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
+    let outcomes = document["outcomes"].as_array().unwrap();
+    assert!(outcomes.len() >= 60, "{}", outcomes.len());
+    for runtime in RUNTIMES {
+        let of_it = outcomes.iter().filter(|outcome| outcome["runtime"] == runtime).count();
+        assert_eq!(of_it * RUNTIMES.len(), outcomes.len(), "{runtime}");
+    }
+}
+
+#[test]
+fn a_choice_of_scenarios_and_runtimes() {
+    let args = ["compare", "--scenario", "refused", "echo-and-close", "--runtime", "std", "tokio", "--json"];
+    let ran = run(&args);
+    let document = ran.code(0).document();
+    let ran: Vec<(&str, &str)> = document["outcomes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|outcome| (outcome["scenario"].as_str().unwrap(), outcome["runtime"].as_str().unwrap()))
+        .collect();
+    let want =
+        [("echo-and-close", "std"), ("echo-and-close", "tokio"), ("refused", "std"), ("refused", "tokio")];
+    assert_eq!(ran, want);
+    let refused = &document["outcomes"][2];
+    assert_eq!((&refused["reason"], &refused["promised_ns"]), (&"conn-refused".into(), &0.into()));
+}
+
+#[test]
+fn every_format_holds_the_same() {
+    let base = ["compare", "--scenario", "refused", "-o"];
+    let with = |format| run(&[&base[..], &[format]].concat());
+    let text = with("text");
+    assert!(text.code(0).text().contains("refused") && text.text().contains("profile fast"), "{text:?}");
+    assert!(text.stderr.is_empty(), "no progress without a terminal: {text:?}");
+    let lines = with("jsonl");
+    assert_eq!(events(&lines.code(0).lines(), "outcome").len(), 3);
+    assert_eq!(lines.lines().last().unwrap()["passed"], 3);
+    assert_eq!(with("csv").code(0).rows().len(), 4);
+    assert_eq!(with("quiet").code(0).stdout, b"");
+}
+
+#[test]
+fn the_list_names_every_scenario() {
+    let ran = run(&["compare", "--list", "--json"]);
+    let document = ran.code(0).document();
+    let names: Vec<&str> = document["scenarios"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|listed| listed["scenario"].as_str().unwrap())
+        .collect();
+    let text = run(&["compare", "--list"]).code(0).text();
+    assert!(names.iter().all(|name| text.contains(name)), "{text}");
+    assert_eq!(run(&["compare", "--list", "-o", "jsonl"]).code(0).lines().len(), names.len());
+    assert_eq!(run(&["compare", "--list", "-o", "csv"]).code(0).rows().len(), names.len() + 1);
+}
+
+#[test]
+fn what_does_not_exist_is_a_matter_of_usage() {
+    for args in [["compare", "--scenario", "nothing"], ["compare", "--runtime", "mio"]] {
+        let ran = run(&args);
+        assert!(ran.code(2).stderr.contains(args[2]), "{ran:?}");
+    }
+}
+
+#[test]
+fn an_interrupt_shows_what_is_known() {
+    let child = resound(&["compare", "-o", "json"]).spawn().unwrap();
+    thread::sleep(Duration::from_millis(700));
+    signal(&child, Signal::SIGINT);
+    let ran = collect(child);
+    assert_eq!(ran.code(130).document()["end"], "interrupted");
+}

@@ -1,0 +1,219 @@
+//! Against programs that know nothing of Resound: any echo server is a peer of `ping` and `echo`, any client is one of
+//! `serve`. A program that is not installed is skipped, and the test says so.
+
+#![allow(missing_docs)]
+
+mod common;
+
+use core::time::Duration;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Instant;
+
+use common::{RUNTIMES, Ran, Server, collect, feed, free_port, run};
+
+const MIB: usize = 1 << 20;
+
+/// An echo server in a few lines of somebody else's standard library.
+const ASYNCIO: &str = "
+import asyncio, sys
+async def echo(reader, writer):
+    while data := await reader.read(65536):
+        writer.write(data)
+        await writer.drain()
+    writer.close()
+async def main():
+    server = await asyncio.start_server(echo, '127.0.0.1', int(sys.argv[1]))
+    async with server:
+        await server.serve_forever()
+asyncio.run(main())
+";
+
+/// A client that sends standard input, half-closes, and prints what comes back.
+const SOCKET: &str = "
+import socket, sys, threading
+peer = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+def send():
+    peer.sendall(sys.stdin.buffer.read())
+    peer.shutdown(socket.SHUT_WR)
+sender = threading.Thread(target=send)
+sender.start()
+while data := peer.recv(65536):
+    sys.stdout.buffer.write(data)
+sender.join()
+";
+
+/// A foreign server. It is killed at the end, with whatever it has forked.
+struct Peer {
+    addr: String,
+    child: Child,
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn installed(program: &str) -> bool {
+    let found =
+        Command::new("sh").args(["-c", &format!("command -v {program}")]).output().unwrap().status.success();
+    if !found {
+        println!("skipped: {program} is not installed");
+    }
+    found
+}
+
+/// Starts a server on a port that was free a moment ago; again with another one if somebody was faster.
+fn start(program: &str, args: impl Fn(u16) -> Vec<String>) -> Option<Peer> {
+    if !installed(program) {
+        return None;
+    }
+    for _ in 0..5 {
+        let addr = free_port();
+        let mut child = Command::new(program)
+            .args(args(addr.port()))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_secs(20) && child.try_wait().unwrap().is_none() {
+            if TcpStream::connect(addr).is_ok() {
+                return Some(Peer { addr: addr.to_string(), child });
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+    panic!("{program} does not listen");
+}
+
+fn strings(args: &[&str]) -> Vec<String> {
+    args.iter().map(|&arg| arg.into()).collect()
+}
+
+fn socat() -> Option<Peer> {
+    start("socat", |port| strings(&[&format!("TCP-LISTEN:{port},bind=127.0.0.1,reuseaddr,fork"), "EXEC:cat"]))
+}
+
+fn ncat() -> Option<Peer> {
+    start("ncat", |port| strings(&["-l", "-k", "-e", "/bin/cat", "127.0.0.1", &port.to_string()]))
+}
+
+fn asyncio() -> Option<Peer> {
+    start("python3", |port| strings(&["-c", ASYNCIO, &port.to_string()]))
+}
+
+fn file(mib: usize) -> Vec<u8> {
+    let mut state = 1_u64;
+    let words = core::iter::repeat_with(|| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 16).to_le_bytes()
+    });
+    words.flatten().take(mib * MIB).collect()
+}
+
+#[track_caller]
+fn same(ran: &Ran, input: &[u8], who: &str) {
+    assert_eq!(ran.code, Some(0), "{who}: {}", ran.stderr);
+    assert_eq!(ran.stdout.len(), input.len(), "{who}: {}", ran.stderr);
+    assert!(ran.stdout == input, "{who}: the bytes differ");
+}
+
+fn as_a_client_of(peer: Option<&Peer>, mib: usize, more: &[&str]) {
+    let Some(Peer { addr, .. }) = peer else { return };
+    let input = file(mib);
+    for runtime in RUNTIMES {
+        run(&["ping", addr, "-c", "5", "-i", "10ms", "--runtime", runtime]).code(0);
+        let args = [&["echo", addr, "--runtime", runtime], more].concat();
+        same(&feed(&args, &input), &input, runtime);
+    }
+    let lines = feed(&["echo", addr, "--json"], b"one\ntwo\n");
+    assert_eq!(common::events(&lines.code(0).lines(), "echo").len(), 2);
+}
+
+#[test]
+fn socat_is_a_peer() {
+    as_a_client_of(socat().as_ref(), 16, &[]);
+}
+
+#[test]
+fn ncat_is_a_peer() {
+    // ncat writes to cat and does not read from it meanwhile: once both pipes are full, both wait for ever. What is
+    // under way must fit into one of them.
+    as_a_client_of(ncat().as_ref(), 16, &["--window", "32768"]);
+}
+
+#[test]
+fn asyncio_is_a_peer() {
+    as_a_client_of(asyncio().as_ref(), 100, &[]);
+}
+
+#[test]
+fn a_peer_that_is_killed_is_told() {
+    let Some(mut peer) = asyncio() else { return };
+    let mut child =
+        common::resound(&["ping", &peer.addr, "-i", "20ms", "--profile", "fast", "--retries", "1", "--json"])
+            .spawn()
+            .unwrap();
+    let mut first = [0; 1];
+    child.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
+    thread::sleep(Duration::from_millis(500));
+    peer.child.kill().unwrap();
+    let mut ran = collect(child);
+    ran.stdout.splice(0..0, first);
+    let lines = ran.code(10).lines();
+    let down = common::events(&lines, "down");
+    assert!(["closed", "closed-early", "reset"].iter().any(|reason| down[0]["reason"] == *reason), "{ran:?}");
+}
+
+/// A foreign client sends 100 MiB through one connection of `serve`.
+fn as_the_server_of(program: &str, args: impl Fn(&str, &str) -> Vec<String>) {
+    if !installed(program) {
+        return;
+    }
+    let input = file(100);
+    for runtime in RUNTIMES {
+        let server = Server::start(&["--runtime", runtime]);
+        let (host, port) = server.addr.rsplit_once(':').unwrap();
+        let mut child = Command::new(program)
+            .args(args(host, port))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let copy = input.clone();
+        let writer = thread::spawn(move || stdin.write_all(&copy).unwrap());
+        let ran = collect(child);
+        writer.join().unwrap();
+        same(&ran, &input, &format!("{program} and {runtime}"));
+        server.signal(nix::sys::signal::Signal::SIGTERM);
+        let served = server.end();
+        let served = served.code(0).lines().pop().unwrap();
+        assert_eq!((&served["received"], &served["echoed"]), (&input.len().into(), &input.len().into()));
+    }
+}
+
+#[test]
+fn socat_is_a_client() {
+    // -t: how long to wait for the other direction after one has ended.
+    as_the_server_of("socat", |host, port| strings(&["-t", "60", "-", &format!("TCP:{host}:{port}")]));
+}
+
+#[test]
+fn ncat_is_a_client() {
+    as_the_server_of("ncat", |host, port| strings(&[host, port]));
+}
+
+#[test]
+fn a_plain_socket_is_a_client() {
+    as_the_server_of("python3", |host, port| strings(&["-c", SOCKET, host, port]));
+}
