@@ -258,7 +258,8 @@ fn a_dial_that_meets_silence_is_given_up_in_time() {
     assert_eq!(bare.link.deadline(), Some(Instant::EPOCH + Duration::from_secs(20)));
     let over = bare.tell(20_000, Told::Tick);
     assert_eq!(over[0], Action::Close { conn, how: Close::Drop });
-    assert!(matches!(over[1], Action::Event(Event::Retry { level: 1, .. })), "{over:?}");
+    assert!(matches!(over[1], Action::Event(Event::DialFailed { .. })), "{over:?}");
+    assert!(matches!(over[2], Action::Event(Event::Retry { level: 1, .. })), "{over:?}");
 }
 
 #[test]

@@ -40,7 +40,7 @@ pub(super) const CONNECT_TO_SILENCE: Scenario = Scenario {
     name: "connect-to-silence",
     about: "The peer's accept queue is full, so that its kernel drops every SYN; the client has one round.",
     promise: Promise {
-        events: &["dialing", "gave-up no-response (timer)"],
+        events: &["dialing", "dial-failed no-response (timer)", "gave-up no-response (timer)"],
         verdict: Some((Reason::NoResponse, Origin::Timer)),
         within: Some(Within::Round),
     },

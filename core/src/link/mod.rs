@@ -494,11 +494,15 @@ impl Link {
     /// Starts what the race has due, and ends a round that is lost.
     fn race_on(&mut self, policy: &Policy, now: Instant, out: &mut impl Extend<Action>) {
         if self.race.is_overdue(now) {
+            let cause = Cause::timer(Reason::NoResponse);
+            let round = self.race.clone();
             for attempt in self.race.end() {
                 let conn = self.attempt_id(attempt);
                 out.extend([Action::Close { conn, how: Close::Drop }]);
+                let failed = round.target(attempt).map(|target| Event::DialFailed { conn, target, cause });
+                out.extend(failed.map(Action::Event));
             }
-            return self.round_lost(policy, now, Cause::timer(Reason::NoResponse), out);
+            return self.round_lost(policy, now, cause, out);
         }
         while let Some(start) = self.race.next(&policy.race, now) {
             let conn = self.attempt_id(start.attempt);
