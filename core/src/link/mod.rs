@@ -2,10 +2,9 @@
 //!
 //! # Theory of operation
 //!
-//! A link composes [`backoff`], [`race`] and [`liveness`] and knows no
-//! protocol. Its owner does: it tells the link that an answer is due ([`Told::Sent`]), that bytes came in
-//! ([`Told::Heard`]: life) and that an answer came ([`Told::Answered`]: proof, and a round-trip sample). A banner is
-//! life and no proof.
+//! A link composes [`backoff`](crate::backoff), [`race`] and [`liveness`](crate::liveness) and knows no protocol. Its
+//! owner does: it tells the link that an answer is due ([`Told::Sent`]), that bytes came in ([`Told::Heard`]: life) and
+//! that an answer came ([`Told::Answered`]: proof, and a round-trip sample). A banner is life and no proof.
 //!
 //! ```text
 //!            ┌────────────────────── the wait is over ─────────────────────┐
@@ -17,265 +16,29 @@
 //!            └──────────── every attempt failed, or time is over ──────────┘
 //! ```
 //!
-//! The exact table is [`State::TABLE`]. A link holds neither its configuration, which comes by reference with each call, nor a
-//! queue: what it wants done is handed to a sink of the owner's. So a link is small, and a fleet of them is cheap.
+//! The exact table is [`State::TABLE`]. A link holds neither its configuration, which comes by reference with each call,
+//! nor a queue: what it wants done is handed to a sink of the owner's. So a link is small, and a fleet of them is cheap.
 //!
 //! Every attempt has a [`ConnId`] of its own; what is told of an id that is over changes nothing.
 
 use core::num::NonZeroU32;
 use core::time::Duration;
 
-use crate::backoff::{self, Backoff, Proof};
-use crate::config::BadConfig;
-use crate::liveness::{self, Due, KernelView, Liveness, Writing, verdict};
+use crate::backoff::{Backoff, Proof};
+use crate::liveness::{Due, KernelView, Liveness, Writing, verdict};
 use crate::race::{self, Race};
 use crate::rng::Rng;
 use crate::signal::{Cause, Reason, Retry};
 use crate::stream::{Close, ConnId, Established};
 use crate::time::{Instant, earliest};
 
+mod config;
+mod dialogue;
 mod table;
 
+pub use config::{Config, GiveUp, OnSuspect, Policy};
+pub use dialogue::{Action, Event, Told};
 pub use table::{Input, State};
-
-/// How a link behaves.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Config {
-    /// When to try again.
-    pub backoff: backoff::Config,
-    /// When to probe and convict.
-    pub liveness: liveness::Config,
-    /// How to choose among several addresses.
-    pub race: race::Config,
-    /// When to stop trying. Default: never.
-    pub give_up: GiveUp,
-    /// What to do while a peer is suspected. Default: wait for the verdict.
-    pub on_suspect: OnSuspect,
-}
-
-/// When a link stops trying. Some reasons end it at once, whatever is configured here: see [`Cause::retry`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct GiveUp {
-    /// After this many rounds of attempts in a row that all failed.
-    pub rounds: Option<u32>,
-    /// After being down for this long.
-    pub after: Option<Duration>,
-}
-
-/// What a link does while its peer is suspected.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnSuspect {
-    /// Probe on, and wait for the verdict.
-    #[default]
-    Wait,
-    /// Dial a second connection at once; the first of the two that yields bytes stays, the other is reset.
-    DialSecond,
-}
-
-impl Config {
-    /// Checks the configuration.
-    ///
-    /// # Errors
-    ///
-    /// Names the field that cannot work.
-    pub fn check(self) -> Result<Policy, BadConfig> {
-        BadConfig::unless(self.give_up.rounds != Some(0), "give_up.rounds", "must be at least 1")?;
-        Ok(Policy {
-            backoff: self.backoff.check()?,
-            liveness: self.liveness.check()?,
-            race: self.race.check()?,
-            give_up: self.give_up,
-            on_suspect: self.on_suspect,
-        })
-    }
-}
-
-/// A checked [`Config`].
-#[derive(Clone, Debug)]
-pub struct Policy {
-    /// When to try again.
-    pub backoff: backoff::Policy,
-    /// When to probe and convict.
-    pub liveness: liveness::Policy,
-    /// How to choose among several addresses.
-    pub race: race::Policy,
-    give_up: GiveUp,
-    on_suspect: OnSuspect,
-}
-
-/// What the owner tells a link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Told {
-    /// Begin, with this many addresses, best first ([`race::MAX_TARGETS`] at most; the rest are ignored).
-    Open {
-        /// How many.
-        targets: u8,
-    },
-    /// From the next round on there is another list, of this many addresses.
-    Targets {
-        /// How many.
-        targets: u8,
-    },
-    /// A dial ended.
-    Dialed {
-        /// Which.
-        conn: ConnId,
-        /// How.
-        result: Result<Established, Cause>,
-    },
-    /// Something was sent, or queued to be, that must be answered.
-    Sent {
-        /// On which connection.
-        conn: ConnId,
-    },
-    /// Bytes came in, any bytes: life.
-    Heard {
-        /// On which connection.
-        conn: ConnId,
-    },
-    /// An answer came in: proof. Tell [`Told::Heard`] first.
-    Answered {
-        /// On which connection.
-        conn: ConnId,
-        /// How long it took; `None` if what it answers was sent more than once.
-        round_trip: Option<Duration>,
-    },
-    /// A sign of trouble that proves nothing.
-    Hint {
-        /// On which connection.
-        conn: ConnId,
-    },
-    /// The connection is over.
-    Ended {
-        /// Which.
-        conn: ConnId,
-        /// Why.
-        cause: Cause,
-    },
-    /// The peer said goodbye in its protocol, and when to come again if it cares.
-    Goodbye {
-        /// On which connection.
-        conn: ConnId,
-        /// Come again after this.
-        retry_after: Option<Duration>,
-    },
-    /// The answer to [`Action::Examine`].
-    Examined {
-        /// Which connection.
-        conn: ConnId,
-        /// What the kernel knows.
-        kernel: Option<KernelView>,
-        /// Whether bytes wait that the kernel does not take.
-        writing: Writing,
-    },
-    /// The host was suspended, or its addresses changed.
-    Resumed,
-    /// The program does not want to wait for the next round.
-    Hurry,
-    /// The program wants to leave in good order: no other connection after this one.
-    Drain,
-    /// End everything now.
-    Close {
-        /// How to close the connection that stands.
-        how: Close,
-    },
-    /// Time passed.
-    Tick,
-}
-
-/// What a link wants done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Begin to connect to the address with this index.
-    Dial {
-        /// The attempt.
-        conn: ConnId,
-        /// The address.
-        target: u8,
-    },
-    /// Close the connection or give up the attempt.
-    Close {
-        /// Which.
-        conn: ConnId,
-        /// How.
-        how: Close,
-    },
-    /// See to it that an answer is due on this connection.
-    Probe {
-        /// Which.
-        conn: ConnId,
-    },
-    /// Read once, look into the kernel, answer [`Told::Examined`].
-    Examine {
-        /// Which.
-        conn: ConnId,
-    },
-    /// Something the program wants to know.
-    Event(Event),
-}
-
-/// What happened to a link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// An attempt begins. Ids count the attempts of a link from 1.
-    Dialing {
-        /// Its id.
-        conn: ConnId,
-        /// Index of the address.
-        target: u8,
-    },
-    /// An attempt failed.
-    DialFailed {
-        /// Its id.
-        conn: ConnId,
-        /// Index of the address.
-        target: u8,
-        /// Why.
-        cause: Cause,
-    },
-    /// A connection stands.
-    Up {
-        /// Its id.
-        conn: ConnId,
-        /// Index of its address.
-        target: u8,
-        /// What the driver knows of it.
-        established: Established,
-    },
-    /// The peer left a probe unanswered, this many in a row.
-    Suspect {
-        /// How many.
-        unanswered: u8,
-    },
-    /// The connection is over.
-    Down {
-        /// Its id.
-        conn: ConnId,
-        /// Why.
-        cause: Cause,
-        /// For how long nothing had come in.
-        silent: Duration,
-    },
-    /// The next round begins after a wait.
-    Retry {
-        /// The level of the backoff.
-        level: u32,
-        /// How long the wait is, from now.
-        delay: Duration,
-    },
-    /// The driver's timer call came late: this side was slow, and nobody is blamed for it.
-    Stalled {
-        /// By how much.
-        late: Duration,
-    },
-    /// There will be no further attempt.
-    GaveUp {
-        /// Why the last one failed.
-        cause: Cause,
-    },
-    /// The program closed it.
-    Closed,
-}
 
 /// The timers of a link. [`Link::timers`] lists every one of them, so that none can be forgotten in a deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -22,12 +22,11 @@
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use core::fmt;
 use core::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Chunk, Close, ConnId, Established, Fact, Findings, Machine, Step, Wire};
+use super::{Chunk, Close, ConnId, Fact, Findings, Machine, Step, Wire};
 use crate::config::BadConfig;
 use crate::link::{self, Action, Link, State, Told};
 use crate::liveness::{KernelView, Writing};
@@ -35,193 +34,14 @@ use crate::race::MAX_TARGETS;
 use crate::signal::{Cause, Op, Reason, Signal};
 use crate::time::{Instant, earliest};
 
+mod config;
+mod dialogue;
+
+pub use config::{Config, OnLoss};
+pub use dialogue::{Command, Event, Refusal, Refused, Seq};
+
 /// What an idle connection is probed with. Any echo server returns it; the program never sees it.
 pub const PROBE: &[u8] = b"resound\n";
-
-/// How an echo client behaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Config {
-    /// When to dial, probe, convict and dial again.
-    pub link: link::Config,
-    /// How many messages may be accepted and not ended. Default 1 024.
-    pub max_in_flight: usize,
-    /// How many bytes they may hold together; a larger message is refused. Default 1 MiB.
-    pub max_bytes: usize,
-    /// What becomes of messages that were on the wire when a connection was lost. Default: reported lost.
-    pub on_loss: OnLoss,
-    /// How long a graceful close waits for the echoes that are due. Default 10 s.
-    pub close_within: Duration,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            link: link::Config::default(),
-            max_in_flight: 1_024,
-            max_bytes: 1 << 20,
-            on_loss: OnLoss::Report,
-            close_within: Duration::from_secs(10),
-        }
-    }
-}
-
-/// What becomes of messages that were on the wire when a connection was lost.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnLoss {
-    /// They are reported lost; nothing is on the wire twice.
-    #[default]
-    Report,
-    /// They are sent again on the next connection; `Echoed` may then mean twice on the wire.
-    Resend,
-}
-
-/// The number of a message: accepted messages count from 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Seq(pub u64);
-
-impl fmt::Display for Seq {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// What the program can ask of an echo client.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Command {
-    /// Send this and get it back. The payload is moved in, and moved out again with the event that ends the message.
-    Send(Bytes),
-    /// Close gracefully: half-close, wait for the echoes that are due, then done. While no connection stands, done at
-    /// once.
-    Close,
-    /// Reset the connection, lose what is in flight, done at once.
-    Abort,
-    /// Do not wait for the next round of attempts.
-    Hurry,
-}
-
-/// A command given back, with the reason.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused {
-    /// The command, unchanged.
-    pub command: Command,
-    /// Why it was refused.
-    pub why: Refusal,
-}
-
-/// Why a command is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Refusal {
-    /// As much is in flight as the configuration allows: try again after the next event.
-    Full,
-    /// The message alone is larger than `max_bytes`: send it in parts.
-    TooLarge,
-    /// An empty message has no echo on a byte stream.
-    Empty,
-    /// The client is closing or closed.
-    Closed,
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Full => "as much is in flight as the configuration allows; try again after the next event",
-            Self::TooLarge => "the message is larger than max_bytes; send it in parts",
-            Self::Empty => "an empty message has no echo on a byte stream",
-            Self::Closed => "the client is closing or closed",
-        })
-    }
-}
-
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.why.fmt(f)
-    }
-}
-
-impl core::error::Error for Refused {}
-
-/// What the program is told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// An attempt to connect begins.
-    Dialing {
-        /// The attempt; attempts count from 1.
-        conn: ConnId,
-        /// Index of the address among the targets.
-        target: u8,
-    },
-    /// An attempt failed.
-    DialFailed {
-        /// The attempt.
-        conn: ConnId,
-        /// Index of the address among the targets.
-        target: u8,
-        /// Why.
-        cause: Cause,
-    },
-    /// A connection stands.
-    Up {
-        /// The attempt that it came of.
-        conn: ConnId,
-        /// Index of its address among the targets.
-        target: u8,
-        /// What the driver knows of it.
-        established: Established,
-    },
-    /// A message came back.
-    Echoed {
-        /// Its number.
-        seq: Seq,
-        /// The payload that was moved in.
-        payload: Bytes,
-        /// From the write of its last byte to the arrival of its last byte.
-        round_trip: Duration,
-    },
-    /// A message will not come back.
-    Lost {
-        /// Its number.
-        seq: Seq,
-        /// The payload that was moved in.
-        payload: Bytes,
-        /// Why.
-        cause: Cause,
-    },
-    /// The peer left a probe unanswered.
-    Suspect {
-        /// How many in a row.
-        unanswered: u8,
-    },
-    /// The connection is over.
-    Down {
-        /// Which.
-        conn: ConnId,
-        /// Why.
-        cause: Cause,
-        /// How many messages were on the wire and unanswered.
-        in_flight: usize,
-        /// For how long nothing had come in.
-        silent: Duration,
-    },
-    /// The next round of attempts begins after a wait.
-    Retry {
-        /// The level of the backoff.
-        level: u32,
-        /// How long the wait is, from now.
-        delay: Duration,
-    },
-    /// This side's own timer call came late; nobody is blamed for it.
-    Stalled {
-        /// By how much.
-        late: Duration,
-    },
-    /// There will be no further attempt. The last event.
-    GaveUp {
-        /// Why the last one failed.
-        cause: Cause,
-    },
-    /// The program closed the client. The last event.
-    Closed,
-}
 
 /// An accepted message, or (`seq` is `None`) a probe.
 #[derive(Debug)]
