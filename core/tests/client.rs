@@ -8,9 +8,9 @@ mod support;
 use core::time::Duration;
 
 use proptest::prelude::*;
-use resound_core::Instant;
-use resound_core::stream::client::Command;
-use resound_core::stream::{Machine, Step};
+use resound_core::stream::client::{Client, Command, Config};
+use resound_core::stream::{Established, Fact, Machine, Step};
+use resound_core::{Chunk, ConnId, Instant};
 use support::{Delivery, Do, World, configs, operations};
 
 const START: Instant = Instant::from_nanos(1_000_000_000);
@@ -105,4 +105,80 @@ fn the_generated_sequences_reach_what_they_are_meant_to_reach() {
     for word in words {
         assert!(counts[word] >= 15, "{word} comes up in only {} of 300 sequences: {counts:?}", counts[word]);
     }
+}
+
+/// A client whose connection has just come up.
+fn up() -> (Client<u8>, ConnId) {
+    let mut client = Client::new(Config::default(), 1, [0u8]).unwrap();
+    client.handle(START, Fact::Tick);
+    let conn = loop {
+        if let Step::Dial { conn, .. } = client.poll() {
+            break conn;
+        }
+    };
+    client.handle(START, Fact::Dialed { conn, result: Ok(Established::default()) });
+    (client, conn)
+}
+
+/// One with a message on the wire and a graceful close begun, which has 10 s.
+fn closing_with_an_echo_due() -> (Client<u8>, ConnId) {
+    let (mut client, conn) = up();
+    client.command(START, Command::Send("hello".into())).unwrap();
+    drain(&mut client);
+    client.handle(START, Fact::Wrote { conn, n: 5 });
+    client.command(START, Command::Close).unwrap();
+    assert!(drain(&mut client).iter().any(|step| step.starts_with("Shutdown")));
+    (client, conn)
+}
+
+fn drain(client: &mut Client<u8>) -> Vec<String> {
+    let mut steps = Vec::new();
+    loop {
+        match client.poll() {
+            Step::Wait(_) => return steps,
+            step => steps.push(format!("{step:?}")),
+        }
+    }
+}
+
+#[test]
+fn a_late_driver_still_gets_the_echo_that_waits_for_it_while_closing() {
+    let (mut client, conn) = closing_with_an_echo_due();
+    let late = START + Duration::from_secs(14);
+    client.handle(late, Fact::Tick);
+    assert!(drain(&mut client)[0].contains("Stalled"));
+    let mut chunk = Chunk::with_capacity(5);
+    chunk.spare().copy_from_slice(b"hello");
+    chunk.filled(5);
+    client.handle(late, Fact::Received { conn, chunk: &mut chunk });
+    let steps = drain(&mut client);
+    assert!(steps[0].contains("Echoed"), "{steps:?}");
+    assert!(steps.last().unwrap().contains("Closed"), "{steps:?}");
+}
+
+#[test]
+fn a_close_that_is_not_answered_ends_at_its_limit() {
+    let (mut client, _) = closing_with_an_echo_due();
+    let mut steps = Vec::new();
+    let mut now = START;
+    while let Some(deadline) = client.next_deadline() {
+        now = deadline;
+        client.handle(now, Fact::Tick);
+        steps.extend(drain(&mut client));
+    }
+    assert_eq!(now, START + Duration::from_secs(10));
+    assert!(steps.iter().any(|step| step.contains("Lost") && step.contains("NoEcho")), "{steps:?}");
+    assert!(client.is_done());
+}
+
+#[test]
+fn a_peer_that_ends_its_side_while_messages_are_still_to_be_written_closes_early() {
+    let (mut client, conn) = up();
+    client.command(START, Command::Send("hello".into())).unwrap();
+    client.command(START, Command::Close).unwrap();
+    drain(&mut client);
+    client.handle(START, Fact::Blocked { conn });
+    client.handle(START, Fact::Ended { conn });
+    let steps = drain(&mut client);
+    assert!(steps.iter().any(|step| step.contains("Lost") && step.contains("ClosedEarly")), "{steps:?}");
 }

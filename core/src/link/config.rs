@@ -20,7 +20,7 @@ pub struct Config {
     pub on_suspect: OnSuspect,
 }
 
-/// When a link stops trying. Some reasons end it at once, whatever is configured here: see [`Cause::retry`].
+/// When a link stops trying. Some reasons end it at once, whatever is configured here: see [`Cause::retry`](crate::signal::Cause::retry).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GiveUp {
     /// After this many rounds of attempts in a row that all failed.

@@ -9,7 +9,7 @@ use crate::stream::{Close, ConnId, Established};
 /// What the owner tells a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Told {
-    /// Begin, with this many addresses, best first ([`race::MAX_TARGETS`] at most; the rest are ignored).
+    /// Begin, with this many addresses, best first ([`MAX_TARGETS`](crate::race::MAX_TARGETS) at most; the rest are ignored).
     Open {
         /// How many.
         targets: u8,

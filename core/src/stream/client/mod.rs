@@ -129,6 +129,7 @@ pub struct Client<T> {
     spare: SpareProbe,
     closing: Closing,
     close_by: Option<Instant>,
+    close_postponed: bool,
     queue: VecDeque<Queued>,
     actions: Vec<Action>,
     now: Instant,
@@ -166,6 +167,7 @@ impl<T> Client<T> {
             spare: SpareProbe::default(),
             closing: Closing::No,
             close_by: None,
+            close_postponed: false,
             queue: VecDeque::with_capacity(room),
             actions: Vec::with_capacity(8),
             now: Instant::EPOCH,
@@ -288,6 +290,11 @@ impl<T> Client<T> {
     fn on_the_wire(&self) -> usize {
         let touched = self.cursors.written + usize::from(self.cursors.offset > 0);
         self.messages.iter().take(touched).filter(|m| m.seq.is_some()).count()
+    }
+
+    /// Messages that the peer owes when it ends its side: those on the wire, and while closing those behind them too.
+    fn due(&self) -> usize {
+        if self.closing == Closing::No { self.on_the_wire() } else { self.pending() }
     }
 
     fn went_down(&mut self, cause: Cause) {
@@ -467,13 +474,22 @@ impl<T> Client<T> {
         if self.link.state() == State::Idle {
             self.tell(Told::Open { targets: self.targets.len() as u8 });
         }
-        if self.close_by.is_some_and(|by| by <= self.now) {
-            self.close_by = None;
-            if let Some(conn) = self.link.conn() {
-                self.tell(Told::Ended { conn, cause: Cause::timer(Reason::NoEcho) });
-            }
-        }
+        self.check_close();
         self.tell(Told::Tick);
+    }
+
+    fn check_close(&mut self) {
+        let Some(by) = self.close_by.filter(|&by| by <= self.now) else { return };
+        let (late, tolerance) = (self.now.since(by), self.policy.liveness.tolerance());
+        if late > tolerance && !self.close_postponed {
+            // The driver was late: the echoes may be waiting. Once, so that a driver that always is still gets done.
+            self.close_postponed = true;
+            self.close_by = Some(self.now + tolerance);
+            self.queue.push_back(Queued::Event(Event::Stalled { late }));
+        } else if let Some(conn) = self.link.conn() {
+            self.close_by = None;
+            self.tell(Told::Ended { conn, cause: Cause::timer(Reason::NoEcho) });
+        }
     }
 
     /// The facts that an echo does without.
@@ -495,7 +511,7 @@ impl<T> Client<T> {
                 self.tell(Told::Dialed { conn, result: result.map_err(|signal| signal.cause(Op::Connect)) });
             }
             Fact::Ended { conn } if stands(conn) => {
-                let cause = self.wire.at_end(self.on_the_wire());
+                let cause = self.wire.at_end(self.due());
                 self.tell(Told::Ended { conn, cause });
             }
             Fact::Ended { conn } => self.tell(Told::Ended { conn, cause: Cause::peer(Reason::Closed) }),
