@@ -358,9 +358,9 @@ pub fn verdict(probing: Duration, writing: Writing, kernel: Option<KernelView>) 
         };
     };
     let nothing_out = kernel.unacked == 0 && kernel.unsent == 0;
-    // Window probes come ever more rarely (tcp_probe_timer doubles their distance). Where none is unanswered the peer's
-    // kernel has answered the last one, however long ago that was.
-    let window_shut = kernel.unsent > 0 && kernel.unacked == 0 && kernel.probes == 0;
+    // Window probes come ever more rarely (tcp_probe_timer doubles their distance), and Linux answers one in 500 ms at
+    // most (tcp_oow_rate_limited). So one without an answer proves nothing, however long ago the last answer came.
+    let window_shut = kernel.unsent > 0 && kernel.unacked == 0 && kernel.probes <= 1;
     let acknowledging = kernel.since_ack < probing || window_shut;
     if nothing_out && writing == Writing::Free {
         Reason::PeerStalled
@@ -394,7 +394,7 @@ mod tests {
             (Free, Some(view(0, 0, 0, PROBING * 2)), PeerStalled),
             (Free, Some(view(1, 0, 2, PROBING * 2)), PathDead),
             (Blocked, Some(view(0, 5_000, 0, soon)), WriteBlocked),
-            (Blocked, Some(view(0, 5_000, 0, PROBING * 2)), WriteBlocked),
+            (Blocked, Some(KernelView { probes: 1, ..view(0, 5_000, 0, PROBING * 2) }), WriteBlocked),
             (Blocked, Some(KernelView { probes: 2, ..view(0, 5_000, 0, PROBING * 2) }), PathDead),
             (Blocked, Some(view(1, 5_000, 0, PROBING * 2)), PathDead),
             (Free, Some(view(1, 0, 0, soon)), NoEcho),
