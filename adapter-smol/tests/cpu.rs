@@ -1,7 +1,5 @@
 //! Nothing spins, on smol. A test binary of its own with one test: it measures the whole process.
 
-#![allow(clippy::std_instead_of_core, clippy::std_instead_of_alloc, reason = "tests have std")]
-
 use std::future::{Future, pending};
 use std::sync::Arc;
 use std::thread;

@@ -1,7 +1,5 @@
 //! What async users rely on, on smol: under `block_on` alone, and under an executor with one thread and with two.
 
-#![allow(clippy::std_instead_of_core, clippy::std_instead_of_alloc, reason = "tests have std")]
-
 use std::future::{Future, pending};
 use std::sync::Arc;
 use std::thread;

@@ -1,7 +1,5 @@
 //! A server without a descriptor left, on smol. A test binary of its own with one test: it limits the whole process.
 
-#![allow(clippy::std_instead_of_core, clippy::std_instead_of_alloc, reason = "tests have std")]
-
 use std::future::{Future, pending};
 use std::sync::Arc;
 use std::thread;

@@ -53,7 +53,6 @@
 //! and probes again, instead of blaming its peer.
 
 #![forbid(unsafe_code)]
-#![allow(clippy::std_instead_of_alloc, reason = "a crate about std's sockets has std")]
 
 mod client;
 mod server;

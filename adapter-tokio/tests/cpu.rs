@@ -1,7 +1,5 @@
 //! Nothing spins, on tokio. A test binary of its own with one test: it measures the whole process.
 
-#![allow(clippy::std_instead_of_core, reason = "tests have std")]
-
 use std::future::Future;
 
 use resound_tokio::Tokio;

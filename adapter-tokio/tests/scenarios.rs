@@ -1,7 +1,5 @@
 //! What async users rely on, on tokio, on both of its flavours.
 
-#![allow(clippy::std_instead_of_core, reason = "tests have std")]
-
 use std::future::{Future, pending};
 use std::thread;
 

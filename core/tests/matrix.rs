@@ -5,8 +5,6 @@
 //! If a test fails, a machine behaves differently: `UPDATE_EXPECT=1 cargo test -p resound-core --test matrix` writes
 //! the tables anew; read the difference.
 
-#![allow(clippy::std_instead_of_alloc, clippy::std_instead_of_core, reason = "tests have std")]
-
 mod support;
 
 use core::fmt::{Debug, Write as _};

@@ -1,7 +1,5 @@
 //! A recorded run, told to a fresh machine, gives the same steps; and a record survives being text.
 
-#![allow(clippy::std_instead_of_alloc, clippy::std_instead_of_core, reason = "tests have std")]
-
 mod support;
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};

@@ -3,8 +3,6 @@
 //! Most of them are assertions inside [`Peer`], checked after every operation; the properties here add what needs two
 //! runs to be compared, and the tests below them name the cases that must not change.
 
-#![allow(clippy::std_instead_of_alloc, clippy::std_instead_of_core, reason = "tests have std")]
-
 mod support;
 
 use core::time::Duration;

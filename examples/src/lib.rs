@@ -5,7 +5,6 @@
 //! as the adapters do. Run it with `cargo run -p resound-examples --bin mio-echo`.
 
 #![forbid(unsafe_code)]
-#![allow(clippy::std_instead_of_alloc, reason = "an event loop has std")]
 #![allow(missing_debug_implementations, reason = "it is to be read, and not published")]
 
 pub mod mio_conformance;

@@ -4,7 +4,6 @@
 //! What every adapter promises, blocking ones too, is in the conformance suite. Here is what async users rely on beyond
 //! it: futures that can be dropped, a sink that pushes back, a client that lives in its owner's task.
 
-#![allow(clippy::std_instead_of_alloc, clippy::std_instead_of_core, reason = "tests have std")]
 #![allow(dead_code, unused_macros, reason = "each test binary plays some of them")]
 
 pub(crate) mod cpu;

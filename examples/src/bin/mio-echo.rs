@@ -3,8 +3,6 @@
 //!
 //! `cargo run -p resound-examples --bin mio-echo`
 
-#![allow(clippy::std_instead_of_alloc, reason = "an event loop has std")]
-
 use core::cell::RefCell;
 use core::error::Error;
 use std::rc::Rc;
