@@ -11,3 +11,8 @@ pub mod mio_conformance;
 pub mod mio_loop;
 pub mod mio_port;
 pub mod mio_server;
+
+/// The programs in the README, which must compile and do what it says.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;
