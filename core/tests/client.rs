@@ -1,7 +1,7 @@
 //! The invariants of the echo client over a stream: P1 to P5, B7, L8, L9 and E1 to E5, under generated misfortune.
 //!
-//! Most of them are assertions inside [`support::World`], checked after every operation; the properties here add what
-//! needs two runs to be compared.
+//! Most of them are assertions inside [`World`], checked after every operation of the property that bears their name; the
+//! others compare two runs.
 
 mod support;
 
@@ -25,17 +25,45 @@ fn events(world: &World) -> Vec<String> {
         .collect()
 }
 
-proptest! {
-    /// E5 no input sequence panics; and, asserted on the way: P1, P2, P5, B7, E1, E2, E3, L8, L9.
-    #[test]
-    fn e5_no_input_sequence_panics(config in configs(), seed: u64, operations in operations()) {
-        World::run(config, seed, START, Delivery::Whole, &operations);
-    }
+/// One property for each of these invariants, asserted by [`World`] after every operation.
+macro_rules! proven_on_the_way {
+    ($($(#[$claim:meta])* $name:ident $id:literal;)*) => {
+        proptest! {
+            $(
+                $(#[$claim])*
+                #[test]
+                fn $name(config in configs(), seed: u64, operations in operations()) {
+                    World::prove(&[$id], config, seed, &operations);
+                }
+            )*
+        }
+    };
+}
 
-    /// E1 every accepted message ends exactly once, however the client ends.
+proven_on_the_way! {
+    /// P1: not closed ⇒ there is a deadline; after a due timeout it is later than now, or output is pending.
+    p1_there_is_always_something_to_wait_for "P1";
+    /// P2: early and repeated timeouts are no-ops.
+    p2_early_and_repeated_timeouts_change_nothing "P2";
+    /// P5: what is told of an id that is over changes nothing.
+    p5_stale_ids_change_nothing "P5";
+    /// L8: one end for each connection.
+    l8_a_connection_goes_down_once "L8";
+    /// L9: at most two live generations.
+    l9_at_most_two_connections_stand "L9";
+    /// E2: echoes complete in order on one connection.
+    e2_echoes_come_in_order "E2";
+    /// E3: queues never exceed their limits.
+    e3_limits_hold "E3";
+    /// E5: no input sequence panics.
+    e5_no_input_sequence_panics "";
+}
+
+proptest! {
+    /// E1: every accepted message ends exactly once, however the client ends.
     #[test]
     fn e1_every_message_ends_once(config in configs(), seed: u64, operations in operations()) {
-        let mut world = World::run(config, seed, START, Delivery::Whole, &operations);
+        let mut world = World::prove(&["E1"], config, seed, &operations);
         let _ = world.client.command(world.now, Command::Abort);
         world.settle();
         prop_assert_eq!(world.unended().count(), 0);
@@ -74,10 +102,8 @@ proptest! {
     /// B7, from any state: abort, and close while not up, end everything in the same call.
     #[test]
     fn b7_an_abort_ends_everything_at_once(config in configs(), seed: u64, operations in operations(), close: bool) {
-        let mut world = World::new(config, seed, START, Delivery::Whole);
-        for operation in operations.iter().filter(|op| !matches!(op, Do::Close | Do::Abort)) {
-            world.apply(operation);
-        }
+        let alive: Vec<_> = operations.into_iter().filter(|op| !matches!(op, Do::Close | Do::Abort)).collect();
+        let mut world = World::prove(&["B7"], config, seed, &alive);
         world.apply(if close { &Do::Close } else { &Do::Abort });
     }
 }
