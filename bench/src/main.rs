@@ -1,0 +1,193 @@
+//! Measures the servers of every adapter beside the loops that a user of that runtime would write by hand, and prints a
+//! table of ratios: `cargo run --release -p resound-bench`.
+//!
+//! What a clock can say is in [`timed`], what can be counted in [`counted`]. The same program, started with `serve` and
+//! a name, is each of the servers; started with `count`, it is the core at work for callgrind to watch.
+
+use core::hint::black_box;
+use core::time::Duration;
+use std::io;
+use std::process::ExitCode;
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use resound_bench::core::{Serving, Session, Waiting, parse_icmp};
+
+mod child;
+mod counted;
+mod heap;
+mod load;
+mod report;
+mod servers;
+mod timed;
+
+const USAGE: &str = "\
+usage: resound-bench [--quick] [--rounds N] [--only PART]
+  --quick      a few short rounds: to see that it works, not what it says
+  --rounds N   how often each comparison is repeated (default 15)
+  --only PART  `timed` or `counted`; RESULTS.md is written only when both were run";
+
+/// Something that the core does, for callgrind to count.
+struct Work {
+    name: &'static str,
+    /// How many of it one call makes.
+    each: f64,
+    /// Calls it so many times.
+    run: fn(u32),
+}
+
+const CORE: &[Work] = &[
+    Work {
+        name: "client echo",
+        each: 1.0,
+        run: |times| {
+            let mut session = Session::<1>::new();
+            repeat(times, || session.echo());
+        },
+    },
+    Work {
+        name: "client echo, 64 in flight",
+        each: 64.0,
+        run: |times| {
+            let mut session = Session::<64>::new();
+            repeat(times, || session.echo());
+        },
+    },
+    Work {
+        name: "client deadline query",
+        each: 1.0,
+        run: |times| {
+            let session = Session::<1>::new();
+            repeat(times, || session.next_deadline());
+        },
+    },
+    Work {
+        name: "server echo",
+        each: 1.0,
+        run: |times| {
+            let mut serving = Serving::new();
+            repeat(times, || serving.echo());
+        },
+    },
+    Work {
+        name: "backoff draw",
+        each: 1.0,
+        run: |times| {
+            let mut waiting = Waiting::new();
+            repeat(times, || waiting.draw());
+        },
+    },
+    Work { name: "ICMP parse", each: 1.0, run: |times| repeat(times, parse_icmp) },
+];
+
+fn repeat<T>(times: u32, mut work: impl FnMut() -> T) {
+    for _ in 0..times {
+        black_box(work());
+    }
+}
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let result = match *args {
+        ["serve", server] => servers::run(server),
+        ["count", what, times] => count(what, times),
+        _ => match Options::parse(&args) {
+            Ok(options) => measure(options),
+            Err(wrong) => {
+                eprintln!("{wrong}\n{USAGE}");
+                return ExitCode::from(2);
+            }
+        },
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("resound-bench: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn count(what: &str, times: &str) -> io::Result<()> {
+    let work = CORE.iter().find(|work| work.name == what);
+    let (Some(work), Ok(times)) = (work, times.parse()) else {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "count what, how many times?"));
+    };
+    (work.run)(times);
+    Ok(())
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Options {
+    scale: timed::Scale,
+    /// Messages for each count.
+    messages: usize,
+    part: Part,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Both,
+    Timed,
+    Counted,
+}
+
+impl Options {
+    fn parse(args: &[&str]) -> Result<Self, String> {
+        let scale = timed::Scale { rounds: 15, run: Duration::from_millis(400), bulk: 1 << 30 };
+        let mut options = Self { scale, messages: 2_000, part: Part::Both };
+        let mut args = args.iter();
+        while let Some(&arg) = args.next() {
+            match arg {
+                "--quick" => {
+                    options.scale =
+                        timed::Scale { rounds: 3, run: Duration::from_millis(100), bulk: 64 << 20 };
+                    options.messages = 500;
+                }
+                "--rounds" => {
+                    let rounds = args.next().and_then(|n| n.parse().ok()).filter(|&n| n > 0);
+                    options.scale.rounds = rounds.ok_or("--rounds takes a number, at least 1")?;
+                }
+                "--only" => {
+                    options.part = match args.next() {
+                        Some(&"timed") => Part::Timed,
+                        Some(&"counted") => Part::Counted,
+                        _ => return Err("--only takes `timed` or `counted`".to_string()),
+                    };
+                }
+                _ => return Err(format!("what is {arg}?")),
+            }
+        }
+        Ok(options)
+    }
+}
+
+fn measure(options: Options) -> io::Result<()> {
+    // A thousand connections need more descriptors than a process has by default; children inherit it.
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+
+    let mut compared = Vec::new();
+    if options.part != Part::Counted {
+        for workload in timed::WORKLOADS {
+            for &runtime in servers::RUNTIMES {
+                eprintln!("{}: {}", runtime.name, workload.figures[0].name);
+                compared.extend(timed::compare(runtime, *workload, options.scale)?);
+            }
+        }
+    }
+    let (mut counted, mut core) = (Vec::new(), Vec::new());
+    if options.part != Part::Timed {
+        for server in servers::names() {
+            eprintln!("{server}: counts");
+            counted.push(counted::count(server, options.messages)?);
+        }
+        core = counted::core().inspect_err(|e| eprintln!("no counts of the core: {e}")).unwrap_or_default();
+    }
+    let report = report::markdown(options.scale, &compared, &counted, &core);
+    print!("{report}");
+    if options.part == Part::Both {
+        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/RESULTS.md"), report)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,147 @@
+//! The figures as Markdown.
+
+use core::fmt::Write as _;
+use std::fs;
+use std::process::Command;
+
+use crate::child::Place;
+use crate::counted::{Calls, Counted};
+use crate::timed::{Compared, Scale, Spread, Target, Verdict};
+
+const HOW: &str = "\
+Written by `cargo run --release -p resound-bench`. Nothing but ratios is comparable between machines, and on a shared
+machine only the counts are between runs.
+
+A comparison runs four servers in turn, each in a fresh process and round after round: ours, the loop that a user of
+that runtime would write by hand, the same loop again, and a bare epoll loop (`mio`). A ratio is taken within a round and
+given as the median of the rounds, with the middle half of them. *Hand / itself* is the loop against its own second run:
+what two equal servers differ by on this machine. A target that is missed by less than that is `noise`. Messages are 64
+bytes, on loopback, with TCP_NODELAY; the server is on core 0, the client on core 1, or both on core 0.
+
+By hand are: on std a thread with a buffer of 64 KiB, on tokio `tokio::io::copy` (and `64 KiB`: `read` and `write_all`
+with such a buffer), on smol `smol::io::copy`. Tokio is its current-thread runtime; smol has one thread beside the main
+one.
+";
+
+/// The whole report.
+pub(crate) fn markdown(
+    scale: Scale,
+    compared: &[Compared],
+    counted: &[Counted],
+    core: &[(&'static str, f64)],
+) -> String {
+    let mut out = String::from("# Results\n\n");
+    out += HOW;
+    let _ = write!(out, "\n{}\n", environment());
+    if !compared.is_empty() {
+        let _ = write!(out, "\n## By the clock\n\n{} rounds of {:?}.\n\n", scale.rounds, scale.run);
+        out +=
+            "| runtime | figure | cores | ours / hand | hand / itself | ours / epoll | hand | target | |\n";
+        out += "|---|---|---|---|---|---|---|---|---|\n";
+        compared.iter().for_each(|row| timed_row(&mut out, row));
+    }
+    if !counted.is_empty() {
+        counts(&mut out, counted);
+    }
+    if !core.is_empty() {
+        out += "\n## The core\n\nInstructions, without an operating system; `cargo bench -p resound-bench` gives the \
+                times.\n\n| what | instructions |\n|---|---|\n";
+        for (what, count) in core {
+            let _ = writeln!(out, "| {what} | {count:.0} |");
+        }
+    }
+    out
+}
+
+fn timed_row(out: &mut String, row: &Compared) {
+    let target = match row.figure.target {
+        Target::AtMost(most) => format!("≤ {most:.2}"),
+        Target::AtLeast(least) => format!("≥ {least:.2}"),
+        Target::None => String::new(),
+    };
+    let verdict = match row.verdict() {
+        Verdict::Met => "met",
+        Verdict::Missed => "**missed**",
+        Verdict::Noise => "noise",
+        Verdict::None => "",
+    };
+    let cores = if row.place == Place::TwoCores { "two" } else { "one" };
+    let _ = writeln!(
+        out,
+        "| {} | {} | {cores} | {} | {} | {} | {} | {target} | {verdict} |",
+        row.runtime,
+        row.figure.name,
+        spread(row.ours),
+        spread(row.itself),
+        spread(row.bare),
+        absolute(row.by_hand),
+    );
+}
+
+fn spread(Spread { lower, median, upper }: Spread) -> String {
+    format!("{median:.3} ({lower:.2}–{upper:.2})")
+}
+
+/// Seconds, or something per second: no figure of one is as large as any of the other.
+fn absolute(value: f64) -> String {
+    if value < 1.0 {
+        format!("{:.2} µs", value * 1e6)
+    } else if value < 1e8 {
+        format!("{:.0} k/s", value / 1e3)
+    } else {
+        format!("{:.2} GB/s", value / 1e9)
+    }
+}
+
+fn counts(out: &mut String, counted: &[Counted]) {
+    *out += "\n## By counting\n\nPer message: system calls of the server (perf), and its instructions in user space \
+             (callgrind). Per idle connection, of 1 000 that have each exchanged one message: bytes allocated (the \
+             runtime's own included), bytes resident (without the kernel's), threads. To reach: at most 0.06 calls with \
+             64 in flight; at most 1 500 bytes resident on tokio and smol.\n\n";
+    *out += "| server | calls, 1 connection | 50 connections | 64 in flight | instructions, 1 connection | 64 in flight \
+             | heap | resident | threads |\n|---|---|---|---|---|---|---|---|---|\n";
+    for row in counted {
+        let calls = row.calls.as_ref().map(|calls| calls.each_ref().map(|c| format!("{:.3}", c.per_message)));
+        let [single, crowd, flying] = calls.unwrap_or_default();
+        let instructions = row.instructions.map(|counts| counts.map(|count| format!("{count:.0}")));
+        let [one, window] = instructions.unwrap_or_default();
+        let idle = row.idle;
+        let _ = writeln!(
+            out,
+            "| {} | {single} | {crowd} | {flying} | {one} | {window} | {:.0} | {:.0} | {:.2} |",
+            row.server, idle.heap, idle.resident, idle.threads
+        );
+    }
+    *out += "\nWhich calls, per message:\n\n| server | 1 connection | 64 in flight |\n|---|---|---|\n";
+    for row in counted {
+        if let Some([single, _, flying]) = &row.calls {
+            let _ = writeln!(out, "| {} | {} | {} |", row.server, by_name(single), by_name(flying));
+        }
+    }
+}
+
+fn by_name(calls: &Calls) -> String {
+    let told = calls.by_name.iter().take(8).filter(|(_, count)| *count >= 0.0005);
+    told.map(|(name, count)| format!("{name} {count:.3}")).collect::<Vec<_>>().join(", ")
+}
+
+/// The machine and the tools.
+fn environment() -> String {
+    let file = |path| fs::read_to_string(path).unwrap_or_default();
+    let cpuinfo = file("/proc/cpuinfo");
+    let cpu = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split(": ").nth(1));
+    let cores = cpuinfo.lines().filter(|line| line.starts_with("processor")).count();
+    let virtual_machine = if cpuinfo.contains(" hypervisor") { ", virtual" } else { "" };
+    let said = |tool: &str| {
+        let output = Command::new(tool).arg("--version").output().map(|o| o.stdout).unwrap_or_default();
+        String::from_utf8_lossy(&output).lines().next().unwrap_or("none").trim().to_string()
+    };
+    format!(
+        "Machine: {}, {cores} cores{virtual_machine}; Linux {}; {}; {}; {}.",
+        cpu.unwrap_or("unknown processor"),
+        file("/proc/sys/kernel/osrelease").trim(),
+        said("rustc"),
+        said("perf"),
+        said("valgrind"),
+    )
+}
