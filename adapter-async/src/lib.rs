@@ -32,13 +32,12 @@ extern crate alloc;
 
 mod alarm;
 pub mod echo;
-mod line;
-mod port;
 mod runtime;
 mod serve;
 mod session;
 
-pub use port::Target;
-pub use runtime::{Direction, Left, Runtime, Socket, Timer};
-pub use serve::{Conversation, Server, ServerConfig, ServerHandle, StartError, echo_connections, serve};
+pub use resound_sockets::StartError;
+pub use resound_sockets::port::{Direction, Left, Socket};
+pub use runtime::{Runtime, Timer};
+pub use serve::{Conversation, Server, ServerConfig, ServerHandle, echo_connections, serve};
 pub use session::{Handle, Session, Setup};

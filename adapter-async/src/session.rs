@@ -35,10 +35,10 @@ use resound_core::Instant;
 use resound_core::stream::{Machine, turn};
 use resound_sockets::clock::Clock;
 use resound_sockets::pool::Pool;
-use resound_sockets::tcp::DialOptions;
+use resound_sockets::port::{Lines, Switchboard};
+use resound_sockets::tcp::{DialOptions, Target};
 
 use crate::alarm::Alarm;
-use crate::port::{Lines, Switchboard, Target};
 use crate::runtime::Runtime;
 
 /// What a session works with. The default suits one session; many in one process may share a clock and a pool.

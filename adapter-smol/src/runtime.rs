@@ -30,7 +30,9 @@ impl resound_async::Runtime for Smol {
 pub struct Socket(Async<OwnedFd>);
 
 impl resound_async::Socket for Socket {
-    fn register(fd: OwnedFd) -> io::Result<Self> {
+    type Context<'a> = Context<'a>;
+
+    fn register(fd: OwnedFd, _: &mut Context<'_>) -> io::Result<Self> {
         Async::new_nonblocking(fd).map(Self)
     }
 

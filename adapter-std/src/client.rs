@@ -25,11 +25,10 @@ use bytes::Bytes;
 use resound_core::Instant;
 use resound_core::signal::Cause;
 use resound_core::stream::client::{self, Command, Config, Event, Refused, Seq};
-use resound_sockets::entropy;
 use resound_sockets::tcp::DialOptions;
+use resound_sockets::{StartError, entropy};
 
 use crate::session::{Handle, Quiet, Session};
-use crate::start::StartError;
 
 /// How many events [`Client::echo`] keeps for [`Client::next_event`]; the oldest are dropped first.
 pub const EVENTS_KEPT: usize = 1_024;

@@ -39,7 +39,7 @@
 //!
 //! | module | is |
 //! |---|---|
-//! | `sockets` | the sockets of one machine, as the core's [`Port`](resound_core::stream::Port), and the sleep in `poll(2)` |
+//! | `sockets` | one socket, as the [`port`](resound_sockets::port) of all adapters wants it, and the sleep in `poll(2)` |
 //! | `session` | [`Session`]: any machine that dials, driven by the thread that asks it for events; [`Handle`] |
 //! | `client` | [`Client`]: a session of the echo client, with a blocking `echo`; [`ClientHandle`] |
 //! | `server` | [`serve`]: any machine that never dials, one thread for each connection; [`Server`], [`ServerHandle`] |
@@ -58,15 +58,14 @@ mod client;
 mod server;
 mod session;
 mod sockets;
-mod start;
 
 pub use client::{Client, ClientHandle, EVENTS_KEPT, Echo, EchoError};
 pub use server::{Server, ServerConfig, ServerHandle, serve, serve_echo};
 pub use session::{Handle, Quiet, Session};
-pub use start::StartError;
 
 // What a first program needs of the crates below, so that it needs no other dependency.
 pub use resound_core::stream::admission::Event as ServerEvent;
 pub use resound_core::stream::client::{Command, Config as ClientConfig, Event};
 pub use resound_core::stream::server::Config as ConnectionConfig;
+pub use resound_sockets::StartError;
 pub use resound_sockets::tcp::{DialOptions, ListenOptions, Wildcard};

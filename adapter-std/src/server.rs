@@ -28,16 +28,15 @@ use resound_core::Instant;
 use resound_core::signal::{Errno, Signal};
 use resound_core::stream::admission::{self, AcceptError, Admission, Event, Refusal};
 use resound_core::stream::server::{self, Command, Connection};
-use resound_core::stream::{Close, Machine, turn};
+use resound_core::stream::{Close, Machine};
 use resound_sockets::clock::Clock;
-use resound_sockets::entropy;
-use resound_sockets::errno;
 use resound_sockets::poll::{PollFd, PollFlags, Waker, wait};
 use resound_sockets::pool::Pool;
-use resound_sockets::tcp::{self, ListenOptions};
+use resound_sockets::port::Lines;
+use resound_sockets::tcp::{self, DialOptions, ListenOptions};
+use resound_sockets::{StartError, entropy, errno};
 
-use crate::sockets::{Sockets, WITHOUT_POLL};
-use crate::start::StartError;
+use crate::sockets::{Polled, WITHOUT_POLL, sleep, turn};
 
 /// How a server behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +71,9 @@ pub struct Server {
 pub struct ServerHandle {
     control: Arc<Control>,
 }
+
+/// A server never dials.
+static NO_DIAL: DialOptions = DialOptions { bind: None, user_timeout: None };
 
 /// What all threads of a server share.
 struct Control {
@@ -307,16 +309,16 @@ where
         (self.on_event)(Event::Accepted { peer });
         let Control { abort, drain, clock, pool, .. } = &*self.control;
         let mut machine = (self.make)(peer, clock.now());
-        let mut sockets = Sockets::accepted(stream, Arc::clone(pool));
+        let mut lines = Lines::accepted(Polled::new(stream));
         // What was heard once is not listened for again: it stays readable for ever.
         let mut wakers: &[&Waker] = &[abort, drain];
         loop {
             let tell = |event| (self.on_event)(Event::Connection { peer, event });
-            let deadline = turn(&mut machine, &mut sockets, || clock.now(), tell);
+            let deadline = turn(&mut machine, &mut lines, &NO_DIAL, pool, *clock, tell);
             if machine.is_done() {
                 return;
             }
-            let woken = sockets.sleep(wakers, deadline.map(|deadline| clock.until(deadline)));
+            let woken = sleep(&lines, wakers, deadline.map(|deadline| clock.until(deadline)));
             if let Some(which) = woken {
                 let command = if which == 0 { Command::Abort } else { Command::Drain };
                 // Refused only by a machine that has ended, and then the next turn is its last.

@@ -25,19 +25,22 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use resound_core::Instant;
-use resound_core::stream::{Machine, turn};
+use resound_core::stream::Machine;
 use resound_sockets::clock::Clock;
 use resound_sockets::poll::Waker;
 use resound_sockets::pool::{CHUNK_BYTES, Pool};
+use resound_sockets::port::Lines;
 use resound_sockets::tcp::DialOptions;
 
-use crate::sockets::Sockets;
+use crate::sockets::{Polled, sleep, turn};
 
 /// Any machine that dials addresses, on blocking std: the echo client, or your own protocol around
 /// [`Link`](resound_core::link::Link). Dropping it closes its sockets.
 pub struct Session<M: Machine<Target = SocketAddr>> {
     shared: Arc<Shared<M>>,
-    sockets: Sockets,
+    lines: Lines<Polled>,
+    options: DialOptions,
+    pool: Pool,
     events: VecDeque<M::Event>,
 }
 
@@ -92,8 +95,8 @@ impl<M: Machine<Target = SocketAddr>> Session<M> {
         let state = Mutex::new(State { machine, driver: Driver::Awake });
         let shared = Arc::new(Shared { state, waker: Waker::new()?, clock: Clock::start() });
         // One chunk is lent at a time; a client's machine never keeps it.
-        let pool = Arc::new(Pool::new(CHUNK_BYTES, 1));
-        Ok(Self { shared, sockets: Sockets::dialing(options, pool), events: VecDeque::new() })
+        let pool = Pool::new(CHUNK_BYTES, 1);
+        Ok(Self { shared, lines: Lines::default(), options, pool, events: VecDeque::new() })
     }
 
     /// A handle, for this thread or another.
@@ -151,15 +154,15 @@ impl<M: Machine<Target = SocketAddr>> Session<M> {
         let clock = self.shared.clock;
         let mut state = self.shared.lock();
         let events = &mut self.events;
-        let deadline =
-            turn(&mut state.machine, &mut self.sockets, || clock.now(), |event| events.push_back(event));
+        let tell = |event| events.push_back(event);
+        let deadline = turn(&mut state.machine, &mut self.lines, &self.options, &self.pool, clock, tell);
         state.driver = if events.is_empty() { then } else { Driver::Awake };
         if state.machine.is_done() { Turned::Done } else { Turned::Quiet(deadline) }
     }
 
     fn sleep(&mut self, until: Instant) {
         let Shared { waker, clock, .. } = &*self.shared;
-        if self.sockets.sleep(&[waker], Some(clock.until(until))).is_some() {
+        if sleep(&self.lines, &[waker], Some(clock.until(until))).is_some() {
             waker.clear();
         }
     }
@@ -219,7 +222,7 @@ impl<M> fmt::Debug for Handle<M> {
 
 impl<M: Machine<Target = SocketAddr>> fmt::Debug for Session<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Session").field("sockets", &self.sockets).finish_non_exhaustive()
+        f.debug_struct("Session").field("lines", &self.lines).finish_non_exhaustive()
     }
 }
 

@@ -32,7 +32,9 @@ impl resound_async::Runtime for Tokio {
 pub struct Socket(TcpStream);
 
 impl resound_async::Socket for Socket {
-    fn register(fd: OwnedFd) -> io::Result<Self> {
+    type Context<'a> = Context<'a>;
+
+    fn register(fd: OwnedFd, _: &mut Context<'_>) -> io::Result<Self> {
         TcpStream::from_std(fd.into()).map(Self)
     }
 

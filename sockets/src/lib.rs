@@ -9,7 +9,7 @@
 //! ```text
 //!   resound-core     Step::Dial    Step::Write    Step::Examine    Step::Close      what to do
 //!        │               │              │               │               │
-//!    an adapter          │     Port: one line for each, on the runtime's own socket type
+//!       port             │     one line for each, on the runtime's own socket type
 //!        │               ▼              ▼               ▼               ▼
 //!   this crate       tcp::dial     tcp::write    tcp::read,          tcp::close     how to do it
 //!                    finish_dial                 tcp::kernel_view
@@ -31,6 +31,7 @@
 //! | [`tcp`] | how to connect, read, write, close, listen and accept; what the kernel knows about a connection |
 //! | [`poll`] | how a thread sleeps until a socket or another thread wakes it |
 //! | [`pool`] | how to lend buffers without an allocation for each read |
+//! | [`port`] | the sockets of one machine, over whatever a runtime's socket is: the calls of a turn, and which to spare |
 //! | [`resolve`] | how people write a target, and which addresses it has |
 //!
 //! # What it takes care of
@@ -54,5 +55,9 @@ pub mod entropy;
 pub mod errno;
 pub mod poll;
 pub mod pool;
+pub mod port;
 pub mod resolve;
+mod start;
 pub mod tcp;
+
+pub use start::StartError;

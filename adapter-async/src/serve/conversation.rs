@@ -13,13 +13,12 @@ use core::task::{Context, Poll, Waker};
 
 use resound_core::stream::admission::Event;
 use resound_core::stream::server::Command;
-use resound_core::stream::{ConnId, Machine, turn};
+use resound_core::stream::{Machine, turn};
+use resound_sockets::port::{Lines, Switchboard};
 use resound_sockets::tcp::DialOptions;
 
 use super::control::{Control, Phase, Seat};
 use crate::alarm::Alarm;
-use crate::line::Line;
-use crate::port::{Lines, Switchboard};
 use crate::runtime::Runtime;
 
 /// One connection, as a future that is ready when it has ended.
@@ -46,13 +45,12 @@ const TURNS: u8 = 4;
 impl<R: Runtime, M: Machine, E> Conversation<R, M, E> {
     pub(super) fn new(
         machine: M,
-        line: Line<R::Socket>,
+        socket: R::Socket,
         peer: SocketAddr,
         control: Arc<Control>,
         event: Arc<E>,
     ) -> Self {
-        let mut lines = Lines::default();
-        lines.add(ConnId::ONLY, line);
+        let lines = Lines::accepted(socket);
         Self { machine, lines, alarm: Alarm::default(), peer, told: Phase::Open, seat: None, control, event }
     }
 }
@@ -100,7 +98,7 @@ where
                 return Poll::Ready(());
             }
             if exhausted {
-                return Poll::Pending;
+                break;
             }
             if this.alarm.poll(&control.clock, until, cx).is_pending() {
                 return Poll::Pending;

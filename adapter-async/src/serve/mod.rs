@@ -22,22 +22,21 @@ use core::fmt;
 use core::future::Future;
 use core::net::SocketAddr;
 use core::pin::Pin;
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, Waker};
 use std::io;
 use std::net::TcpStream;
-use std::os::fd::OwnedFd;
 
 use resound_core::signal::Signal;
 use resound_core::stream::admission::{self, AcceptError, Event};
 use resound_core::stream::server::{self, Command};
 use resound_core::stream::{Close, Machine};
 use resound_core::{BadConfig, Instant};
+use resound_sockets::port::{Direction, Left, Socket as _};
 use resound_sockets::tcp::{self, ListenOptions};
-use resound_sockets::{entropy, errno};
+use resound_sockets::{StartError, entropy, errno};
 
 use crate::alarm::Alarm;
-use crate::line::{Gate, Line};
-use crate::runtime::{Direction, Left, Runtime, Socket};
+use crate::runtime::Runtime;
 
 mod control;
 mod conversation;
@@ -52,48 +51,6 @@ pub struct ServerConfig {
     pub admission: admission::Config,
     /// How it listens.
     pub listen: ListenOptions,
-}
-
-/// Why a server could not be started. Nothing listens then.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum StartError {
-    /// The configuration cannot work: the caller's mistake.
-    Config(BadConfig),
-    /// The system refused: an address that is taken, no descriptor left.
-    System(io::Error),
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Config(error) => error.fmt(f),
-            Self::System(error) => error.fmt(f),
-        }
-    }
-}
-
-impl core::error::Error for StartError {}
-
-impl From<BadConfig> for StartError {
-    fn from(error: BadConfig) -> Self {
-        Self::Config(error)
-    }
-}
-
-impl From<io::Error> for StartError {
-    fn from(error: io::Error) -> Self {
-        Self::System(error)
-    }
-}
-
-impl From<StartError> for io::Error {
-    fn from(error: StartError) -> Self {
-        match error {
-            StartError::Config(error) => Self::new(io::ErrorKind::InvalidInput, error),
-            StartError::System(error) => error,
-        }
-    }
 }
 
 /// Listens on `addr`; port 0 lets the kernel choose one. Nothing is accepted before the server is polled.
@@ -122,7 +79,8 @@ where
     let admission = admission::Admission::new(config.admission, entropy::key())?;
     let listener = tcp::listen(addr, &config.listen)?;
     let local_addr = listener.local_addr()?;
-    let listener = R::Socket::register(OwnedFd::from(listener))?;
+    // To register wakes nobody; whoever polls the server is to be woken.
+    let listener = R::Socket::register(listener.into(), &mut Context::from_waker(Waker::noop()))?;
     Ok(Server {
         listener: Some(listener),
         gate: Gate::Shut,
@@ -157,6 +115,13 @@ pub struct Server<R: Runtime, F, S, E> {
     make: F,
     spawn: S,
     on_event: Arc<E>,
+}
+
+/// Whether to accept before the runtime reports anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Gate {
+    Open,
+    Shut,
 }
 
 /// A server's handle. Clones may go to other tasks and threads.
@@ -221,7 +186,7 @@ where
     }
 
     /// Accepts one connection, if there is one.
-    fn accept(&mut self) {
+    fn accept(&mut self, cx: &mut Context<'_>) {
         let Some(listener) = &self.listener else { return };
         self.gate = Gate::Shut;
         let accepted = listener.attempt(Direction::Read, |fd| {
@@ -232,28 +197,28 @@ where
         match accepted {
             Some(Ok(Some((stream, peer)))) => {
                 self.gate = Gate::Open;
-                self.admit(stream, peer);
+                self.admit(stream, peer, cx);
             }
             Some(Err(error)) => self.failed(errno::signal(&error)),
             Some(Ok(None)) | None => {}
         }
     }
 
-    fn admit(&mut self, stream: TcpStream, peer: SocketAddr) {
+    fn admit(&mut self, stream: TcpStream, peer: SocketAddr, cx: &mut Context<'_>) {
         if let Err(why) = self.control.admit(peer.ip()) {
             tcp::close(stream, Close::Reset);
             return (self.on_event)(Event::Refused { peer, why });
         }
-        match Line::up(stream) {
-            Ok(line) => {
+        match R::Socket::register(stream.into(), cx) {
+            Ok(socket) => {
                 (self.on_event)(Event::Accepted { peer });
                 let machine = (self.make)(peer, self.control.clock.now());
                 let (control, event) = (self.control.clone(), self.on_event.clone());
-                (self.spawn)(Conversation::new(machine, line, peer, control, event));
+                (self.spawn)(Conversation::new(machine, socket, peer, control, event));
             }
-            Err(signal) => {
+            Err(error) => {
                 self.control.release(peer.ip());
-                self.failed(signal);
+                self.failed(errno::signal(&error));
             }
         }
     }
@@ -289,7 +254,7 @@ where
                 return Poll::Ready(());
             }
             match this.poll_listener(cx) {
-                Poll::Ready(Ok(())) => this.accept(),
+                Poll::Ready(Ok(())) => this.accept(cx),
                 Poll::Ready(Err(error)) => this.failed(errno::signal(&error)),
                 Poll::Pending => return Poll::Pending,
             }

@@ -9,22 +9,25 @@
 //! and one wait for all of them.
 //!
 //! The end of the stream may come in the same report as the last bytes. It is not lost: the kernel says it again
-//! (level-triggered runtimes), or the runtime keeps it (tokio never clears the closed half of a readiness).
+//! (level-triggered runtimes), or the runtime keeps it (tokio never clears the closed half of a readiness, an event
+//! loop lowers no flag for it before a read has said it).
+//!
+//! A read that said 0 or an error was the last, whatever the machine wants: the kernel would go on to report it.
 
-use core::task::{Context, Poll};
+use core::task::Poll;
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 
-use resound_core::Chunk;
 use resound_core::liveness::KernelView;
 use resound_core::signal::{Errno, Signal};
-use resound_core::stream::{Close, ConnId, Established, Ready, Via};
-use resound_sockets::{errno, tcp};
+use resound_core::stream::{Close, Established, Ready, Via};
+use resound_core::{Chunk, ConnId};
 
-use crate::runtime::{Direction, Left, Socket};
+use super::{Direction, Left, Socket};
+use crate::{errno, tcp};
 
 #[derive(Debug)]
-pub(crate) struct Line<S> {
+pub(super) struct Line<S> {
     socket: S,
     phase: Phase,
     read: Gate,
@@ -41,27 +44,28 @@ enum Phase {
 
 /// Whether a call is worth making before the runtime reports anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Gate {
+enum Gate {
     Open,
     Shut,
+    /// No call is worth making any more.
+    Over,
 }
 
 impl<S: Socket> Line<S> {
-    pub(crate) fn dialing(fd: impl Into<OwnedFd>) -> Result<Self, Signal> {
-        Self::new(fd.into(), Phase::Dialing)
+    pub(super) const fn dialing(socket: S) -> Self {
+        Self { socket, phase: Phase::Dialing, read: Gate::Shut, write: Gate::Open, unwatched: None }
     }
 
-    pub(crate) fn up(fd: impl Into<OwnedFd>) -> Result<Self, Signal> {
-        Self::new(fd.into(), Phase::Up)
+    pub(super) const fn up(socket: S) -> Self {
+        Self { socket, phase: Phase::Up, read: Gate::Shut, write: Gate::Open, unwatched: None }
     }
 
-    fn new(fd: OwnedFd, phase: Phase) -> Result<Self, Signal> {
-        let socket = S::register(fd).map_err(|error| errno::signal(&error))?;
-        Ok(Self { socket, phase, read: Gate::Shut, write: Gate::Open, unwatched: None })
+    pub(super) const fn socket(&self) -> &S {
+        &self.socket
     }
 
-    /// What it is ready for. If for nothing, the task is woken when it is.
-    pub(crate) fn poll(&mut self, conn: ConnId, reads: bool, cx: &mut Context<'_>) -> Option<Ready> {
+    /// What it is ready for. If for nothing, the driver is woken when it is.
+    pub(super) fn poll(&mut self, conn: ConnId, reads: bool, cx: &mut S::Context<'_>) -> Option<Ready> {
         if self.phase == Phase::Dialing {
             return self.poll_dial(cx).map(|result| Ready::Dialed(conn, result));
         }
@@ -69,14 +73,19 @@ impl<S: Socket> Line<S> {
             self.write = Gate::Open;
             return Some(Ready::Writable(conn));
         }
-        if reads && (self.read == Gate::Open || self.open(Direction::Read, cx)) {
+        let readable = match self.read {
+            Gate::Open => reads,
+            Gate::Shut => reads && self.open(Direction::Read, cx),
+            Gate::Over => false,
+        };
+        if readable {
             self.read = Gate::Open;
             return Some(Ready::Readable(conn));
         }
         None
     }
 
-    fn open(&mut self, direction: Direction, cx: &mut Context<'_>) -> bool {
+    fn open(&mut self, direction: Direction, cx: &mut S::Context<'_>) -> bool {
         match self.socket.poll_ready(direction, cx) {
             Poll::Pending => false,
             Poll::Ready(Ok(())) => true,
@@ -87,7 +96,7 @@ impl<S: Socket> Line<S> {
         }
     }
 
-    fn poll_dial(&mut self, cx: &mut Context<'_>) -> Option<Result<Established, Signal>> {
+    fn poll_dial(&mut self, cx: &mut S::Context<'_>) -> Option<Result<Established, Signal>> {
         // Twice, because the first report may be spurious; one that stays although it was cleared means that the error
         // is gone and that nothing else will ever come.
         for _ in 0..2 {
@@ -109,17 +118,22 @@ impl<S: Socket> Line<S> {
         Some(Err(Signal::Errno(Errno::NotConn)))
     }
 
-    pub(crate) fn read(&mut self, chunk: &mut Chunk, via: Via) -> Option<Result<usize, Signal>> {
-        if via == Via::Kernel {
-            return tcp::read(&self.socket, chunk);
-        }
+    pub(super) fn read(&mut self, chunk: &mut Chunk, via: Via) -> Option<Result<usize, Signal>> {
         let room = chunk.spare().len();
-        let got = self.call(Direction::Read, room, |fd| tcp::read(fd, chunk));
-        self.read = if matches!(got, Some(Ok(n)) if n == room) { Gate::Open } else { Gate::Shut };
+        let got = match via {
+            Via::Kernel => tcp::read(&self.socket, chunk),
+            Via::Readiness => self.call(Direction::Read, room, |fd| tcp::read(fd, chunk)),
+        };
+        self.read = match (got, via) {
+            (Some(Ok(0) | Err(_)), _) => Gate::Over,
+            (_, Via::Kernel) => self.read,
+            (Some(Ok(n)), _) if n == room => Gate::Open,
+            _ => Gate::Shut,
+        };
         got
     }
 
-    pub(crate) fn write(&mut self, bufs: &[&[u8]]) -> Option<Result<usize, Signal>> {
+    pub(super) fn write(&mut self, bufs: &[&[u8]]) -> Option<Result<usize, Signal>> {
         if self.write == Gate::Shut {
             return None;
         }
@@ -151,15 +165,15 @@ impl<S: Socket> Line<S> {
         result.flatten()
     }
 
-    pub(crate) fn kernel_view(&self) -> Option<KernelView> {
+    pub(super) fn kernel_view(&self) -> Option<KernelView> {
         tcp::kernel_view(&self.socket)
     }
 
-    pub(crate) fn shutdown(&self) {
+    pub(super) fn shutdown(&self) {
         tcp::shutdown_write(&self.socket);
     }
 
-    pub(crate) fn close(self, how: Close) {
+    pub(super) fn close(self, how: Close) {
         tcp::close(self.socket, how);
     }
 }
