@@ -64,6 +64,9 @@
 
 #![forbid(unsafe_code)]
 
+extern crate alloc;
+
+mod bell;
 mod runtime;
 mod serve;
 

@@ -1,14 +1,18 @@
 //! The sockets and the timer of async-io, the reactor of smol.
 
+use alloc::sync::Arc;
 use core::future::Future as _;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::OnceLock;
 
 use async_io::Async;
 use resound_async::{Direction, Left};
+
+use crate::bell::Bell;
 
 /// smol, as a [`Runtime`](resound_async::Runtime). It works under any executor: async-io brings its own reactor, on a
 /// thread of its own or within `async_io::block_on`.
@@ -27,30 +31,40 @@ impl resound_async::Runtime for Smol {
 /// To read once more before waiting was tried, with one message in flight and with 64: the second read met EAGAIN every
 /// time, so it only adds a call.
 #[derive(Debug)]
-pub struct Socket(Async<OwnedFd>);
+pub struct Socket {
+    watched: Async<OwnedFd>,
+    readable: OnceLock<Arc<Bell>>,
+    /// Only a socket that dials or whose peer does not read ever needs it.
+    writable: OnceLock<Arc<Bell>>,
+}
 
 impl resound_async::Socket for Socket {
     type Context<'a> = Context<'a>;
 
     fn register(fd: OwnedFd, _: &mut Context<'_>) -> io::Result<Self> {
-        Async::new_nonblocking(fd).map(Self)
+        let watched = Async::new_nonblocking(fd)?;
+        Ok(Self { watched, readable: OnceLock::new(), writable: OnceLock::new() })
     }
 
     fn poll_ready(&self, direction: Direction, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match direction {
-            Direction::Read => self.0.poll_readable(cx),
-            Direction::Write => self.0.poll_writable(cx),
+            Direction::Read => {
+                self.readable.get_or_init(Arc::default).poll(cx, |cx| self.watched.poll_readable(cx))
+            }
+            Direction::Write => {
+                self.writable.get_or_init(Arc::default).poll(cx, |cx| self.watched.poll_writable(cx))
+            }
         }
     }
 
     fn attempt<T>(&self, _: Direction, call: impl FnOnce(BorrowedFd<'_>) -> (T, Left)) -> Option<T> {
-        Some(call(self.0.as_fd()).0)
+        Some(call(self.watched.as_fd()).0)
     }
 }
 
 impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.watched.as_fd()
     }
 }
 
