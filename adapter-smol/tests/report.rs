@@ -28,7 +28,7 @@ fn the_first_wake_up_is_the_last() {
     let mut peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let stream = listener.accept().unwrap().0;
     stream.set_nonblocking(true).unwrap();
-    let socket = Socket::register(OwnedFd::from(stream)).unwrap();
+    let socket = Socket::register(OwnedFd::from(stream), &mut Context::from_waker(Waker::noop())).unwrap();
     // Nobody blocks on the reactor but its own thread; it has begun to wait by then.
     thread::sleep(Duration::from_millis(100));
 

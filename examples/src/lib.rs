@@ -1,8 +1,11 @@
 //! How to embed Resound's core in an event loop of your own.
 //!
-//! [`mio_port`] and [`mio_loop`] are the guide: the calls on one machine's sockets, and a loop over `mio` that drives any
-//! machines of the core on one thread. [`mio_server`] puts a listener into it. [`mio_conformance`] shows that it behaves
-//! as the adapters do. Run it with `cargo run -p resound-examples --bin mio-echo`.
+//! [`mio_port`], [`mio_loop`] and [`mio_server`] are the guide: how `mio` watches a socket, a loop that drives any
+//! machines of the core on one thread, and a listener in it. Together they are less than 150 lines of code.
+//! [`mio_conformance`] shows that the loop behaves as the adapters do. Run it with
+//! `cargo run -p resound-examples --bin mio-echo`.
+//!
+//! [`own_protocol`] is the other direction: a protocol of your own, which runs on every adapter and in the loop above.
 
 #![forbid(unsafe_code)]
 #![allow(missing_debug_implementations, reason = "it is to be read, and not published")]
@@ -11,6 +14,7 @@ pub mod mio_conformance;
 pub mod mio_loop;
 pub mod mio_port;
 pub mod mio_server;
+pub mod own_protocol;
 
 /// The programs in the README, which must compile and do what it says.
 #[cfg(doctest)]

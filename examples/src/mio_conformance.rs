@@ -1,113 +1,85 @@
 //! The loop, put to the test: the suite's trait on top of it.
 //!
 //! The suite wants sessions that run in the background and take commands from its own thread. So each session has a loop
-//! on a thread of its own, and in that loop a task that does what is sent to it: a closure, to which the loop belongs
-//! while it runs.
+//! on a thread of its own, and a queue beside it: what is put in there wakes the loop.
 
-use core::cell::RefCell;
 use core::fmt;
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::io;
-use std::rc::Rc;
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 
-use mio::{Token, Waker};
+use mio::Waker;
 use resound_conformance::{
     ClientSession, Dial, EchoClient, Runtime, ServerConfig, ServerEvent, ServerSession,
 };
 use resound_core::Instant;
 use resound_core::stream::Machine;
+use resound_core::stream::admission::Admission;
 use resound_core::stream::client::{Command, Event, Refused};
-use resound_core::stream::server;
+use resound_core::stream::server::{self, Connection};
 use resound_sockets::clock::Clock;
-use resound_sockets::tcp::{DialOptions, ListenOptions};
+use resound_sockets::entropy;
+use resound_sockets::tcp::{self, DialOptions, ListenOptions, Target};
 
-use crate::mio_loop::{Driven, Key, Loop, Task, Then};
-use crate::mio_port::Sockets;
-use crate::mio_server::Server;
+use crate::mio_loop::{Loop, Told};
 
 /// The loop of [`mio_loop`](crate::mio_loop).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Mio;
 
-/// What is sent to a loop's thread. `S` is what lives there.
-type Job<S> = Box<dyn FnOnce(&mut Loop, &S) + Send>;
-
-/// A loop on a thread of its own. It ends when this is dropped and its tasks are done.
-struct Remote<S> {
-    jobs: Option<Sender<Job<S>>>,
+/// A loop on a thread of its own. Dropping this waits for its end.
+struct Remote<J> {
+    jobs: Option<Sender<J>>,
     waker: Waker,
     clock: Clock,
     thread: Option<JoinHandle<()>>,
 }
 
-/// The task that does the jobs, at the other end.
-struct Mailbox<S> {
-    jobs: Receiver<Job<S>>,
-    state: S,
+/// What comes up on that thread.
+enum Said<E, J> {
+    Told(Told<E>),
+    Job(J),
 }
 
-impl<S> Task for Mailbox<S> {
-    fn told(&mut self, _: &mio::event::Event) {}
-
-    fn turn(&mut self, cx: &mut Loop) -> Then {
-        loop {
-            match self.jobs.try_recv() {
-                Ok(job) => job(cx, &self.state),
-                Err(TryRecvError::Empty) => return Then::Sleep(None),
-                Err(TryRecvError::Disconnected) => return Then::Done,
-            }
-        }
-    }
-}
-
-impl<S: 'static> Remote<S> {
-    /// Starts the thread. `make` puts into the loop what is to live there, and says something to whoever starts it.
-    fn start<R: Send + 'static>(
-        make: impl FnOnce(&mut Loop) -> io::Result<(S, R)> + Send + 'static,
-    ) -> io::Result<(Self, R)> {
-        let (send_job, jobs) = channel();
-        let (ready, started) = channel();
+impl<J: Send + 'static> Remote<J> {
+    fn start<M>(
+        mut cx: Loop<M>,
+        mut on: impl FnMut(&mut Loop<M>, Said<M::Event, J>) + Send + 'static,
+    ) -> io::Result<Self>
+    where
+        M: Machine<Target: Target, Event: Send> + Send + 'static,
+    {
+        let (waker, clock) = (cx.waker()?, cx.clock());
+        let (send, jobs) = channel();
         let body = move || {
-            let made = Loop::new().and_then(|mut cx| {
-                let key = cx.new_key();
-                let waker = Waker::new(cx.registry(), Token(key))?;
-                let (state, said) = make(&mut cx)?;
-                cx.add(key, Box::new(Mailbox { jobs, state }));
-                let _ = ready.send(Ok((waker, cx.clock(), said)));
-                Ok(cx)
-            });
-            if let Err(error) = made.and_then(Loop::run) {
-                let _ = ready.send(Err(error));
+            while let Ok(Some(told)) = cx.next_event() {
+                match told {
+                    Told::Woken => jobs.try_iter().for_each(|job| on(&mut cx, Said::Job(job))),
+                    told => on(&mut cx, Said::Told(told)),
+                }
             }
+            // Nothing is left in the loop; what is still asked is answered.
+            jobs.iter().for_each(|job| on(&mut cx, Said::Job(job)));
         };
         let thread = thread::Builder::new().name(String::from("resound-mio")).spawn(body)?;
-        let ended = |_| Err(io::Error::other("the loop's thread has ended"));
-        let (waker, clock, said) = started.recv().unwrap_or_else(ended)?;
-        Ok((Self { jobs: Some(send_job), waker, clock, thread: Some(thread) }, said))
-    }
-
-    fn send(&self, job: impl FnOnce(&mut Loop, &S) + Send + 'static) {
-        if let Some(jobs) = &self.jobs {
-            let _ = jobs.send(Box::new(job));
-        }
-        self.wake();
+        Ok(Self { jobs: Some(send), waker, clock, thread: Some(thread) })
     }
 }
 
-impl<S> Remote<S> {
-    fn wake(&self) {
+impl<J> Remote<J> {
+    fn send(&self, job: J) {
+        let sent = self.jobs.as_ref().map(|jobs| jobs.send(job).is_ok());
+        assert_eq!(sent, Some(true), "the loop's thread has ended");
         // It fails only if the loop is gone.
         let _ = self.waker.wake();
     }
 }
 
-impl<S> Drop for Remote<S> {
+impl<J> Drop for Remote<J> {
     fn drop(&mut self) {
         self.jobs = None;
-        self.wake();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -121,17 +93,20 @@ impl Runtime for Mio {
 
     fn client(&self, client: EchoClient, dial: Dial) -> io::Result<Box<dyn ClientSession>> {
         let user_timeout = client.policy().liveness.kernel_backstop();
-        let options = DialOptions { bind: dial.bind, user_timeout };
+        let mut cx = Loop::new(DialOptions { bind: dial.bind, user_timeout })?;
+        let key = cx.add(client);
         let (tell, events) = channel();
-        let (remote, ()) = Remote::start(move |cx| {
-            let (key, clock) = (cx.new_key(), cx.clock());
-            let machine = Rc::new(RefCell::new(client));
-            let sockets = Sockets::new(cx.registry(), Token(key), options, Rc::default())?;
-            let event = move |event, _: &mut Loop| {
-                let _ = tell.send((clock.now(), event));
-            };
-            cx.add(key, Box::new(Driven::new(Rc::clone(&machine), sockets, event)));
-            Ok(((key, machine), ()))
+        let remote = Remote::start(cx, move |cx, said| match said {
+            Said::Told(Told::Machine(_, event)) => {
+                let _ = tell.send((cx.clock().now(), event));
+            }
+            Said::Told(Told::Server(_) | Told::Woken) => {}
+            Said::Job(Ask { command, reply }) => {
+                let now = cx.clock().now();
+                if let Some(client) = cx.machine(key) {
+                    let _ = reply.send(client.command(now, command));
+                }
+            }
         })?;
         Ok(Box::new(Client { remote, events }))
     }
@@ -141,32 +116,38 @@ impl Runtime for Mio {
         let policy = config.connection.check().map_err(bad)?;
         let default = ListenOptions::default();
         let listen = ListenOptions { backlog: config.backlog.unwrap_or(default.backlog), ..default };
+        let listener = tcp::listen(addr, &listen)?;
+        let addr = listener.local_addr()?;
+        let admission = Admission::new(config.admission, entropy::key()).map_err(bad)?;
+        let mut cx = Loop::new(DialOptions::default())?;
+        cx.serve(listener, admission, move |_, now| Connection::new(policy, now))?;
         let (tell, events) = channel();
-        let (remote, addr) = Remote::start(move |cx| {
-            let event = move |event| {
+        let remote = Remote::start(cx, move |cx, said| match said {
+            Said::Told(Told::Server(event)) => {
                 let _ = tell.send(event);
-            };
-            let server = Server::start(cx, addr, &listen, config.admission, policy, event)?;
-            let addr = server.local_addr();
-            Ok((server, addr))
+            }
+            Said::Told(_) => {}
+            Said::Job(how) => cx.leave(how),
         })?;
         Ok(Box::new(Serving { remote, addr, events }))
     }
 }
 
+/// What the suite's thread asks of the client, and where it waits for the answer.
+struct Ask {
+    command: Command,
+    reply: Sender<Result<(), Refused>>,
+}
+
 struct Client {
-    remote: Remote<(Key, Rc<RefCell<EchoClient>>)>,
+    remote: Remote<Ask>,
     events: Receiver<(Instant, Event)>,
 }
 
 impl ClientSession for Client {
     fn command(&self, command: Command) -> Result<(), Refused> {
         let (reply, answer) = channel();
-        self.remote.send(move |cx, (key, machine)| {
-            let now = cx.clock().now();
-            let _ = reply.send(machine.borrow_mut().command(now, command));
-            cx.wake(*key);
-        });
+        self.remote.send(Ask { command, reply });
         answer.recv().expect("the loop's thread has ended")
     }
 
@@ -187,7 +168,7 @@ impl Drop for Client {
 }
 
 struct Serving {
-    remote: Remote<Server>,
+    remote: Remote<server::Command>,
     addr: SocketAddr,
     events: Receiver<ServerEvent>,
 }
@@ -198,11 +179,11 @@ impl ServerSession for Serving {
     }
 
     fn drain(&self) {
-        self.remote.send(|cx, server| server.end(cx, server::Command::Drain));
+        self.remote.send(server::Command::Drain);
     }
 
     fn abort(&self) {
-        self.remote.send(|cx, server| server.end(cx, server::Command::Abort));
+        self.remote.send(server::Command::Abort);
     }
 
     fn next_event(&mut self, patience: Duration) -> Option<ServerEvent> {

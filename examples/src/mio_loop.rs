@@ -1,25 +1,24 @@
-//! A single-threaded event loop over `mio` that drives any machine of the core.
+//! A single-threaded event loop over `mio` that drives machines of the core.
 //!
 //! Read this if you want to use Resound in a runtime that has no adapter. Nothing here is special to echo: your own
-//! protocol, a [`Machine`] around [`Link`](resound_core::link::Link), runs in it unchanged.
+//! protocol, a [`Machine`] around [`Link`](resound_core::link::Link), runs in it unchanged; see
+//! [`own_protocol`](crate::own_protocol).
 //!
 //! # What you have to write
 //!
-//! A machine decides, and never makes a call. You make the calls, and tell it what came of them. [`turn`] does that for
-//! you: it asks the machine for steps until there are none. What it needs from you is a port, about ten short methods
-//! ([`mio_port`](crate::mio_port)), and then there are three things left that only your loop can do:
+//! A machine decides, and never makes a call. [`turn`] asks it for steps until there are none, and a [`Switchboard`]
+//! makes the calls. Three things are left that only your loop can do:
 //!
 //! 1. **Sleep** until a socket has something to say, or until the time that the last turn returned.
-//! 2. **Remember** what the sockets said, so that the port can hand it out.
+//! 2. **Remember** what the sockets said ([`mio_port`](crate::mio_port)), so that the switchboard can ask for it.
 //! 3. **Take a turn** of each machine whose socket spoke, whose time has come, or that was given a command.
 //!
 //! ```text
-//!        ┌──────────────────────── Loop::run ────────────────────────┐
+//!        ┌─────────────────── Loop::next_event ──────────────────────┐
 //!        ▼                                                           │
-//!   every task that is due: ──► turn(machine, port) ──► events ──► the program
-//!        │                          │                                │ commands
-//!        ▼                          └─► until when to sleep          ▼
-//!   mio: sleep until readiness or the earliest of those times ──► tasks become due
+//!   mio: sleep until readiness or the earliest time ──► machines become due
+//!        ▲                                                           │
+//!        └── until when to sleep ◄── turn(machine, switchboard) ◄────┘ ──► events, one by one, to the program
 //! ```
 //!
 //! That is all. There is no call order to get right beyond it: early and repeated turns change nothing, a late one is
@@ -27,70 +26,81 @@
 //!
 //! # What this loop takes care of
 //!
-//! * **A task that sleeps costs nothing.** Those that are due are found by time, not by asking all of them.
-//! * **Events are shown after the turn.** The program may answer one with a command, and the machine is not borrowed
-//!   then.
+//! * **When each machine is due** is kept beside it, and all are looked at before each sleep. That is good for hundreds;
+//!   a loop for thousands keeps these times in order.
+//! * **A turn is bounded.** What it leaves is due at once, after the sockets of the others were looked at.
+//! * **Events are taken, not called back.** Nothing is borrowed while the program looks at one, so it may answer with a
+//!   command at once. A program that takes none lets everything stand still.
+//! * **Another thread** gets in through a [`mio::Waker`]: the loop tells [`Told::Woken`], and the program looks into
+//!   whatever queue it shares with that thread.
 //!
-//! It leaves out threads: see `resound-std` for a handle that commands a machine from another thread.
+//! The listener is one more thing that becomes due; it is in [`mio_server`](crate::mio_server).
 
-use core::cell::RefCell;
-use std::collections::{BTreeSet, HashMap};
+use core::net::SocketAddr;
+use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::rc::Rc;
 
-use mio::event::Event as Told;
-use mio::{Events, Poll, Registry};
+use mio::{Events, Poll, Token, Waker};
 use resound_core::Instant;
+use resound_core::stream::admission::Event as ServerEvent;
 use resound_core::stream::{Machine, turn};
 use resound_sockets::clock::Clock;
-use resound_sockets::tcp::Target;
+use resound_sockets::pool::Pool;
+use resound_sockets::port::{Lines, Switchboard};
+use resound_sockets::tcp::{DialOptions, Target};
 
-use crate::mio_port::Sockets;
+use crate::mio_port::Watched;
+use crate::mio_server::Accepting;
 
-/// Names a task, and for mio all of its sockets.
+/// Names a machine in the loop, and for mio all of its sockets.
 pub type Key = usize;
 
-/// Something that the loop turns: a machine with its sockets, or a listener.
-pub trait Task {
-    /// mio said something of its sockets.
-    fn told(&mut self, what: &Told);
-    /// Does all there is to do. `cx` is the loop, which does not hold this task meanwhile.
-    fn turn(&mut self, cx: &mut Loop) -> Then;
-}
+/// What the loop's own affairs are named.
+pub(crate) const LISTENER: Key = 0;
+const WAKER: Key = 1;
 
-/// What a task needs next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Then {
-    /// A turn when its sockets speak, or at this time.
-    Sleep(Option<Instant>),
-    /// Nothing any more: drop it.
-    Done,
+/// What happened.
+pub enum Told<E> {
+    /// A machine said something.
+    Machine(Key, E),
+    /// The server said something, or one of its connections.
+    Server(ServerEvent<E>),
+    /// Another thread used the waker.
+    Woken,
 }
 
 /// The event loop.
-pub struct Loop {
-    poll: Poll,
-    clock: Clock,
-    tasks: HashMap<Key, Slot>,
-    /// When each task is due, in order: one that sleeps costs nothing.
-    due: BTreeSet<(Instant, Key)>,
-    next_key: Key,
+pub struct Loop<M: Machine> {
+    pub(crate) poll: Poll,
+    pub(crate) clock: Clock,
+    pub(crate) driven: HashMap<Key, Driven<M>>,
+    pub(crate) server: Option<Accepting<M>>,
+    pub(crate) told: VecDeque<Told<M::Event>>,
+    dial: DialOptions,
+    pool: Pool,
+    last_key: Key,
 }
 
-struct Slot {
-    task: Box<dyn Task>,
-    due: Option<Instant>,
+/// A machine with its sockets.
+pub(crate) struct Driven<M> {
+    pub(crate) machine: M,
+    lines: Lines<Watched>,
+    /// Whom it serves, if it came from the listener.
+    pub(crate) serves: Option<SocketAddr>,
+    /// When its next turn is due, if not when a socket speaks.
+    pub(crate) due: Option<Instant>,
 }
 
-impl Loop {
-    /// A loop without tasks.
+impl<M: Machine<Target: Target>> Loop<M> {
+    /// A loop without machines. Those to come dial like this.
     ///
     /// # Errors
     ///
     /// No descriptor is left.
-    pub fn new() -> io::Result<Self> {
-        let (tasks, due) = (HashMap::new(), BTreeSet::new());
-        Ok(Self { poll: Poll::new()?, clock: Clock::start(), tasks, due, next_key: 0 })
+    pub fn new(dial: DialOptions) -> io::Result<Self> {
+        let (driven, server, told, last_key) = (HashMap::new(), None, VecDeque::new(), WAKER);
+        let (poll, clock, pool) = (Poll::new()?, Clock::start(), Pool::default());
+        Ok(Self { poll, clock, driven, server, told, dial, pool, last_key })
     }
 
     /// The clock that all machines in the loop live by.
@@ -99,108 +109,92 @@ impl Loop {
         self.clock
     }
 
-    /// Where sockets are registered.
-    #[must_use]
-    pub fn registry(&self) -> &Registry {
-        self.poll.registry()
+    /// What wakes the loop from another thread. There is one for each loop.
+    ///
+    /// # Errors
+    ///
+    /// No descriptor is left.
+    pub fn waker(&self) -> io::Result<Waker> {
+        Waker::new(self.poll.registry(), Token(WAKER))
     }
 
-    /// A key for a task to come.
-    pub const fn new_key(&mut self) -> Key {
-        self.next_key += 1;
-        self.next_key
+    /// Puts a machine in. Its first turn is due.
+    pub fn add(&mut self, machine: M) -> Key {
+        self.insert(machine, Lines::default(), None)
     }
 
-    /// Puts a task in. Its first turn is due.
-    pub fn add(&mut self, key: Key, task: Box<dyn Task>) {
-        self.tasks.insert(key, Slot { task, due: None });
-        self.wake(key);
+    /// A machine that was [`add`](Self::add)ed, to give it a command. Its turn is due.
+    pub fn machine(&mut self, key: Key) -> Option<&mut M> {
+        let driven = self.driven.get_mut(&key)?;
+        driven.due = Some(Instant::EPOCH);
+        Some(&mut driven.machine)
     }
 
-    /// A turn of this task is due: after a command, for example.
-    pub fn wake(&mut self, key: Key) {
-        if let Some(slot) = self.tasks.get_mut(&key) {
-            if let Some(before) = slot.due.replace(Instant::EPOCH) {
-                self.due.remove(&(before, key));
-            }
-            self.due.insert((Instant::EPOCH, key));
-        }
-    }
-
-    /// Runs until no task is left.
+    /// What happens next; `None` when the server and all machines are done.
     ///
     /// # Errors
     ///
     /// What the system's poll said.
-    pub fn run(mut self) -> io::Result<()> {
-        let mut told = Events::with_capacity(256);
-        loop {
+    pub fn next_event(&mut self) -> io::Result<Option<Told<M::Event>>> {
+        let done = |driven: &Driven<M>| driven.machine.is_done();
+        while self.told.is_empty() && !(self.server.is_none() && self.driven.values().all(done)) {
+            self.sleep()?;
+            self.accept();
             let now = self.clock.now();
-            let due: Vec<_> = self.due.range(..=(now, Key::MAX)).copied().collect();
-            due.into_iter().for_each(|(_, key)| self.turn(key));
-            if self.tasks.is_empty() {
-                return Ok(());
-            }
-            let timeout = self.due.first().map(|&(at, _)| self.clock.until(at));
-            match self.poll.poll(&mut told, timeout) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                slept => slept?,
-            }
-            for what in &told {
-                if let Some(slot) = self.tasks.get_mut(&what.token().0) {
-                    slot.task.told(what);
-                    self.wake(what.token().0);
-                }
-            }
+            let due = self.driven.iter().filter(|(_, driven)| driven.due.is_some_and(|due| due <= now));
+            let due: Vec<Key> = due.map(|(&key, _)| key).collect();
+            due.into_iter().for_each(|key| self.turn(key));
         }
+        Ok(self.told.pop_front())
     }
 
-    /// The task is taken out meanwhile, so that it may have the loop.
+    fn sleep(&mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(256);
+        let due = self.driven.values().map(|driven| driven.due);
+        let due = due.chain(self.server.as_ref().map(|server| server.due)).flatten().min();
+        match self.poll.poll(&mut events, due.map(|due| self.clock.until(due))) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            slept => slept?,
+        }
+        for what in &events {
+            match (what.token().0, &mut self.server) {
+                (WAKER, _) => self.told.push_back(Told::Woken),
+                (LISTENER, Some(server)) => server.due = Some(Instant::EPOCH),
+                (key, _) => self.driven.get_mut(&key).into_iter().for_each(|driven| {
+                    driven.lines.sockets().for_each(|socket| socket.told(what));
+                    driven.due = Some(Instant::EPOCH);
+                }),
+            }
+        }
+        Ok(())
+    }
+
     fn turn(&mut self, key: Key) {
-        let Some(Slot { mut task, due }) = self.tasks.remove(&key) else { return };
-        due.map(|at| self.due.remove(&(at, key)));
-        if let Then::Sleep(due) = task.turn(self) {
-            self.due.extend(due.map(|at| (at, key)));
-            self.tasks.insert(key, Slot { task, due });
+        let Some(driven) = self.driven.get_mut(&key) else { return };
+        let (clock, serves, told) = (self.clock, driven.serves, &mut self.told);
+        let mut cx = (self.poll.registry(), Token(key));
+        let mut port = Switchboard::new(&mut driven.lines, &self.dial, &self.pool, &mut cx);
+        let until = turn(
+            &mut driven.machine,
+            &mut port,
+            || clock.now(),
+            |event| {
+                told.push_back(match serves {
+                    Some(peer) => Told::Server(ServerEvent::Connection { peer, event }),
+                    None => Told::Machine(key, event),
+                });
+            },
+        );
+        driven.due = if port.exhausted() { Some(Instant::EPOCH) } else { until };
+        if let (true, Some(peer)) = (driven.machine.is_done(), serves) {
+            self.driven.remove(&key);
+            self.served(peer);
         }
     }
-}
 
-/// A machine with its sockets, as a task. The program keeps the other end of the `Rc`, for commands; `event` is called
-/// with what the machine tells.
-pub struct Driven<M, F> {
-    machine: Rc<RefCell<M>>,
-    sockets: Sockets,
-    event: F,
-}
-
-impl<M, F> Driven<M, F> {
-    /// The task.
-    pub const fn new(machine: Rc<RefCell<M>>, sockets: Sockets, event: F) -> Self {
-        Self { machine, sockets, event }
-    }
-}
-
-impl<M: Machine<Target: Target>, F: FnMut(M::Event, &mut Loop)> Task for Driven<M, F> {
-    fn told(&mut self, what: &Told) {
-        self.sockets.told(what);
-    }
-
-    fn turn(&mut self, cx: &mut Loop) -> Then {
-        let clock = cx.clock();
-        self.sockets.begin_turn();
-        loop {
-            let mut events = Vec::new();
-            let mut machine = self.machine.borrow_mut();
-            let until = turn(&mut *machine, &mut self.sockets, || clock.now(), |event| events.push(event));
-            let done = machine.is_done();
-            drop(machine);
-            match (events.is_empty(), done) {
-                (false, _) => events.into_iter().for_each(|event| (self.event)(event, cx)),
-                (true, true) => return Then::Done,
-                (true, false) if self.sockets.has_more() => return Then::Sleep(Some(Instant::EPOCH)),
-                (true, false) => return Then::Sleep(until),
-            }
-        }
+    pub(crate) fn insert(&mut self, machine: M, lines: Lines<Watched>, serves: Option<SocketAddr>) -> Key {
+        self.last_key += 1;
+        self.driven.insert(self.last_key, Driven { machine, lines, serves, due: Some(Instant::EPOCH) });
+        self.last_key
     }
 }

@@ -1,54 +1,65 @@
-//! An echo server and an echo client in one event loop, on one thread. The client sends a few messages, each when the
-//! one before has come back, and closes; then the server drains, and the loop has nothing left to do.
+//! An echo server and an echo client, each in an event loop on a thread of its own. The client sends a few messages, each
+//! when the one before has come back, and closes; then the server drains, and its loop has nothing left to do.
 //!
 //! `cargo run -p resound-examples --bin mio-echo`
 
-use core::cell::RefCell;
 use core::error::Error;
-use std::rc::Rc;
+use core::net::SocketAddr;
+use std::io;
+use std::thread;
 
-use mio::Token;
-use resound_core::stream::admission;
+use resound_core::stream::Machine as _;
+use resound_core::stream::admission::{self, Admission};
 use resound_core::stream::client::{Client, Command, Config, Event};
-use resound_core::stream::{Machine, server};
-use resound_examples::mio_loop::{Driven, Loop};
-use resound_examples::mio_port::Sockets;
-use resound_examples::mio_server::Server;
+use resound_core::stream::server::{self, Connection};
+use resound_examples::mio_loop::{Loop, Told};
 use resound_sockets::entropy;
-use resound_sockets::tcp::{DialOptions, ListenOptions};
+use resound_sockets::tcp::{self, DialOptions, ListenOptions};
 
 const MESSAGES: [&str; 3] = ["hello", "is anybody there?", "goodbye"];
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut cx = Loop::new()?;
+    let policy = server::Config::default().check()?;
+    let listener = tcp::listen("127.0.0.1:0".parse()?, &ListenOptions::default())?;
+    let addr = listener.local_addr()?;
+    let admission = Admission::new(admission::Config::default(), entropy::key())?;
+    let mut server = Loop::new(DialOptions::default())?;
+    server.serve(listener, admission, move |_, now| Connection::new(policy, now))?;
+    let end = server.waker()?;
+    let serving = thread::spawn(|| serve(server));
 
-    let (here, policy) = ("127.0.0.1:0".parse()?, server::Config::default().check()?);
-    let limits = admission::Config::default();
-    let server = Server::start(&mut cx, here, &ListenOptions::default(), limits, policy, |event| {
-        println!("server: {event:?}");
-    })?;
+    talk(addr)?;
+    end.wake()?;
+    serving.join().expect("the server has panicked")?;
+    Ok(())
+}
 
-    let key = cx.new_key();
-    let client = Client::new(Config::default(), entropy::seed(), [server.local_addr()])?;
-    let client = Rc::new(RefCell::new(client));
-    let mut messages = MESSAGES.into_iter().map(|text| Command::Send(text.into())).chain([Command::Close]);
-    let event = {
-        let client = Rc::clone(&client);
-        move |event: Event, cx: &mut Loop| {
-            println!("client: {event:?}");
-            match event {
-                Event::Up { .. } | Event::Echoed { .. } => {
-                    let command = messages.next().unwrap_or(Command::Close);
-                    let asked = client.borrow_mut().command(cx.clock().now(), command);
-                    asked.expect("one message at a time is never too much");
-                }
-                Event::Closed => server.end(cx, server::Command::Drain),
-                _ => {}
+/// Serves until it is woken, and until the last connection has ended.
+fn serve(mut cx: Loop<Connection>) -> io::Result<()> {
+    while let Some(told) = cx.next_event()? {
+        match told {
+            Told::Server(event) => println!("server: {event:?}"),
+            Told::Woken => cx.leave(server::Command::Drain),
+            // Only what was added by hand is told of.
+            Told::Machine(..) => {}
+        }
+    }
+    Ok(())
+}
+
+fn talk(to: SocketAddr) -> Result<(), Box<dyn Error>> {
+    let mut cx = Loop::new(DialOptions::default())?;
+    cx.add(Client::new(Config::default(), entropy::seed(), [to])?);
+    let mut commands = MESSAGES.into_iter().map(|text| Command::Send(text.into())).chain([Command::Close]);
+    while let Some(told) = cx.next_event()? {
+        let Told::Machine(key, event) = told else { continue };
+        println!("client: {event:?}");
+        if let (Event::Up { .. } | Event::Echoed { .. }, now) = (event, cx.clock().now()) {
+            let (client, command) = (cx.machine(key), commands.next());
+            if let (Some(client), Some(command)) = (client, command) {
+                client.command(now, command)?;
             }
         }
-    };
-    let sockets = Sockets::new(cx.registry(), Token(key), DialOptions::default(), Rc::default())?;
-    cx.add(key, Box::new(Driven::new(client, sockets, event)));
-
-    Ok(cx.run()?)
+    }
+    Ok(())
 }
