@@ -8,6 +8,9 @@ use crate::time::Instant;
 /// How many slices one write gathers: 64 small messages leave in one system call.
 const GATHER: usize = 64;
 
+/// With fewer than these there is nothing to gather, and no long array to make for it.
+const FEW: usize = 2;
+
 /// What an adapter supplies: non-blocking calls on its sockets. `None` stands for EAGAIN, or for an answer that comes
 /// later through [`next_ready`](Self::next_ready). EINTR is the port's own affair: it repeats the call.
 pub trait Port<T> {
@@ -116,9 +119,10 @@ fn write<M: Machine, P: Port<M::Target>>(
     conn: ConnId,
     now: &impl Fn() -> Instant,
 ) {
-    let mut bufs: [&[u8]; GATHER] = [&[]; GATHER];
-    let filled = machine.unsent(conn, &mut bufs);
-    let wrote = port.write(conn, &bufs[..filled]);
+    let mut few: [&[u8]; FEW] = [&[]; FEW];
+    let filled = machine.unsent(conn, &mut few);
+    let wrote =
+        if filled < FEW { port.write(conn, &few[..filled]) } else { write_gathered(machine, port, conn) };
     let fact = match wrote {
         Some(Ok(n)) => Fact::Wrote { conn, n },
         Some(Err(signal)) => Fact::Failed { conn, op: Op::Write, signal },
@@ -128,4 +132,15 @@ fn write<M: Machine, P: Port<M::Target>>(
     if let Some(chunk) = machine.reclaim() {
         port.put_back(chunk);
     }
+}
+
+#[inline(never)]
+fn write_gathered<M: Machine, P: Port<M::Target>>(
+    machine: &M,
+    port: &mut P,
+    conn: ConnId,
+) -> Option<Result<usize, Signal>> {
+    let mut bufs: [&[u8]; GATHER] = [&[]; GATHER];
+    let filled = machine.unsent(conn, &mut bufs);
+    port.write(conn, &bufs[..filled])
 }
