@@ -21,10 +21,12 @@ mod servers;
 mod timed;
 
 const USAGE: &str = "\
-usage: resound-bench [--quick] [--rounds N] [--only PART]
+usage: resound-bench [--quick] [--rounds N] [--only PART] [--runtime NAME]
   --quick      a few short rounds: to see that it works, not what it says
   --rounds N   how often each comparison is repeated (default 15)
-  --only PART  `timed` or `counted`; RESULTS.md is written only when both were run";
+  --only PART  `timed` or `counted`
+  --runtime NAME  only one: `std`, `tokio` or `smol`
+RESULTS.md is written when everything was run.";
 
 /// Something that the core does, for callgrind to count.
 struct Work {
@@ -123,6 +125,8 @@ struct Options {
     /// Messages for each count.
     messages: usize,
     part: Part,
+    /// What the names of runtimes and servers must hold.
+    runtime: Option<&'static str>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,7 +139,7 @@ enum Part {
 impl Options {
     fn parse(args: &[&str]) -> Result<Self, String> {
         let scale = timed::Scale { rounds: 15, run: Duration::from_millis(400), bulk: 1 << 30 };
-        let mut options = Self { scale, messages: 2_000, part: Part::Both };
+        let mut options = Self { scale, messages: 2_000, part: Part::Both, runtime: None };
         let mut args = args.iter();
         while let Some(&arg) = args.next() {
             match arg {
@@ -155,6 +159,12 @@ impl Options {
                         _ => return Err("--only takes `timed` or `counted`".to_string()),
                     };
                 }
+                "--runtime" => {
+                    let known =
+                        |name: &&str| ["std", "tokio", "smol"].into_iter().find(|known| known == name);
+                    let name = args.next().and_then(known);
+                    options.runtime = Some(name.ok_or("--runtime takes `std`, `tokio` or `smol`")?);
+                }
                 _ => return Err(format!("what is {arg}?")),
             }
         }
@@ -167,10 +177,11 @@ fn measure(options: Options) -> io::Result<()> {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
 
+    let wanted = |name: &str| options.runtime.is_none_or(|runtime| name.contains(runtime));
     let mut compared = Vec::new();
     if options.part != Part::Counted {
         for workload in timed::WORKLOADS {
-            for &runtime in servers::RUNTIMES {
+            for &runtime in servers::RUNTIMES.iter().filter(|runtime| wanted(runtime.name)) {
                 eprintln!("{}: {}", runtime.name, workload.figures[0].name);
                 compared.extend(timed::compare(runtime, *workload, options.scale)?);
             }
@@ -178,7 +189,7 @@ fn measure(options: Options) -> io::Result<()> {
     }
     let (mut counted, mut core) = (Vec::new(), Vec::new());
     if options.part != Part::Timed {
-        for server in servers::names() {
+        for server in servers::names().filter(|server| wanted(server)) {
             eprintln!("{server}: counts");
             counted.push(counted::count(server, options.messages)?);
         }
@@ -186,7 +197,7 @@ fn measure(options: Options) -> io::Result<()> {
     }
     let report = report::markdown(options.scale, &compared, &counted, &core);
     print!("{report}");
-    if options.part == Part::Both {
+    if options.part == Part::Both && options.runtime.is_none() {
         std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/RESULTS.md"), report)?;
     }
     Ok(())
