@@ -78,6 +78,8 @@ static NO_DIAL: DialOptions = DialOptions { bind: None, user_timeout: None };
 /// What all threads of a server share.
 struct Control {
     addr: SocketAddr,
+    /// Of the listener.
+    options: Vec<(&'static str, String)>,
     admission: Mutex<Admission>,
     all_gone: Condvar,
     /// Neither is ever cleared.
@@ -124,6 +126,7 @@ where
     let listener = tcp::listen(addr, &config.listen)?;
     let control = Arc::new(Control {
         addr: listener.local_addr()?,
+        options: tcp::describe(&listener),
         admission: Mutex::new(admission),
         all_gone: Condvar::new(),
         abort: Waker::new()?,
@@ -184,6 +187,13 @@ impl ServerHandle {
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.control.addr
+    }
+
+    /// The options of the listening socket as the kernel took them when the server started, by the names that
+    /// `setsockopt` knows.
+    #[must_use]
+    pub fn socket_options(&self) -> &[(&'static str, String)] {
+        &self.control.options
     }
 
     /// How many connections there are.

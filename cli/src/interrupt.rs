@@ -19,18 +19,19 @@ use crate::exit::Exit;
 pub(crate) struct Interrupts(Arc<AtomicU32>);
 
 impl Interrupts {
-    /// From now on signals are counted. `heard` is called after each, on the signal thread; it must not block. Once
-    /// more than `patience` have come, the process ends at once with 130.
-    pub(crate) fn watch(patience: u32, heard: impl Fn() + Send + 'static) -> io::Result<Self> {
+    /// From now on signals are counted. `heard` is called with their number after each, on the signal thread; it
+    /// must not block. Once more than `patience` have come, the process ends at once with 130.
+    pub(crate) fn watch(patience: u32, heard: impl Fn(u32) + Send + 'static) -> io::Result<Self> {
         let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
         let this = Self::default();
         let counter = this.clone();
         thread::Builder::new().name("signals".into()).spawn(move || {
             for _ in signals.forever() {
-                if counter.0.fetch_add(1, Ordering::SeqCst) >= patience {
+                let count = counter.0.fetch_add(1, Ordering::SeqCst) + 1;
+                if count > patience {
                     process::exit(Exit::Interrupted.code().into());
                 }
-                heard();
+                heard(count);
             }
         })?;
         Ok(this)

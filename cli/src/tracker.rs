@@ -5,7 +5,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use resound_core::Instant;
-use resound_core::signal::{Cause, Reason};
+use resound_core::stream::ConnId;
 use resound_core::stream::client::Event;
 use resound_sockets::clock::Clock;
 
@@ -18,23 +18,10 @@ pub(crate) struct Tracker {
     target: Arc<str>,
     addresses: Vec<SocketAddr>,
     peer: SocketAddr,
-    /// Attempts that have not ended.
-    dials: Vec<Attempt>,
+    /// Attempts that have not ended, and when they began.
+    dials: Vec<(ConnId, Instant)>,
     /// From the epoch of the command's clock to that of the session's.
     offset: Duration,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Attempt {
-    number: u32,
-    peer: SocketAddr,
-    began: Instant,
-}
-
-impl Attempt {
-    fn failed(&self, at: Instant, cause: &Cause) -> Body {
-        Body::DialFailed { attempt: self.number, cause: cause.into(), after_ns: nanos(at.since(self.began)) }
-    }
 }
 
 impl Tracker {
@@ -59,35 +46,23 @@ impl Tracker {
         About { target: Some(Arc::clone(&self.target)), peer: Some(self.peer) }
     }
 
-    /// Attempts that nobody answered: a round that ends at its deadline ends them, without an event for each.
-    pub(crate) fn unanswered(&mut self, at: Instant, event: &Event) -> Vec<Body> {
-        if !matches!(event, Event::Retry { .. } | Event::GaveUp { .. }) {
-            return Vec::new();
-        }
-        let cause = Cause::timer(Reason::NoResponse);
-        let dials = core::mem::take(&mut self.dials);
-        if let Some(last) = dials.last() {
-            self.peer = last.peer;
-        }
-        dials.iter().map(|dial| dial.failed(at, &cause)).collect()
-    }
-
     /// The event as it is written down; `None` for the last one, which the summary tells.
     pub(crate) fn body(&mut self, at: Instant, event: &Event) -> Option<Body> {
         Some(match event {
             Event::Dialing { conn, target } => {
                 self.peer = self.addresses[usize::from(*target)];
-                self.dials.push(Attempt { number: conn.get(), peer: self.peer, began: at });
+                self.dials.push((*conn, at));
                 Body::Dialing { attempt: conn.get() }
             }
             Event::DialFailed { conn, target, cause } => {
                 self.peer = self.addresses[usize::from(*target)];
-                let found = self.dials.iter().position(|dial| dial.number == conn.get());
-                let attempt = found
-                    .map_or(Attempt { number: conn.get(), peer: self.peer, began: at }, |index| {
-                        self.dials.remove(index)
-                    });
-                attempt.failed(at, cause)
+                let found = self.dials.iter().position(|(dial, _)| dial == conn);
+                let began = found.map_or(at, |index| self.dials.swap_remove(index).1);
+                Body::DialFailed {
+                    attempt: conn.get(),
+                    cause: cause.into(),
+                    after_ns: nanos(at.since(began)),
+                }
             }
             Event::Up { conn, target, established } => {
                 self.peer = self.addresses[usize::from(*target)];

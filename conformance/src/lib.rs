@@ -46,5 +46,8 @@ mod timeline;
 
 pub use outcome::{Difference, Moment, Outcome, differences};
 pub use run::{run, run_all};
-pub use runtime::{ClientSession, Dial, EchoClient, Runtime, ServerConfig, ServerEvent, ServerSession};
+pub use runtime::{
+    ClientSession, Dial, EchoClient, OnEvent, OnServerEvent, Runtime, ServerConfig, ServerEvent,
+    ServerSession,
+};
 pub use scenario::{Promise, Scenario, Within};

@@ -2,7 +2,6 @@
 
 use core::fmt;
 use core::net::SocketAddr;
-use core::time::Duration;
 use std::io;
 
 use resound_core::Instant;
@@ -14,25 +13,39 @@ pub type EchoClient = Client<SocketAddr>;
 /// What a server tells.
 pub type ServerEvent = admission::Event<server::Ended>;
 
+/// Where a client's events go: each with the time at which it came out of the machine, in order, one at a time. Called on
+/// a thread of the runtime's, so it must not block; dropped when there will be no more.
+pub type OnEvent = Box<dyn FnMut(Instant, Event) + Send>;
+/// Where a server's events go. Called on any thread of the runtime's, by several at once, so it must not block; dropped
+/// when there will be no more.
+pub type OnServerEvent = Box<dyn Fn(ServerEvent) + Send + Sync>;
+
 /// A runtime with its adapter, seen from outside: it runs an echo client or an echo server in the background, on
 /// whatever threads and executors it likes, and tells what happened.
 pub trait Runtime: Send + Sync {
     /// The runtime's name, as in `--runtime`.
     fn name(&self) -> &'static str;
 
-    /// Runs an echo client until it has nothing more to do, or the session is dropped.
+    /// Runs an echo client until it has nothing more to do, or the session is dropped. Its events go to `on_event`.
     ///
     /// # Errors
     ///
     /// The runtime could not be started.
-    fn client(&self, client: EchoClient, dial: Dial) -> io::Result<Box<dyn ClientSession>>;
+    fn client(&self, client: EchoClient, dial: Dial, on_event: OnEvent)
+    -> io::Result<Box<dyn ClientSession>>;
 
-    /// Listens on `addr` and serves echo until it is drained, aborted, or the session is dropped.
+    /// Listens on `addr` and serves echo until it is drained, aborted, or the session is dropped. Its events go to
+    /// `on_event`.
     ///
     /// # Errors
     ///
     /// The address cannot be listened on, or the runtime could not be started.
-    fn server(&self, addr: SocketAddr, config: ServerConfig) -> io::Result<Box<dyn ServerSession>>;
+    fn server(
+        &self,
+        addr: SocketAddr,
+        config: ServerConfig,
+        on_event: OnServerEvent,
+    ) -> io::Result<Box<dyn ServerSession>>;
 }
 
 /// How a client connects.
@@ -53,8 +66,8 @@ pub struct ServerConfig {
     pub backlog: Option<i32>,
 }
 
-/// A running echo client. Dropping it ends it.
-pub trait ClientSession: Send + fmt::Debug {
+/// A running echo client, for any thread. Dropping it ends it.
+pub trait ClientSession: Send + Sync + fmt::Debug {
     /// Asks the client for something; accepted or refused before this returns.
     ///
     /// # Errors
@@ -62,16 +75,12 @@ pub trait ClientSession: Send + fmt::Debug {
     /// As [`Client`] refuses it.
     fn command(&self, command: Command) -> Result<(), Refused>;
 
-    /// The next event and when it came out of the machine, or `None` if there is none within `patience`, or never
-    /// will be.
-    fn next_event(&mut self, patience: Duration) -> Option<(Instant, Event)>;
-
     /// The time on the clock that stamps the events.
     fn now(&self) -> Instant;
 }
 
-/// A running echo server. Dropping it ends it.
-pub trait ServerSession: Send + fmt::Debug {
+/// A running echo server, for any thread. Dropping it ends it.
+pub trait ServerSession: Send + Sync + fmt::Debug {
     /// Where it listens.
     fn local_addr(&self) -> SocketAddr;
 
@@ -81,6 +90,9 @@ pub trait ServerSession: Send + fmt::Debug {
     /// Resets every connection and ends.
     fn abort(&self);
 
-    /// The next event, or `None` if there is none within `patience`, or never will be.
-    fn next_event(&mut self, patience: Duration) -> Option<ServerEvent>;
+    /// The options of the listening socket as the kernel took them, by the names that `setsockopt` knows. Empty where a
+    /// runtime cannot tell.
+    fn socket_options(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
 }

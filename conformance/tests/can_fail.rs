@@ -5,16 +5,17 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::io;
+use std::sync::mpsc::channel;
 use std::thread;
 
 use resound_conformance::on::std::Std;
 use resound_conformance::{
-    ClientSession, Dial, EchoClient, Outcome, Runtime, Scenario, ServerConfig, ServerSession, differences,
-    run,
+    ClientSession, Dial, EchoClient, OnEvent, OnServerEvent, Outcome, Runtime, Scenario, ServerConfig,
+    ServerSession, differences, run,
 };
 use resound_core::Instant;
 use resound_core::signal::{Cause, Reason};
-use resound_core::stream::client::{Command, Event, Refused};
+use resound_core::stream::client::Event;
 
 /// What is wrong with a runtime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,61 +46,57 @@ impl Runtime for Wrong {
         "wrong"
     }
 
-    fn client(&self, client: EchoClient, dial: Dial) -> io::Result<Box<dyn ClientSession>> {
+    fn client(
+        &self,
+        client: EchoClient,
+        dial: Dial,
+        mut on_event: OnEvent,
+    ) -> io::Result<Box<dyn ClientSession>> {
         if *self == Self::Fails {
             return Err(io::Error::other("out of order"));
         }
-        Ok(Box::new(Session { inner: Std.client(client, dial)?, wrong: *self, again: None }))
+        let (tell, told) = channel();
+        // On a thread of its own: what dawdles there does not hold up the driver.
+        thread::spawn({
+            let wrong = *self;
+            move || told.into_iter().for_each(|(at, event)| wrong.pass_on(at, event, &mut *on_event))
+        });
+        Std.client(client, dial, Box::new(move |at, event| drop(tell.send((at, event)))))
     }
 
-    fn server(&self, addr: SocketAddr, mut config: ServerConfig) -> io::Result<Box<dyn ServerSession>> {
+    fn server(
+        &self,
+        addr: SocketAddr,
+        mut config: ServerConfig,
+        on_event: OnServerEvent,
+    ) -> io::Result<Box<dyn ServerSession>> {
         if *self == Self::IdlesLong {
             config.connection.idle = config.connection.idle.map(|idle| idle * 2);
         }
-        Std.server(addr, config)
+        Std.server(addr, config, on_event)
     }
 }
 
-#[derive(Debug)]
-struct Session {
-    inner: Box<dyn ClientSession>,
-    wrong: Wrong,
-    again: Option<(Instant, Event)>,
-}
-
-impl ClientSession for Session {
-    fn command(&self, command: Command) -> Result<(), Refused> {
-        self.inner.command(command)
-    }
-
-    fn next_event(&mut self, patience: Duration) -> Option<(Instant, Event)> {
-        if let Some(again) = self.again.take() {
-            return Some(again);
-        }
-        let (mut at, mut event) = self.inner.next_event(patience)?;
-        match (self.wrong, &mut event) {
-            (Wrong::SaysClosed, Event::Down { cause, .. } | Event::Lost { cause, .. }) => {
+impl Wrong {
+    fn pass_on(self, mut at: Instant, mut event: Event, on_event: &mut dyn FnMut(Instant, Event)) {
+        const LATE: Duration = Duration::from_millis(900);
+        match (self, &mut event) {
+            (Self::SaysClosed, Event::Down { cause, .. } | Event::Lost { cause, .. }) => {
                 *cause = Cause::peer(Reason::Closed);
             }
-            (Wrong::Dawdles, Event::Down { .. }) => {
-                thread::sleep(Duration::from_millis(900));
-                at = self.now();
+            (Self::Dawdles, Event::Down { .. }) => {
+                thread::sleep(LATE);
+                at = at + LATE;
             }
-            (Wrong::Foresees, Event::Down { .. }) => {
+            (Self::Foresees, Event::Down { .. }) => {
                 at = Instant::from_nanos(at.nanos() - 300_000_000);
             }
-            (Wrong::ForgetsLost, Event::Lost { .. }) | (Wrong::NeverCloses, Event::Closed) => {
-                return self.next_event(patience);
-            }
-            (Wrong::Repeats, Event::Echoed { .. }) => self.again = Some((at, event.clone())),
-            (Wrong::SwapsPayload, Event::Echoed { payload, .. }) => *payload = "something else".into(),
+            (Self::ForgetsLost, Event::Lost { .. }) | (Self::NeverCloses, Event::Closed) => return,
+            (Self::Repeats, Event::Echoed { .. }) => on_event(at, event.clone()),
+            (Self::SwapsPayload, Event::Echoed { payload, .. }) => *payload = "something else".into(),
             _ => {}
         }
-        Some((at, event))
-    }
-
-    fn now(&self) -> Instant {
-        self.inner.now()
+        on_event(at, event);
     }
 }
 

@@ -1,7 +1,7 @@
 //! How to embed Resound's core in an event loop of your own.
 //!
 //! [`mio_port`], [`mio_loop`] and [`mio_server`] are the guide: how `mio` watches a socket, a loop that drives any
-//! machines of the core on one thread, and a listener in it. Together they are less than 150 lines of code.
+//! machines of the core on one thread, and a listener in it. Together they are 220 lines of code.
 //! [`mio_conformance`] shows that the loop behaves as the adapters do. Run it with
 //! `cargo run -p resound-examples --bin mio-echo`.
 //!

@@ -5,19 +5,17 @@
 
 use core::fmt;
 use core::net::SocketAddr;
-use core::time::Duration;
 use std::io;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Sender, channel};
 use std::thread::{self, JoinHandle};
 
 use mio::Waker;
 use resound_conformance::{
-    ClientSession, Dial, EchoClient, Runtime, ServerConfig, ServerEvent, ServerSession,
+    ClientSession, Dial, EchoClient, OnEvent, OnServerEvent, Runtime, ServerConfig, ServerSession,
 };
-use resound_core::Instant;
 use resound_core::stream::Machine;
 use resound_core::stream::admission::Admission;
-use resound_core::stream::client::{Command, Event, Refused};
+use resound_core::stream::client::{Command, Refused};
 use resound_core::stream::server::{self, Connection};
 use resound_sockets::clock::Clock;
 use resound_sockets::entropy;
@@ -91,15 +89,17 @@ impl Runtime for Mio {
         "mio"
     }
 
-    fn client(&self, client: EchoClient, dial: Dial) -> io::Result<Box<dyn ClientSession>> {
+    fn client(
+        &self,
+        client: EchoClient,
+        dial: Dial,
+        mut on_event: OnEvent,
+    ) -> io::Result<Box<dyn ClientSession>> {
         let user_timeout = client.policy().liveness.kernel_backstop();
         let mut cx = Loop::new(DialOptions { bind: dial.bind, user_timeout })?;
         let key = cx.add(client);
-        let (tell, events) = channel();
         let remote = Remote::start(cx, move |cx, said| match said {
-            Said::Told(Told::Machine(_, event)) => {
-                let _ = tell.send((cx.clock().now(), event));
-            }
+            Said::Told(Told::Machine(_, event)) => on_event(cx.clock().now(), event),
             Said::Told(Told::Server(_) | Told::Woken) => {}
             Said::Job(Ask { command, reply }) => {
                 let now = cx.clock().now();
@@ -108,10 +108,15 @@ impl Runtime for Mio {
                 }
             }
         })?;
-        Ok(Box::new(Client { remote, events }))
+        Ok(Box::new(Client { remote }))
     }
 
-    fn server(&self, addr: SocketAddr, config: ServerConfig) -> io::Result<Box<dyn ServerSession>> {
+    fn server(
+        &self,
+        addr: SocketAddr,
+        config: ServerConfig,
+        on_event: OnServerEvent,
+    ) -> io::Result<Box<dyn ServerSession>> {
         let bad = |error| io::Error::new(io::ErrorKind::InvalidInput, error);
         let policy = config.connection.check().map_err(bad)?;
         let default = ListenOptions::default();
@@ -121,15 +126,12 @@ impl Runtime for Mio {
         let admission = Admission::new(config.admission, entropy::key()).map_err(bad)?;
         let mut cx = Loop::new(DialOptions::default())?;
         cx.serve(listener, admission, move |_, now| Connection::new(policy, now))?;
-        let (tell, events) = channel();
         let remote = Remote::start(cx, move |cx, said| match said {
-            Said::Told(Told::Server(event)) => {
-                let _ = tell.send(event);
-            }
+            Said::Told(Told::Server(event)) => on_event(event),
             Said::Told(_) => {}
             Said::Job(how) => cx.leave(how),
         })?;
-        Ok(Box::new(Serving { remote, addr, events }))
+        Ok(Box::new(Serving { remote, addr }))
     }
 }
 
@@ -141,7 +143,6 @@ struct Ask {
 
 struct Client {
     remote: Remote<Ask>,
-    events: Receiver<(Instant, Event)>,
 }
 
 impl ClientSession for Client {
@@ -151,11 +152,7 @@ impl ClientSession for Client {
         answer.recv().expect("the loop's thread has ended")
     }
 
-    fn next_event(&mut self, patience: Duration) -> Option<(Instant, Event)> {
-        self.events.recv_timeout(patience).ok()
-    }
-
-    fn now(&self) -> Instant {
+    fn now(&self) -> resound_core::Instant {
         self.remote.clock.now()
     }
 }
@@ -170,7 +167,6 @@ impl Drop for Client {
 struct Serving {
     remote: Remote<server::Command>,
     addr: SocketAddr,
-    events: Receiver<ServerEvent>,
 }
 
 impl ServerSession for Serving {
@@ -184,10 +180,6 @@ impl ServerSession for Serving {
 
     fn abort(&self) {
         self.remote.send(server::Command::Abort);
-    }
-
-    fn next_event(&mut self, patience: Duration) -> Option<ServerEvent> {
-        self.events.recv_timeout(patience).ok()
     }
 }
 

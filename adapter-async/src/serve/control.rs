@@ -1,5 +1,6 @@
 //! What a server, its connections and its handles share.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
@@ -25,6 +26,8 @@ pub(super) enum Phase {
 
 pub(super) struct Control {
     pub(super) local_addr: SocketAddr,
+    /// Of the listener.
+    pub(super) options: Vec<(&'static str, String)>,
     pub(super) clock: Clock,
     pub(super) pool: Pool,
     /// A [`Phase`], outside of the lock because every connection looks at it in every turn.
@@ -50,9 +53,14 @@ struct Seats {
 pub(super) struct Seat(u32);
 
 impl Control {
-    pub(super) fn new(local_addr: SocketAddr, admission: Admission) -> Self {
+    pub(super) fn new(
+        local_addr: SocketAddr,
+        options: Vec<(&'static str, String)>,
+        admission: Admission,
+    ) -> Self {
         Self {
             local_addr,
+            options,
             clock: Clock::start(),
             pool: Pool::default(),
             phase: AtomicU8::new(Phase::Open as u8),

@@ -16,6 +16,7 @@
 //! A drain stops accepting and tells every machine to leave; an abort tells them to leave at once. When the last one has
 //! gone the server says `Done`, and its future is ready. Dropping the future is an abort.
 
+use alloc::string::String;
 use alloc::sync::Arc;
 use core::convert::Infallible;
 use core::fmt;
@@ -78,13 +79,13 @@ where
 {
     let admission = admission::Admission::new(config.admission, entropy::key())?;
     let listener = tcp::listen(addr, &config.listen)?;
-    let local_addr = listener.local_addr()?;
+    let (local_addr, options) = (listener.local_addr()?, tcp::describe(&listener));
     // To register wakes nobody; whoever polls the server is to be woken.
     let listener = R::Socket::register(listener.into(), &mut Context::from_waker(Waker::noop()))?;
     Ok(Server {
         listener: Some(listener),
         gate: Gate::Shut,
-        control: Arc::new(Control::new(local_addr, admission)),
+        control: Arc::new(Control::new(local_addr, options, admission)),
         alarm: Alarm::default(),
         make,
         spawn,
@@ -135,6 +136,13 @@ impl ServerHandle {
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.control.local_addr
+    }
+
+    /// The options of the listening socket as the kernel took them when the server started, by the names that
+    /// `setsockopt` knows.
+    #[must_use]
+    pub fn socket_options(&self) -> &[(&'static str, String)] {
+        &self.control.options
     }
 
     /// How many connections there are.

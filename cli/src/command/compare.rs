@@ -37,7 +37,7 @@ pub(super) fn run(args: &Compare) -> Exit {
     let clock = Clock::start();
     let (tell, told) = channel();
     let wake = tell.clone();
-    let interrupts = match Interrupts::watch(1, move || drop(wake.send(None))) {
+    let interrupts = match Interrupts::watch(1, move |_| drop(wake.send(None))) {
         Ok(interrupts) => interrupts,
         Err(error) => {
             note(&format!("cannot take signals: {error}"));

@@ -1,23 +1,28 @@
 //! `resound echo`: standard input to an echo server, what comes back to standard output, byte for byte.
 //!
 //! ```text
-//!   standard input ──► reader thread ──► [bounded] ──► session ──► peer
-//!                                                         │
-//!   standard output ◄──── only what came back ◄───────────┘
+//!   standard input ──► reader thread ──┐                         ┌──► session ──► peer
+//!             signals ─────────────────┼──► [channel] ──► this ──┤
+//!                       session ───────┘                         └──► standard output, only what came back
 //! ```
 //!
-//! Little is read ahead of what the session takes: the window bounds the memory, whatever the input. Every byte is accounted for: echoed, or named as lost.
+//! This thread sleeps until one of the three has something to say. Little is read ahead of what the session takes: the
+//! window bounds the memory, whatever the input. Every byte is accounted for: echoed, or named as lost.
 
+use alloc::collections::VecDeque;
+use core::net::SocketAddr;
 use core::time::Duration;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
 
 use bytes::Bytes;
 use resound_conformance::{ClientSession, Dial, EchoClient};
 use resound_core::Instant;
 use resound_core::signal::{Cause, Reason};
-use resound_core::stream::client::{Command, Event, OnLoss, Refusal};
+use resound_core::stream::client::{Command, Config, Event, OnLoss, Refusal};
 use resound_sockets::clock::Clock;
 use resound_sockets::entropy::seed;
+use resound_sockets::resolve::ResolveError;
 use serde::Serialize;
 
 use super::{FAREWELL, look_up};
@@ -33,12 +38,11 @@ use crate::tracker::Tracker;
 mod input;
 mod ledger;
 
-use input::{Cut, Piece};
+use input::{Cut, Piece, Reader};
 use ledger::{Gap, Ledger};
 
-/// How long to wait for one side while the other may have something: a session and an input cannot be waited for
-/// together.
-const SLICE: Duration = Duration::from_millis(10);
+/// No more is gathered for one write.
+const GATHERED: usize = 1 << 18;
 /// A server that has died is waited for this long, unless told otherwise.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -52,49 +56,139 @@ struct Report {
     summary: Summary,
 }
 
-pub(super) fn run(args: &Echo) -> Exit {
-    let clock = Clock::start();
-    let mut sink = Sink::new(&args.output, Format::Jsonl);
-    let begun = begin(args, &clock);
-    let interrupts = Interrupts::watch(1, || {}).map_err(|error| format!("cannot take signals: {error}"));
-    match (begun, interrupts) {
-        (Ok(session), Ok(interrupts)) => Echoing::new(args, clock, sink, interrupts, session).run(),
-        (Err((exit, reason, error)), _) => not_begun(args, clock, &mut sink, exit, reason, error),
-        (_, Err(error)) => not_begun(args, clock, &mut sink, Exit::Local, None, error),
+/// What this thread waits for.
+#[derive(Debug)]
+enum Heard {
+    Found(Result<Vec<SocketAddr>, ResolveError>),
+    Input(Piece),
+    Session(Instant, Event),
+    /// The session says no more.
+    SessionOver,
+    Signal,
+}
+
+/// The session's way to be heard.
+struct Voice(Sender<Heard>);
+
+impl Drop for Voice {
+    fn drop(&mut self) {
+        let _ = self.0.send(Heard::SessionOver);
     }
 }
 
-type Begun = (Box<dyn ClientSession>, Tracker);
+pub(super) fn run(args: &Echo) -> Exit {
+    let clock = Clock::start();
+    let mut sink = Sink::new(&args.output, Format::Jsonl);
+    let (tell, heard) = channel();
+    let wake = tell.clone();
+    let interrupts = Interrupts::watch(1, move |_| drop(wake.send(Heard::Signal)));
+    let begun = interrupts
+        .map_err(|error| NotBegun::local(format!("cannot take signals: {error}")))
+        .and_then(|interrupts| Ok((begin(args, &clock, &tell, &heard)?, interrupts)));
+    match begun {
+        Ok((begun, interrupts)) => Echoing::new(args, clock, sink, interrupts, heard, begun).run(),
+        Err(why) => not_begun(args, clock, &mut sink, why),
+    }
+}
 
-fn begin(args: &Echo, clock: &Clock) -> Result<Begun, (Exit, Option<Reason>, String)> {
+struct Begun {
+    session: Box<dyn ClientSession>,
+    tracker: Tracker,
+    reader: Reader,
+}
+
+/// Why nothing could be sent.
+struct NotBegun {
+    exit: Exit,
+    end: End,
+    reason: Option<Reason>,
+    error: Option<String>,
+}
+
+impl NotBegun {
+    fn local(error: String) -> Self {
+        Self { exit: Exit::Local, end: End::Error, reason: None, error: Some(error) }
+    }
+
+    fn usage(error: &dyn core::fmt::Display) -> Self {
+        let error = format!("these timers cannot work: {error}");
+        Self { exit: Exit::Usage, ..Self::local(error) }
+    }
+
+    const fn interrupted() -> Self {
+        Self { exit: Exit::Interrupted, end: End::Interrupted, reason: None, error: None }
+    }
+}
+
+fn config(args: &Echo) -> Result<Config, NotBegun> {
     let mut config = args.timers.client(args.timeout);
     config.max_bytes = usize::try_from(args.window).unwrap_or(usize::MAX);
     config.on_loss = if args.resend { OnLoss::Resend } else { OnLoss::Report };
     if args.timers.retries.is_none() && args.timers.give_up.is_none() {
         config.link.give_up.after = Some(PATIENCE);
     }
-    let usage =
-        |error: &dyn core::fmt::Display| (Exit::Usage, None, format!("these timers cannot work: {error}"));
-    config.link.check().map_err(|error| usage(&error))?;
-    let addresses = look_up(&args.target)
-        .map_err(|error| (Exit::NameResolution, Some(Reason::NameResolution), error.to_string()))?;
-    let client = EchoClient::new(config, seed(), addresses.iter().copied()).map_err(|error| usage(&error))?;
-    let session = runtime(args.runtime, Threads::One)
-        .client(client, Dial::default())
-        .map_err(|error| (Exit::Local, None, format!("cannot start the runtime: {error}")))?;
-    let tracker = Tracker::new(args.target.written.as_str().into(), addresses, clock, session.now());
-    Ok((session, tracker))
+    config.link.check().map_err(|error| NotBegun::usage(&error))?;
+    Ok(config)
 }
 
-fn not_begun(
+fn begin(
     args: &Echo,
-    clock: Clock,
-    sink: &mut Sink,
-    exit: Exit,
-    reason: Option<Reason>,
-    error: String,
-) -> Exit {
-    note(&error);
+    clock: &Clock,
+    tell: &Sender<Heard>,
+    heard: &Receiver<Heard>,
+) -> Result<Begun, NotBegun> {
+    let config = config(args)?;
+    let addresses = find(args, tell, heard)?;
+    let client = EchoClient::new(config, seed(), addresses.iter().copied())
+        .map_err(|error| NotBegun::usage(&error))?;
+    let voice = Voice(tell.clone());
+    let on_event = move |at, event| drop(voice.0.send(Heard::Session(at, event)));
+    let session = runtime(args.runtime, Threads::One)
+        .client(client, Dial::default(), Box::new(on_event))
+        .map_err(|error| NotBegun::local(format!("cannot start the runtime: {error}")))?;
+    let tracker = Tracker::new(args.target.written.as_str().into(), addresses, clock, session.now());
+    let cut = match args.output.format(Format::Jsonl) {
+        Format::Jsonl | Format::Csv => Cut::Lines,
+        Format::Text | Format::Json | Format::Quiet => Cut::AsRead,
+    };
+    let give = tell.clone();
+    let largest = usize::try_from(args.window).unwrap_or(usize::MAX);
+    let reader = Reader::start(cut, largest, move |piece| drop(give.send(Heard::Input(piece))))
+        .map_err(|error| NotBegun::local(format!("cannot start a thread: {error}")))?;
+    Ok(Begun { session, tracker, reader })
+}
+
+/// Looks the target up, on a thread of its own: it may take long, and cannot be called back.
+fn find(args: &Echo, tell: &Sender<Heard>, heard: &Receiver<Heard>) -> Result<Vec<SocketAddr>, NotBegun> {
+    let (target, tell) = (args.target.clone(), tell.clone());
+    thread::Builder::new()
+        .name("look-up".into())
+        .spawn(move || drop(tell.send(Heard::Found(look_up(&target)))))
+        .map_err(|error| NotBegun::local(format!("cannot start a thread: {error}")))?;
+    loop {
+        match heard.recv() {
+            Ok(Heard::Found(Ok(addresses))) => return Ok(addresses),
+            Ok(Heard::Found(Err(error))) => {
+                let reason = Some(Reason::NameResolution);
+                return Err(NotBegun {
+                    exit: Exit::NameResolution,
+                    reason,
+                    ..NotBegun::local(error.to_string())
+                });
+            }
+            Ok(Heard::Signal) | Err(_) => return Err(NotBegun::interrupted()),
+            // Nothing else speaks yet.
+            Ok(_) => {}
+        }
+    }
+}
+
+fn not_begun(args: &Echo, clock: Clock, sink: &mut Sink, why: NotBegun) -> Exit {
+    let NotBegun { exit, end, reason, error } = why;
+    match &error {
+        Some(error) => note(error),
+        None => note("interrupted: nothing was sent"),
+    }
     let mut stats = Stats::begin(0);
     if let Some(reason) = reason {
         stats.reason(reason);
@@ -102,12 +196,12 @@ fn not_begun(
     let about = About { target: Some(args.target.written.as_str().into()), peer: None };
     let report = Report {
         about,
-        summary: stats.summary(clock.now().nanos(), End::Error),
+        summary: stats.summary(clock.now().nanos(), end),
         bytes_sent: 0,
         bytes_echoed: 0,
         bytes_lost: 0,
     };
-    let _ = write_report(sink, args, &clock, report, exit, Some(error));
+    let _ = write_report(sink, args, &clock, report, exit, error);
     sink.verdict(exit)
 }
 
@@ -160,12 +254,13 @@ struct Echoing<'a> {
     clock: Clock,
     sink: Sink,
     interrupts: Interrupts,
+    heard: Receiver<Heard>,
     session: Box<dyn ClientSession>,
     tracker: Tracker,
-    pieces: Receiver<Piece>,
+    reader: Reader,
     input: Input,
     /// Read, and not taken by the session yet.
-    held: Option<Bytes>,
+    held: VecDeque<Bytes>,
     ledger: Ledger,
     stats: Stats,
     reached: Reached,
@@ -175,22 +270,26 @@ struct Echoing<'a> {
 }
 
 impl<'a> Echoing<'a> {
-    fn new(args: &'a Echo, clock: Clock, sink: Sink, interrupts: Interrupts, begun: Begun) -> Self {
-        let cut = match sink.format {
-            Format::Jsonl | Format::Csv => Cut::Lines,
-            Format::Text | Format::Json | Format::Quiet => Cut::AsRead,
-        };
-        let (session, tracker) = begun;
+    fn new(
+        args: &'a Echo,
+        clock: Clock,
+        sink: Sink,
+        interrupts: Interrupts,
+        heard: Receiver<Heard>,
+        begun: Begun,
+    ) -> Self {
+        let Begun { session, tracker, reader } = begun;
         Self {
             args,
             clock,
             sink,
             interrupts,
+            heard,
             session,
             tracker,
-            pieces: input::read(cut, usize::try_from(args.window).unwrap_or(usize::MAX)),
+            reader,
             input: Input::Open,
-            held: None,
+            held: VecDeque::new(),
             ledger: Ledger::default(),
             stats: Stats::begin(0),
             reached: Reached::Never,
@@ -245,41 +344,63 @@ impl<'a> Echoing<'a> {
         let mut closing: Option<Instant> = None;
         while self.interrupts.count() == 0 && self.end.is_none() {
             self.feed();
-            self.drain_events()?;
-            if self.end.is_some() {
-                break;
+            if closing.is_none() && self.is_finished() && self.reached == Reached::Once {
+                // Refused if it is over already; the event that says so is under way.
+                let _ = self.session.command(Command::Close);
+                closing = Some(self.clock.now() + FAREWELL);
             }
-            let finished = self.input == Input::Ended && self.held.is_none() && self.ledger.under_way() == 0;
-            match closing {
-                None if finished && self.reached == Reached::Once => {
-                    // Refused if it is over already; the event that says so is under way.
-                    let _ = self.session.command(Command::Close);
-                    closing = Some(self.clock.now() + FAREWELL);
-                }
-                Some(until) if until <= self.clock.now() => break,
-                _ => {}
-            }
-            self.wait()?;
+            let heard = match closing {
+                Some(until) => self.heard.recv_timeout(until.since(self.clock.now())),
+                None => self.heard.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            let Ok(heard) = heard else { break };
+            self.hear_all(heard)?;
         }
         Ok(())
+    }
+
+    fn is_finished(&self) -> bool {
+        self.input == Input::Ended && self.held.is_empty() && self.ledger.under_way() == 0
+    }
+
+    /// Takes this and what else there is to hear, and shows what came back before waiting again.
+    fn hear_all(&mut self, first: Heard) -> Written {
+        let mut out = Vec::new();
+        let mut next = Some(first);
+        while let Some(heard) = next {
+            match heard {
+                Heard::Session(at, event) => self.event(at, event, &mut out)?,
+                Heard::Input(piece) => self.piece(piece),
+                Heard::SessionOver if self.end.is_none() => {
+                    self.fail(String::from("the runtime has ended and did not say why"));
+                    self.end = Some(End::Error);
+                }
+                Heard::SessionOver | Heard::Signal | Heard::Found(_) => {}
+            }
+            let enough = self.end.is_some() || out.len() >= GATHERED;
+            next = if enough { None } else { self.heard.try_recv().ok() };
+        }
+        self.tell_of_losses();
+        if out.is_empty() { Ok(()) } else { self.sink.bytes(&out) }
     }
 
     /// Hands input to the session, as much as it takes.
     fn feed(&mut self) {
         // What came back and was not written yet counts as under way: a slow reader slows the sender.
         while self.ledger.under_way() < self.args.window {
-            let Some(piece) = self.held.take().or_else(|| self.next_piece()) else { return };
+            let Some(piece) = self.held.pop_front() else { return };
             let (bytes, newlines) = (piece.len() as u64, ledger::newlines(&piece));
             match self.session.command(Command::Send(piece)) {
                 Ok(()) => {
                     self.ledger.accepted(bytes, newlines);
                     self.stats.sent();
+                    self.reader.more();
                 }
                 Err(refused) => {
                     if let (Command::Send(piece), Refusal::Full | Refusal::Closed) =
                         (refused.command, refused.why)
                     {
-                        self.held = Some(piece);
+                        self.held.push_front(piece);
                     }
                     return;
                 }
@@ -287,79 +408,24 @@ impl<'a> Echoing<'a> {
         }
     }
 
-    fn next_piece(&mut self) -> Option<Bytes> {
-        if self.input == Input::Ended {
-            return None;
-        }
-        match self.pieces.try_recv() {
-            Ok(piece) => self.piece(piece),
-            Err(TryRecvError::Empty) => None,
-            Err(TryRecvError::Disconnected) => {
-                self.input = Input::Ended;
-                None
-            }
-        }
-    }
-
-    fn piece(&mut self, piece: Piece) -> Option<Bytes> {
+    fn piece(&mut self, piece: Piece) {
         match piece {
-            Piece::Bytes(bytes) => Some(bytes),
+            Piece::Bytes(bytes) => self.held.push_back(bytes),
+            Piece::End => self.input = Input::Ended,
             Piece::Failed(error) => {
-                let error = format!("cannot read standard input: {error}");
-                note(&error);
-                self.error = Some(error);
+                self.fail(format!("cannot read standard input: {error}"));
                 self.input = Input::Ended;
-                None
             }
         }
     }
 
-    /// Takes what the session has to say, and shows it before waiting again.
-    fn drain_events(&mut self) -> Written {
-        let mut out = Vec::new();
-        while let Some((at, event)) = self.session.next_event(Duration::ZERO) {
-            self.event(at, event, &mut out)?;
-            if out.len() >= 1 << 18 {
-                break;
-            }
-        }
-        self.tell_of_losses();
-        self.show(&out)
-    }
-
-    fn show(&mut self, out: &[u8]) -> Written {
-        if out.is_empty() { Ok(()) } else { self.sink.bytes(out) }
-    }
-
-    /// Waits for whichever side has something to do.
-    fn wait(&mut self) -> Written {
-        let idle = self.ledger.under_way() == 0 && self.held.is_none() && self.reached == Reached::Once;
-        if idle && self.input == Input::Open {
-            match self.pieces.recv_timeout(SLICE) {
-                Ok(piece) => self.held = self.piece(piece),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => self.input = Input::Ended,
-            }
-            return Ok(());
-        }
-        let before = self.clock.now();
-        if let Some((at, event)) = self.session.next_event(SLICE) {
-            let mut out = Vec::new();
-            self.event(at, event, &mut out)?;
-            return self.show(&out);
-        }
-        // A session that is over has no more events, and says so at once.
-        std::thread::sleep(SLICE.saturating_sub(self.clock.now().since(before)) / 2);
-        Ok(())
+    fn fail(&mut self, error: String) {
+        note(&error);
+        self.error = Some(error);
     }
 
     fn event(&mut self, at: Instant, event: Event, out: &mut Vec<u8>) -> Written {
         let t_ns = self.tracker.t_ns(at);
-        for body in self.tracker.unanswered(at, &event) {
-            self.stats.count(t_ns, &body);
-            self.no_connection(&Cause::timer(Reason::NoResponse));
-            self.write(t_ns, body)?;
-        }
         let body = self.tracker.body(at, &event);
         if let Some(body) = &body {
             self.stats.count(t_ns, body);

@@ -85,7 +85,7 @@ pub(super) fn run(args: Ping) -> Exit {
     let clock = Clock::start();
     let (tell, told) = sync_channel(BACKLOG);
     let wake = tell.clone();
-    let interrupts = Interrupts::watch(1, move || {
+    let interrupts = Interrupts::watch(1, move |_| {
         // Full: the main thread has enough to wake it.
         if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = wake.try_send((None, Told::Sent))
         {

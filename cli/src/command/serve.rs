@@ -2,11 +2,9 @@
 
 use alloc::sync::Arc;
 use core::net::SocketAddr;
-use core::sync::atomic::{AtomicU8, Ordering};
-use core::time::Duration;
 use std::io;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::thread;
+use std::sync::OnceLock;
+use std::sync::mpsc::{Receiver, channel};
 
 use resound_conformance::{ServerEvent, ServerSession};
 use resound_core::signal::{Op, Reason};
@@ -21,17 +19,14 @@ use crate::output::event::{About, Body, Document, End, Line, SCHEMA, Served};
 use crate::output::{Sink, Written, note};
 use crate::runtime::{Threads, runtime};
 
-/// How often a thread that waits for its server looks whether it is asked to end.
-const SLICE: Duration = Duration::from_millis(100);
-/// How many events may wait to be written.
-const BACKLOG: usize = 4_096;
+/// What the main thread waits for.
+enum Heard {
+    Event(ServerEvent),
+    Signal,
+}
 
-/// What the servers are asked to do; it only ever grows.
-#[derive(Debug, Default)]
-struct Wish(AtomicU8);
-
-const DRAIN: u8 = 1;
-const ABORT: u8 = 2;
+/// The servers, for this thread and for the one that takes signals. Empty until all of them listen.
+type Sessions = Arc<OnceLock<Vec<Box<dyn ServerSession>>>>;
 
 #[derive(Serialize)]
 struct Report {
@@ -48,10 +43,30 @@ pub(super) fn run(args: &Serve) -> Exit {
         served: Served::default(),
         listening: Vec::new(),
     };
-    let mut sessions = Vec::new();
+    let sessions = Sessions::default();
+    let (tell, heard) = channel();
+    // More than two: whoever asks a third time does not want to wait for the resets either.
+    let interrupts = Interrupts::watch(2, {
+        let (sessions, tell) = (Arc::clone(&sessions), tell.clone());
+        move |count| {
+            // Here and not on the main thread: that one may be stuck in a write to a pipe that nobody reads.
+            obey(&sessions, count);
+            let _ = tell.send(Heard::Signal);
+        }
+    });
+    let interrupts = match interrupts {
+        Ok(interrupts) => interrupts,
+        Err(error) => {
+            return server.finish(End::Error, Exit::Local, Some(format!("cannot take signals: {error}")));
+        }
+    };
+    let mut listening = Vec::new();
     for &addr in &args.tcp {
-        match runtime(args.runtime, Threads::Processors).server(addr, args.config()) {
-            Ok(session) => sessions.push(session),
+        let tell = tell.clone();
+        // Without a bound: a pipe that nobody reads must not stop the servers.
+        let on_event = Box::new(move |event| drop(tell.send(Heard::Event(event))));
+        match runtime(args.runtime, Threads::Processors).server(addr, args.config(), on_event) {
+            Ok(session) => listening.push(session),
             Err(error) => {
                 let error = cannot_listen(addr, &error);
                 note(&error);
@@ -59,18 +74,10 @@ pub(super) fn run(args: &Serve) -> Exit {
             }
         }
     }
-    // More than two: whoever asks a third time does not want to wait for the resets either.
-    let interrupts = match Interrupts::watch(2, || {}) {
-        Ok(interrupts) => interrupts,
-        Err(error) => {
-            return server.finish(End::Error, Exit::Local, Some(format!("cannot take signals: {error}")));
-        }
-    };
-    server.listening = sessions.iter().map(|session| session.local_addr()).collect();
-    let written = server.listens();
-    let wish = Arc::new(Wish::default());
-    let told = follow(sessions, &wish);
-    let written = written.and_then(|()| server.serve(&told, &interrupts, &wish));
+    server.listening = listening.iter().map(|session| session.local_addr()).collect();
+    let sessions = sessions.get_or_init(|| listening);
+    obey_now(sessions, interrupts.count());
+    let written = server.listens(sessions).and_then(|()| server.serve(&heard, &interrupts));
     let asked = interrupts.count();
     let (end, exit) = match asked {
         0 => (End::Error, Exit::Local),
@@ -93,15 +100,16 @@ struct Serving<'a> {
 }
 
 impl Serving<'_> {
-    fn listens(&mut self) -> Written {
-        for local in self.listening.clone() {
-            self.write(About::default(), Body::Listening { local })?;
+    fn listens(&mut self, sessions: &[Box<dyn ServerSession>]) -> Written {
+        for session in sessions {
+            let (local, options) = (session.local_addr(), session.socket_options());
+            self.write(About::default(), Body::Listening { local, options })?;
         }
         Ok(())
     }
 
     /// Writes what happens until every server is done.
-    fn serve(&mut self, told: &Receiver<ServerEvent>, interrupts: &Interrupts, wish: &Wish) -> Written {
+    fn serve(&mut self, told: &Receiver<Heard>, interrupts: &Interrupts) -> Written {
         let mut left = self.listening.len();
         let mut heard = 0;
         while left > 0 {
@@ -115,13 +123,12 @@ impl Serving<'_> {
                     )),
                     _ => note(&format!("aborting: {open} connections are reset")),
                 }
-                wish.0.store(if heard == 1 { DRAIN } else { ABORT }, Ordering::SeqCst);
             }
-            match told.recv_timeout(SLICE) {
-                Ok(Event::Done) => left -= 1,
-                Ok(event) => self.event(event)?,
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
+            match told.recv() {
+                Ok(Heard::Event(Event::Done)) => left -= 1,
+                Ok(Heard::Event(event)) => self.event(event)?,
+                Ok(Heard::Signal) => {}
+                Err(_) => break,
             }
         }
         Ok(())
@@ -183,29 +190,19 @@ impl Serving<'_> {
     }
 }
 
-/// One thread for each server: it passes on what the server tells, and what it is asked to do.
-fn follow(sessions: Vec<Box<dyn ServerSession>>, wish: &Arc<Wish>) -> Receiver<ServerEvent> {
-    let (tell, told) = sync_channel(BACKLOG);
-    for session in sessions {
-        let (wish, tell) = (Arc::clone(wish), tell.clone());
-        // Without a thread the channel ends early, and so does the command.
-        let _ = thread::Builder::new().name("serve".into()).spawn(move || follow_one(session, &wish, &tell));
+/// Does what was asked for so often: the first time to drain, then to reset. To be asked again changes nothing.
+fn obey(sessions: &Sessions, asked: u32) {
+    if let Some(sessions) = sessions.get() {
+        obey_now(sessions, asked);
     }
-    told
 }
 
-fn follow_one(mut session: Box<dyn ServerSession>, wish: &Wish, tell: &SyncSender<ServerEvent>) {
-    let mut done_so_far = 0;
-    loop {
-        let wanted = wish.0.load(Ordering::SeqCst);
-        if wanted > done_so_far {
-            done_so_far = wanted;
-            if wanted == DRAIN { session.drain() } else { session.abort() }
-        }
-        let Some(event) = session.next_event(SLICE) else { continue };
-        let done = matches!(event, Event::Done);
-        if tell.send(event).is_err() || done {
-            return;
+fn obey_now(sessions: &[Box<dyn ServerSession>], asked: u32) {
+    for session in sessions {
+        match asked {
+            0 => {}
+            1 => session.drain(),
+            _ => session.abort(),
         }
     }
 }

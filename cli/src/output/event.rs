@@ -89,6 +89,9 @@ pub(crate) enum Body {
     /// A server listens.
     Listening {
         local: SocketAddr,
+        /// Of the listening socket, for people.
+        #[serde(skip)]
+        options: Vec<(&'static str, String)>,
     },
     /// A server serves one more connection.
     Accepted {},

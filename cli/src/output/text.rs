@@ -2,6 +2,7 @@
 
 use alloc::sync::Arc;
 use core::fmt::Write as _;
+use core::net::SocketAddr;
 use std::collections::HashMap;
 
 use anstyle::{AnsiColor, Style};
@@ -66,12 +67,7 @@ impl Text {
                 format!("{WARN}stall{WARN:#}: this host woke {} late; the peer is not blamed", time(*late_ns))
             }
             Body::Summary(summary) => return Some(self::summary(line, summary)),
-            Body::Listening { local } => {
-                return Some(format!(
-                    "{GOOD}listening{GOOD:#} on {BOLD}{local}{BOLD:#} (tcp, {})\n",
-                    line.runtime
-                ));
-            }
+            Body::Listening { local, options } => return Some(self.listening(line, *local, options)),
             Body::Accepted {} if self.verbose => String::from("accepted"),
             Body::Accepted {} => return None,
             Body::Refused { why } => format!("{WARN}refused{WARN:#}: {why}"),
@@ -80,6 +76,17 @@ impl Text {
             Body::Served(served) => return Some(self::served(served)),
         };
         Some(format!("{}{said}\n", whom(line)))
+    }
+
+    fn listening(&self, line: &Line, local: SocketAddr, options: &[(&str, String)]) -> String {
+        let runtime = line.runtime;
+        let mut said = format!("{GOOD}listening{GOOD:#} on {BOLD}{local}{BOLD:#} (tcp, {runtime})\n");
+        if self.verbose {
+            for (name, value) in options {
+                let _ = writeln!(said, "    {DIM}{name:<17}{value}{DIM:#}");
+            }
+        }
+        said
     }
 
     fn ended(&self, line: &Line, cause: &Why, received: u64, echoed: u64) -> Option<String> {

@@ -2,17 +2,15 @@
 
 use core::fmt;
 use core::net::SocketAddr;
-use core::time::Duration;
 use std::io;
-use std::sync::mpsc::Receiver;
 use std::thread::{self, JoinHandle};
 
 use resound_async::{Handle, ServerHandle, Setup};
 use resound_core::Instant;
-use resound_core::stream::client::{Command, Event, Refused};
+use resound_core::stream::client::{Command, Refused};
 use resound_sockets::tcp::{DialOptions, ListenOptions};
 
-use crate::runtime::{ClientSession, Dial, EchoClient, ServerConfig, ServerEvent, ServerSession};
+use crate::runtime::{ClientSession, Dial, EchoClient, ServerConfig, ServerSession};
 
 pub(super) fn setup(client: &EchoClient, dial: Dial) -> Setup {
     let user_timeout = client.policy().liveness.kernel_backstop();
@@ -27,28 +25,22 @@ pub(super) fn server_config(config: ServerConfig) -> resound_async::ServerConfig
 
 pub(super) struct Client {
     handle: Handle<EchoClient>,
-    events: Receiver<(Instant, Event)>,
     driver: Option<JoinHandle<()>>,
 }
 
 impl Client {
     pub(super) fn start(
         handle: Handle<EchoClient>,
-        events: Receiver<(Instant, Event)>,
         drive: impl FnOnce() + Send + 'static,
     ) -> io::Result<Self> {
         let driver = thread::Builder::new().name(String::from("resound-client")).spawn(drive)?;
-        Ok(Self { handle, events, driver: Some(driver) })
+        Ok(Self { handle, driver: Some(driver) })
     }
 }
 
 impl ClientSession for Client {
     fn command(&self, command: Command) -> Result<(), Refused> {
         self.handle.command(command)
-    }
-
-    fn next_event(&mut self, patience: Duration) -> Option<(Instant, Event)> {
-        self.events.recv_timeout(patience).ok()
     }
 
     fn now(&self) -> Instant {
@@ -68,18 +60,13 @@ impl Drop for Client {
 
 pub(super) struct Server {
     handle: ServerHandle,
-    events: Receiver<ServerEvent>,
     driver: Option<JoinHandle<()>>,
 }
 
 impl Server {
-    pub(super) fn start(
-        handle: ServerHandle,
-        events: Receiver<ServerEvent>,
-        drive: impl FnOnce() + Send + 'static,
-    ) -> io::Result<Self> {
+    pub(super) fn start(handle: ServerHandle, drive: impl FnOnce() + Send + 'static) -> io::Result<Self> {
         let driver = thread::Builder::new().name(String::from("resound-server")).spawn(drive)?;
-        Ok(Self { handle, events, driver: Some(driver) })
+        Ok(Self { handle, driver: Some(driver) })
     }
 }
 
@@ -96,8 +83,8 @@ impl ServerSession for Server {
         self.handle.abort();
     }
 
-    fn next_event(&mut self, patience: Duration) -> Option<ServerEvent> {
-        self.events.recv_timeout(patience).ok()
+    fn socket_options(&self) -> Vec<(&'static str, String)> {
+        self.handle.socket_options().to_vec()
     }
 }
 

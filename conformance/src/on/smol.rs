@@ -5,7 +5,6 @@ use core::future::{Future, poll_fn};
 use core::net::SocketAddr;
 use core::task::{Poll, Waker};
 use std::io;
-use std::sync::mpsc::channel;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
@@ -14,7 +13,9 @@ use futures_lite::future::block_on;
 use resound_smol::{Session, serve_echo};
 
 use super::background::{Client, Server, server_config, setup};
-use crate::runtime::{ClientSession, Dial, EchoClient, Runtime, ServerConfig, ServerSession};
+use crate::runtime::{
+    ClientSession, Dial, EchoClient, OnEvent, OnServerEvent, Runtime, ServerConfig, ServerSession,
+};
 
 /// `resound-smol`: an executor with its threads for each session.
 #[derive(Clone, Copy, Debug)]
@@ -35,40 +36,43 @@ impl Runtime for Smol {
         if self.threads == 1 { "smol" } else { "smol-multi" }
     }
 
-    fn client(&self, client: EchoClient, dial: Dial) -> io::Result<Box<dyn ClientSession>> {
+    fn client(
+        &self,
+        client: EchoClient,
+        dial: Dial,
+        mut on_event: OnEvent,
+    ) -> io::Result<Box<dyn ClientSession>> {
         let setup = setup(&client, dial);
         let session = Session::new(client, setup);
         let handle = session.handle();
-        let (tell, events) = channel();
         let driving = session.run_with({
             let clock = handle.clone();
-            move |event| {
-                // Where nobody listens any more the client has been told to end.
-                let _ = tell.send((clock.now(), event));
-            }
+            move |event| on_event(clock.now(), event)
         });
         let threads = self.threads;
-        let client = Client::start(handle, events, move || {
+        let client = Client::start(handle, move || {
             run(&Executor::new(), threads, driving);
         })?;
         Ok(Box::new(client))
     }
 
-    fn server(&self, addr: SocketAddr, config: ServerConfig) -> io::Result<Box<dyn ServerSession>> {
+    fn server(
+        &self,
+        addr: SocketAddr,
+        config: ServerConfig,
+        on_event: OnServerEvent,
+    ) -> io::Result<Box<dyn ServerSession>> {
         let executor = Arc::new(Executor::new());
-        let (tell, events) = channel();
         let spawner = executor.clone();
         let server = serve_echo(
             addr,
             server_config(config),
             config.connection,
             move |connection| spawner.spawn(connection).detach(),
-            move |event| {
-                let _ = tell.send(event);
-            },
+            on_event,
         )?;
         let threads = self.threads;
-        let server = Server::start(server.handle(), events, move || run(&executor, threads, server))?;
+        let server = Server::start(server.handle(), move || run(&executor, threads, server))?;
         Ok(Box::new(server))
     }
 }

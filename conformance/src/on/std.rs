@@ -2,17 +2,17 @@
 
 use core::fmt;
 use core::net::SocketAddr;
-use core::time::Duration;
 use std::io;
-use std::sync::mpsc::{Receiver, channel};
 use std::thread::{self, JoinHandle};
 
 use resound_core::Instant;
-use resound_core::stream::client::{Command, Event, Refused};
+use resound_core::stream::client::{Command, Refused};
 use resound_sockets::tcp::{DialOptions, ListenOptions};
 use resound_std::{Handle, Server, Session, serve_echo};
 
-use crate::runtime::{ClientSession, Dial, EchoClient, Runtime, ServerConfig, ServerEvent, ServerSession};
+use crate::runtime::{
+    ClientSession, Dial, EchoClient, OnEvent, OnServerEvent, Runtime, ServerConfig, ServerSession,
+};
 
 /// `resound-std`: a thread that drives for each client, and one for each connection of a server.
 #[derive(Clone, Copy, Debug, Default)]
@@ -23,50 +23,45 @@ impl Runtime for Std {
         "std"
     }
 
-    fn client(&self, client: EchoClient, dial: Dial) -> io::Result<Box<dyn ClientSession>> {
+    fn client(
+        &self,
+        client: EchoClient,
+        dial: Dial,
+        mut on_event: OnEvent,
+    ) -> io::Result<Box<dyn ClientSession>> {
         let user_timeout = client.policy().liveness.kernel_backstop();
         let mut session = Session::new(client, DialOptions { bind: dial.bind, user_timeout })?;
         let handle = session.handle();
-        let (tell, events) = channel();
         let driver = thread::Builder::new().name(String::from("resound-client")).spawn({
             let handle = handle.clone();
-            move || {
-                session.run_with(|event| {
-                    // Where nobody listens any more the client has been told to end.
-                    let _ = tell.send((handle.now(), event));
-                });
-            }
+            move || session.run_with(|event| on_event(handle.now(), event))
         })?;
-        Ok(Box::new(Client { handle, events, driver: Some(driver) }))
+        Ok(Box::new(Client { handle, driver: Some(driver) }))
     }
 
-    fn server(&self, addr: SocketAddr, config: ServerConfig) -> io::Result<Box<dyn ServerSession>> {
+    fn server(
+        &self,
+        addr: SocketAddr,
+        config: ServerConfig,
+        on_event: OnServerEvent,
+    ) -> io::Result<Box<dyn ServerSession>> {
         let listen = config.backlog.map_or_else(ListenOptions::default, |backlog| ListenOptions {
             backlog,
             ..ListenOptions::default()
         });
         let options = resound_std::ServerConfig { admission: config.admission, listen, ..Default::default() };
-        let (tell, events) = channel();
-        let server = serve_echo(addr, options, config.connection, move |event| {
-            let _ = tell.send(event);
-        })?;
-        Ok(Box::new(Serving { server, events }))
+        Ok(Box::new(Serving { server: serve_echo(addr, options, config.connection, on_event)? }))
     }
 }
 
 struct Client {
     handle: Handle<EchoClient>,
-    events: Receiver<(Instant, Event)>,
     driver: Option<JoinHandle<()>>,
 }
 
 impl ClientSession for Client {
     fn command(&self, command: Command) -> Result<(), Refused> {
         self.handle.command(command)
-    }
-
-    fn next_event(&mut self, patience: Duration) -> Option<(Instant, Event)> {
-        self.events.recv_timeout(patience).ok()
     }
 
     fn now(&self) -> Instant {
@@ -87,7 +82,6 @@ impl Drop for Client {
 /// Dropping the server aborts it.
 struct Serving {
     server: Server,
-    events: Receiver<ServerEvent>,
 }
 
 impl ServerSession for Serving {
@@ -103,8 +97,8 @@ impl ServerSession for Serving {
         self.server.handle().abort();
     }
 
-    fn next_event(&mut self, patience: Duration) -> Option<ServerEvent> {
-        self.events.recv_timeout(patience).ok()
+    fn socket_options(&self) -> Vec<(&'static str, String)> {
+        self.server.handle().socket_options().to_vec()
     }
 }
 
@@ -122,20 +116,32 @@ impl fmt::Debug for Serving {
 
 #[cfg(test)]
 mod tests {
+    use core::time::Duration;
+    use std::sync::mpsc::{RecvTimeoutError, channel};
+
+    use resound_core::stream::client::{Config, Event};
+
     use super::*;
+    use crate::ServerEvent;
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
     #[test]
     fn a_message_goes_there_and_back_and_a_dropped_session_has_ended() {
-        let mut server = Std.server(([127, 0, 0, 1], 0).into(), ServerConfig::default()).unwrap();
-        let client =
-            EchoClient::new(resound_core::stream::client::Config::default(), 1, [server.local_addr()]);
-        let mut session = Std.client(client.unwrap(), Dial::default()).unwrap();
+        let (tell, served) = channel();
+        let on_event = Box::new(move |event| {
+            let _ = tell.send(event);
+        });
+        let server = Std.server(([127, 0, 0, 1], 0).into(), ServerConfig::default(), on_event).unwrap();
+        assert!(server.socket_options().iter().any(|(name, _)| *name == "SO_RCVBUF"));
+        let client = EchoClient::new(Config::default(), 1, [server.local_addr()]).unwrap();
+        let (tell, events) = channel();
+        let on_event = Box::new(move |at, event| drop(tell.send((at, event))));
+        let session = Std.client(client, Dial::default(), on_event).unwrap();
         let began = session.now();
         session.command(Command::Send("hello".into())).unwrap();
         let (at, payload) = loop {
-            if let (at, Event::Echoed { payload, .. }) = session.next_event(PATIENCE).unwrap() {
+            if let (at, Event::Echoed { payload, .. }) = events.recv_timeout(PATIENCE).unwrap() {
                 break (at, payload);
             }
         };
@@ -144,10 +150,11 @@ mod tests {
         drop(session);
         let mut seen = Vec::new();
         while !seen.iter().any(|event| matches!(event, ServerEvent::Connection { .. })) {
-            seen.push(server.next_event(PATIENCE).expect("the connection has not ended"));
+            seen.push(served.recv_timeout(PATIENCE).expect("the connection has not ended"));
         }
         server.drain();
-        assert_eq!(server.next_event(PATIENCE), Some(ServerEvent::Done));
-        assert_eq!(server.next_event(PATIENCE), None);
+        assert_eq!(served.recv_timeout(PATIENCE), Ok(ServerEvent::Done));
+        drop(server);
+        assert_eq!(served.recv_timeout(PATIENCE), Err(RecvTimeoutError::Disconnected));
     }
 }

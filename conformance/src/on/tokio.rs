@@ -2,12 +2,13 @@
 
 use core::net::SocketAddr;
 use std::io;
-use std::sync::mpsc::channel;
 
 use resound_tokio::{Session, serve_echo};
 
 use super::background::{Client, Server, server_config, setup};
-use crate::runtime::{ClientSession, Dial, EchoClient, Runtime, ServerConfig, ServerSession};
+use crate::runtime::{
+    ClientSession, Dial, EchoClient, OnEvent, OnServerEvent, Runtime, ServerConfig, ServerSession,
+};
 
 /// `resound-tokio`: a thread with a runtime for each session.
 #[derive(Clone, Copy, Debug)]
@@ -55,35 +56,38 @@ impl Runtime for Tokio {
         }
     }
 
-    fn client(&self, client: EchoClient, dial: Dial) -> io::Result<Box<dyn ClientSession>> {
+    fn client(
+        &self,
+        client: EchoClient,
+        dial: Dial,
+        mut on_event: OnEvent,
+    ) -> io::Result<Box<dyn ClientSession>> {
         let runtime = self.build()?;
         let setup = setup(&client, dial);
         let session = Session::new(client, setup);
         let handle = session.handle();
-        let (tell, events) = channel();
         let driving = session.run_with({
             let clock = handle.clone();
-            move |event| {
-                // Where nobody listens any more the client has been told to end.
-                let _ = tell.send((clock.now(), event));
-            }
+            move |event| on_event(clock.now(), event)
         });
-        let client = Client::start(handle, events, move || {
+        let client = Client::start(handle, move || {
             // A panic has been reported where it happened; here it ends the events.
             let _ = runtime.block_on(runtime.spawn(driving));
         })?;
         Ok(Box::new(client))
     }
 
-    fn server(&self, addr: SocketAddr, config: ServerConfig) -> io::Result<Box<dyn ServerSession>> {
+    fn server(
+        &self,
+        addr: SocketAddr,
+        config: ServerConfig,
+        on_event: OnServerEvent,
+    ) -> io::Result<Box<dyn ServerSession>> {
         let runtime = self.build()?;
-        let (tell, events) = channel();
         let context = runtime.enter();
-        let server = serve_echo(addr, server_config(config), config.connection, move |event| {
-            let _ = tell.send(event);
-        })?;
+        let server = serve_echo(addr, server_config(config), config.connection, on_event)?;
         drop(context);
-        let server = Server::start(server.handle(), events, move || {
+        let server = Server::start(server.handle(), move || {
             let _ = runtime.block_on(runtime.spawn(server));
         })?;
         Ok(Box::new(server))

@@ -11,6 +11,7 @@ use std::io::{self, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
+use std::sync::OnceLock;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
@@ -65,6 +66,7 @@ enum Order {
 pub(crate) struct Peer {
     addr: SocketAddr,
     received: Arc<AtomicU64>,
+    spoken: Arc<OnceLock<Instant>>,
     /// Dropped first: that is the order to end.
     orders: Option<Sender<(Order, Sender<io::Result<Instant>>)>>,
     wake: UnixStream,
@@ -84,7 +86,7 @@ impl Peer {
         let (orders, given) = mpsc::channel();
         let (wake, woken) = UnixStream::pair()?;
         woken.set_nonblocking(true)?;
-        let received = Arc::new(AtomicU64::new(0));
+        let (received, spoken) = (Arc::new(AtomicU64::new(0)), Arc::new(OnceLock::new()));
         let mut server = Server {
             _held: held,
             addr,
@@ -93,12 +95,13 @@ impl Peer {
             listener: None,
             connections: Vec::new(),
             received: Arc::clone(&received),
+            spoken: Arc::clone(&spoken),
             given,
             woken,
         };
         server.listen()?;
         let thread = thread::Builder::new().name("faulty-peer".into()).spawn(move || server.run())?;
-        Ok(Self { addr, received, orders: Some(orders), wake, thread: Some(thread) })
+        Ok(Self { addr, received, spoken, orders: Some(orders), wake, thread: Some(thread) })
     }
 
     pub(crate) const fn addr(&self) -> SocketAddr {
@@ -142,6 +145,18 @@ impl Peer {
         Ok(Instant::now())
     }
 
+    /// Waits until it has said something that is no echo; the moment just before it first did.
+    pub(crate) fn wait_spoken(&self) -> io::Result<Instant> {
+        let end = Instant::now() + SOON;
+        loop {
+            match self.spoken.get() {
+                Some(&at) => return Ok(at),
+                None if Instant::now() > end => return Err(io::Error::other("the peer never spoke")),
+                None => thread::sleep(Duration::from_millis(1)),
+            }
+        }
+    }
+
     fn order(&self, order: Order) -> io::Result<Instant> {
         let gone = || io::Error::other("the peer's thread has ended");
         let (tell, told) = mpsc::channel();
@@ -169,6 +184,7 @@ struct Server {
     listener: Option<TcpListener>,
     connections: Vec<Connection>,
     received: Arc<AtomicU64>,
+    spoken: Arc<OnceLock<Instant>>,
     given: Receiver<(Order, Sender<io::Result<Instant>>)>,
     woken: UnixStream,
 }
@@ -205,7 +221,8 @@ impl Server {
             // `ready` has one entry for each connection, in order; those that end make room for the next.
             self.connections.retain_mut(|connection| {
                 index += 1;
-                !ready[index - 1] || connection.serve(self.conduct, &self.received) == Fate::Stays
+                !ready[index - 1]
+                    || connection.serve(self.conduct, &self.received, &self.spoken) == Fate::Stays
             });
             self.accept();
         }
@@ -302,8 +319,11 @@ impl Server {
 }
 
 impl Connection {
-    fn serve(&mut self, conduct: Conduct, received: &AtomicU64) -> Fate {
+    fn serve(&mut self, conduct: Conduct, received: &AtomicU64, spoken: &OnceLock<Instant>) -> Fate {
         if !self.unsent.is_empty() {
+            if conduct != Conduct::Echo {
+                spoken.get_or_init(Instant::now);
+            }
             return self.flush();
         }
         let mut bytes = [0; 65_536];
@@ -321,6 +341,9 @@ impl Connection {
                 self.unsent.extend((0..n).map(|_| rng.up_to(255) as u8));
             }
             Conduct::Swallow | Conduct::Ignore | Conduct::HangUp => {}
+        }
+        if matches!(conduct, Conduct::Answer(_) | Conduct::Noise { .. }) {
+            spoken.get_or_init(Instant::now);
         }
         received.fetch_add(n as u64, Ordering::SeqCst);
         self.flush()

@@ -21,13 +21,13 @@ pub(super) const ECHO_AND_CLOSE: Scenario = Scenario {
 };
 
 fn echo_and_close(stage: &mut Stage<'_>) -> Played {
-    let mut server = stage.serve()?;
-    stage.dial([server.local_addr()])?;
+    let server = stage.serve()?;
+    stage.dial([server.session.local_addr()])?;
     stage.send(3)?;
     stage.echoes(3)?;
     stage.command(Command::Close)?;
     stage.closed()?;
-    stage.server_says(&mut *server, "the end of the connection", |event| {
+    stage.server_says(&server, "the end of the connection", |event| {
         matches!(event, ServerEvent::Connection { .. })
     })?;
     Ok(())

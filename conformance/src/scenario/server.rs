@@ -31,13 +31,13 @@ pub(super) const IDLE_LIMIT: Scenario = Scenario {
 };
 
 fn idle_limit(stage: &mut Stage<'_>) -> Played {
-    let mut server = stage.serve()?;
+    let server = stage.serve()?;
     stage.fault(Instant::now());
-    let mut client = connect(server.local_addr())?;
-    stage.server_says(&mut *server, "the connection", accepted)?;
+    let mut client = connect(server.session.local_addr())?;
+    stage.server_says(&server, "the connection", accepted)?;
     let end = see_end(stage, &mut client);
     stage.measure(end);
-    stage.server_says(&mut *server, "its end", ended)?;
+    stage.server_says(&server, "its end", ended)?;
     Ok(())
 }
 
@@ -54,15 +54,15 @@ pub(super) const STALL_LIMIT: Scenario = Scenario {
 };
 
 fn stall_limit(stage: &mut Stage<'_>) -> Played {
-    let mut server = stage.serve()?;
-    let client = connect(server.local_addr())?;
-    stage.server_says(&mut *server, "the connection", accepted)?;
+    let server = stage.serve()?;
+    let client = connect(server.session.local_addr())?;
+    stage.server_says(&server, "the connection", accepted)?;
     // The buffers on the way are full within milliseconds: the client's window is small, and what the server's kernel
     // does not get rid of it does not make room for.
     stage.fault(Instant::now());
     let end = write_until_the_end(stage, &client);
     stage.measure(end);
-    stage.server_says(&mut *server, "its end", ended)?;
+    stage.server_says(&server, "its end", ended)?;
     Ok(())
 }
 
@@ -90,15 +90,15 @@ pub(super) const DRAIN: Scenario = Scenario {
 };
 
 fn drain(stage: &mut Stage<'_>) -> Played {
-    let mut server = stage.serve()?;
-    stage.dial([server.local_addr()])?;
+    let server = stage.serve()?;
+    stage.dial([server.session.local_addr()])?;
     stage.send(3)?;
     stage.echoes(3)?;
     stage.fault(Instant::now());
-    server.drain();
+    server.session.drain();
     stage.down()?;
     stage.dial_failed()?;
-    stage.server_says(&mut *server, "its end", done)?;
+    stage.server_says(&server, "its end", done)?;
     Ok(())
 }
 
@@ -119,19 +119,19 @@ pub(super) const DRAIN_WITH_ECHOES_DUE: Scenario = Scenario {
 fn drain_with_echoes_due(stage: &mut Stage<'_>) -> Played {
     // More than the buffers on the way hold: the server leaves while bytes wait unread.
     let numbers: Vec<u8> = (0..1 << 20).flat_map(u32::to_be_bytes).collect();
-    let mut server = stage.serve()?;
-    let mut client = connect(server.local_addr())?;
-    stage.server_says(&mut *server, "the connection", accepted)?;
+    let server = stage.serve()?;
+    let mut client = connect(server.session.local_addr())?;
+    stage.server_says(&server, "the connection", accepted)?;
     let sent = fill(&client, &numbers)?;
     // Wait for the first echo, and leave it in the receive buffer.
     client.peek(&mut [0])?;
-    server.drain();
+    server.session.drain();
     let mut back = Vec::new();
     let result = client.read_to_end(&mut back);
     end_seen(stage, result.err());
     drop(client);
     let mut echoed = 0;
-    stage.server_says(&mut *server, "its end", |event| {
+    stage.server_says(&server, "its end", |event| {
         if let ServerEvent::Connection { event, .. } = event {
             echoed = event.echoed;
         }
@@ -167,15 +167,15 @@ pub(super) const ABORT: Scenario = Scenario {
 };
 
 fn abort(stage: &mut Stage<'_>) -> Played {
-    let mut server = stage.serve()?;
-    stage.dial([server.local_addr()])?;
+    let server = stage.serve()?;
+    stage.dial([server.session.local_addr()])?;
     stage.send(3)?;
     stage.echoes(3)?;
     stage.fault(Instant::now());
-    server.abort();
+    server.session.abort();
     stage.down()?;
     stage.dial_failed()?;
-    stage.server_says(&mut *server, "its end", done)?;
+    stage.server_says(&server, "its end", done)?;
     Ok(())
 }
 
@@ -199,21 +199,21 @@ pub(super) const PER_ADDRESS_LIMIT: Scenario = Scenario {
 
 fn per_address_limit(stage: &mut Stage<'_>) -> Played {
     stage.profile.server.admission.per_address = 2;
-    let mut server = stage.serve()?;
-    let addr = server.local_addr();
+    let server = stage.serve()?;
+    let addr = server.session.local_addr();
     let _two = [connect(addr)?, connect(addr)?];
     for _ in 0..2 {
-        stage.server_says(&mut *server, "a connection", accepted)?;
+        stage.server_says(&server, "a connection", accepted)?;
     }
     stage.fault(Instant::now());
     let mut third = connect(addr)?;
-    stage.server_says(&mut *server, "a refusal", |event| {
+    stage.server_says(&server, "a refusal", |event| {
         matches!(event, ServerEvent::Refused { why: Refusal::PerAddress, .. })
     })?;
     let end = see_end(stage, &mut third);
     stage.measure(end);
     let mut elsewhere = connect_from([127, 0, 0, 2], addr)?;
-    stage.server_says(&mut *server, "a connection", accepted)?;
+    stage.server_says(&server, "a connection", accepted)?;
     elsewhere.write_all(b"hello")?;
     let mut echo = [0; 5];
     elsewhere.read_exact(&mut echo)?;

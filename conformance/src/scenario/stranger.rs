@@ -35,7 +35,7 @@ fn answered_otherwise(stage: &mut Stage<'_>, conduct: Conduct) -> Played {
     stage.dial([peer.addr()])?;
     stage.up()?;
     stage.send(1)?;
-    stage.fault(peer.wait_received(stage.bytes_accepted())?);
+    stage.fault(peer.wait_spoken()?);
     stage.down()?;
     stage.gave_up()?;
     Ok(())
@@ -55,8 +55,8 @@ pub(super) const NOT_AN_ECHO_BANNER: Scenario = Scenario {
 fn banner(stage: &mut Stage<'_>) -> Played {
     let peer = Peer::new(Conduct::Greet(b"220 mail.example ESMTP\r\n"))?;
     stage.dial([peer.addr()])?;
-    let up = stage.up()?;
-    stage.fault(up);
+    stage.up()?;
+    stage.fault(peer.wait_spoken()?);
     stage.down()?;
     stage.gave_up()?;
     Ok(())

@@ -7,6 +7,7 @@ use core::fmt;
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::io;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Instant as HostInstant;
 
 use bytes::Bytes;
@@ -62,6 +63,12 @@ impl From<BadConfig> for Failed {
     }
 }
 
+/// The server under test.
+pub(crate) struct Served {
+    pub(crate) session: Box<dyn ServerSession>,
+    events: Receiver<ServerEvent>,
+}
+
 /// A runtime under test and the record of what it does.
 pub(crate) struct Stage<'a> {
     runtime: &'a dyn Runtime,
@@ -104,13 +111,21 @@ impl<'a> Stage<'a> {
 
     pub(crate) fn dial_as(&mut self, dial: Dial, targets: impl IntoIterator<Item = SocketAddr>) -> Played {
         let client = EchoClient::new(self.profile.client, SEED, targets)?;
-        self.client = Some(Subject::new(self.runtime.client(client, dial)?));
+        let (tell, events) = channel();
+        // Nobody listens any more to a session that is being dropped.
+        let on_event = Box::new(move |at, event| drop(tell.send((at, event))));
+        self.client = Some(Subject::new(self.runtime.client(client, dial, on_event)?, events));
         Ok(())
     }
 
     /// Starts the server under test, with the profile as it is now, on a port that the kernel chooses.
-    pub(crate) fn serve(&mut self) -> Result<Box<dyn ServerSession>, Failed> {
-        Ok(self.runtime.server(SocketAddr::from(([127, 0, 0, 1], 0)), self.profile.server)?)
+    pub(crate) fn serve(&mut self) -> Result<Served, Failed> {
+        let (tell, events) = channel();
+        let on_event = Box::new(move |event| {
+            let _ = tell.send(event);
+        });
+        let addr = SocketAddr::from(([127, 0, 0, 1], 0));
+        Ok(Served { session: self.runtime.server(addr, self.profile.server, on_event)?, events })
     }
 
     /// Sends this many short messages.
@@ -232,14 +247,14 @@ impl<'a> Stage<'a> {
     /// Waits for a server's event of that kind.
     pub(crate) fn server_says(
         &mut self,
-        server: &mut dyn ServerSession,
+        server: &Served,
         what: &'static str,
         mut fits: impl FnMut(&ServerEvent) -> bool,
     ) -> Result<HostInstant, Failed> {
         let end = HostInstant::now() + PATIENCE;
         loop {
             let left = end.saturating_duration_since(HostInstant::now());
-            let Some(event) = server.next_event(left) else {
+            let Ok(event) = server.events.recv_timeout(left) else {
                 return Err(Failed(format!("waited in vain for the server to tell of {what}")));
             };
             let at = HostInstant::now();

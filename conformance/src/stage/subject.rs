@@ -4,6 +4,7 @@
 //! one connection; what goes down had come up; and nothing follows the last event.
 
 use core::time::Duration;
+use std::sync::mpsc::Receiver;
 use std::time::Instant as HostInstant;
 
 use bytes::Bytes;
@@ -15,6 +16,7 @@ use crate::runtime::ClientSession;
 
 pub(super) struct Subject {
     session: Box<dyn ClientSession>,
+    events: Receiver<(Instant, Event)>,
     accepted: Vec<Message>,
     last_echoed: Option<Seq>,
     up: Option<ConnId>,
@@ -35,9 +37,10 @@ pub(super) struct Slowness {
 }
 
 impl Subject {
-    pub(super) fn new(session: Box<dyn ClientSession>) -> Self {
+    pub(super) fn new(session: Box<dyn ClientSession>, events: Receiver<(Instant, Event)>) -> Self {
         Self {
             session,
+            events,
             accepted: Vec::new(),
             last_echoed: None,
             up: None,
@@ -62,7 +65,7 @@ impl Subject {
         patience: Duration,
         broken: &mut Vec<String>,
     ) -> Option<(HostInstant, Event)> {
-        let (at, event) = self.session.next_event(patience)?;
+        let (at, event) = self.events.recv_timeout(patience).ok()?;
         let at = self.on_host_clock(at);
         self.check(&event, broken);
         Some((at, event))

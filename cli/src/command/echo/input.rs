@@ -1,22 +1,24 @@
 //! Standard input in pieces, read by a thread of its own.
 //!
-//! The thread is left behind when the command ends: a read that waits for a terminal cannot be called back.
+//! The thread reads a few pieces ahead and then waits until it is asked for more. It is left behind when the command ends:
+//! a read that waits for a terminal cannot be called back.
 
 use std::io::{self, BufRead, Read as _};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 
 use bytes::Bytes;
 
 /// No piece is larger.
 const LARGEST: usize = 64 << 10;
-/// How many pieces are read ahead.
+/// How many pieces are read before anybody asks.
 const AHEAD: usize = 4;
 
-/// What was read. The end of the input is the end of the channel.
+/// What was read.
 #[derive(Debug)]
 pub(super) enum Piece {
     Bytes(Bytes),
+    End,
     Failed(io::Error),
 }
 
@@ -29,40 +31,51 @@ pub(super) enum Cut {
     Lines,
 }
 
-/// Begins to read, in pieces of at most `largest` bytes.
-pub(super) fn read(cut: Cut, largest: usize) -> Receiver<Piece> {
-    let (tell, told) = sync_channel(AHEAD);
-    let failed = tell.clone();
-    let largest = largest.min(LARGEST);
-    let started = thread::Builder::new().name("stdin".into()).spawn(move || {
-        let result = match cut {
-            Cut::AsRead => as_read(&tell, largest),
-            Cut::Lines => {
-                lines(&mut io::stdin().lock(), largest, |line| tell.send(Piece::Bytes(line)).is_ok())
-            }
-        };
-        if let Err(error) = result {
-            // Without a receiver there is nobody left to tell.
-            let _ = tell.send(Piece::Failed(error));
-        }
-    });
-    if let Err(error) = started {
-        let _ = failed.try_send(Piece::Failed(error));
-    }
-    told
+/// The thread that reads.
+#[derive(Debug)]
+pub(super) struct Reader {
+    permits: SyncSender<()>,
 }
 
-fn as_read(tell: &SyncSender<Piece>, largest: usize) -> io::Result<()> {
-    let mut stdin = io::stdin().lock();
+impl Reader {
+    /// Begins to read, in pieces of at most `largest` bytes; `give` is called with each, on the thread that reads.
+    pub(super) fn start(cut: Cut, largest: usize, give: impl Fn(Piece) + Send + 'static) -> io::Result<Self> {
+        let (permits, granted) = sync_channel(AHEAD);
+        for _ in 1..AHEAD {
+            // There is room for them.
+            let _ = permits.try_send(());
+        }
+        let largest = largest.min(LARGEST);
+        thread::Builder::new().name("stdin".into()).spawn(move || {
+            let take = |bytes| {
+                give(Piece::Bytes(bytes));
+                granted.recv().is_ok()
+            };
+            let mut stdin = io::stdin().lock();
+            let result = match cut {
+                Cut::AsRead => as_read(&mut stdin, largest, take),
+                Cut::Lines => lines(&mut stdin, largest, take),
+            };
+            give(result.map_or_else(Piece::Failed, |()| Piece::End));
+        })?;
+        Ok(Self { permits })
+    }
+
+    /// A piece has been used up: another one may be read.
+    pub(super) fn more(&self) {
+        // There are never more permits than pieces that were given; and none is needed after the end.
+        let _ = self.permits.try_send(());
+    }
+}
+
+/// What each read gives; `take` says whether to go on.
+fn as_read(input: &mut impl BufRead, largest: usize, mut take: impl FnMut(Bytes) -> bool) -> io::Result<()> {
     let mut buffer = vec![0; largest];
     loop {
-        match stdin.read(&mut buffer) {
+        match input.read(&mut buffer) {
             Ok(0) => return Ok(()),
-            Ok(n) => {
-                if tell.send(Piece::Bytes(Bytes::copy_from_slice(&buffer[..n]))).is_err() {
-                    return Ok(());
-                }
-            }
+            Ok(n) if !take(Bytes::copy_from_slice(&buffer[..n])) => return Ok(()),
+            Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }

@@ -10,7 +10,7 @@
 
 use alloc::collections::VecDeque;
 use core::time::Duration;
-use std::thread;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 
 use bytes::Bytes;
 use resound_conformance::{ClientSession, Dial, EchoClient};
@@ -73,6 +73,7 @@ struct Probe<'a> {
     plan: &'a Plan,
     clock: Clock,
     session: Box<dyn ClientSession>,
+    events: Receiver<(Instant, Event)>,
     tracker: Tracker,
     tell: &'a dyn Fn(Told) -> Result<(), Deaf>,
     phase: Phase,
@@ -101,7 +102,9 @@ pub(super) fn probe(plan: &Plan, clock: Clock, tell: &dyn Fn(Told) -> Result<(),
         Ok(client) => client,
         Err(error) => return fail(error.to_string()),
     };
-    let session = match runtime(plan.runtime, Threads::One).client(client, Dial::default()) {
+    let (tell_event, events) = channel();
+    let on_event = Box::new(move |at, event| drop(tell_event.send((at, event))));
+    let session = match runtime(plan.runtime, Threads::One).client(client, Dial::default(), on_event) {
         Ok(session) => session,
         Err(error) => return fail(format!("cannot start the runtime: {error}")),
     };
@@ -110,6 +113,7 @@ pub(super) fn probe(plan: &Plan, clock: Clock, tell: &dyn Fn(Told) -> Result<(),
         plan,
         clock,
         session,
+        events,
         tracker,
         tell,
         phase: Phase::Dialing,
@@ -133,12 +137,13 @@ impl Probe<'_> {
             if self.is_done() {
                 return self.leave();
             }
-            let patience = self.patience();
-            let before = self.clock.now();
-            match self.session.next_event(patience) {
-                Some((at, event)) => self.event(at, event)?,
-                // A session that is over has no more events, and says so at once.
-                None => thread::sleep(patience.saturating_sub(self.clock.now().since(before)).min(FAREWELL)),
+            match self.events.recv_timeout(self.patience()) {
+                Ok((at, event)) => self.event(at, event)?,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    let error = String::from("the runtime has ended and did not say why");
+                    return (self.tell)(Told::Failed { reason: None, exit: Exit::Local, error });
+                }
             }
             if let Some(end) = self.end {
                 return (self.tell)(Told::Over { t_ns: self.clock.now().nanos(), end });
@@ -218,10 +223,6 @@ impl Probe<'_> {
 
     fn event(&mut self, at: Instant, event: Event) -> Result<(), Deaf> {
         let t_ns = self.tracker.t_ns(at);
-        for body in self.tracker.unanswered(at, &event) {
-            self.reason = Reason::NoResponse;
-            self.write(t_ns, body)?;
-        }
         let body = self.tracker.body(at, &event);
         match (&event, body) {
             (Event::Echoed { seq, .. }, Some(Body::Echo { bytes, rtt_ns, .. })) => match self.landed(seq.0) {
@@ -321,9 +322,9 @@ impl Probe<'_> {
         if self.session.command(Command::Close).is_ok() {
             let until = self.clock.now() + FAREWELL;
             loop {
-                match self.session.next_event(until.since(self.clock.now())) {
-                    Some((_, Event::Closed | Event::GaveUp { .. })) | None => break,
-                    Some(_) => {}
+                match self.events.recv_timeout(until.since(self.clock.now())) {
+                    Ok((_, Event::Closed | Event::GaveUp { .. })) | Err(_) => break,
+                    Ok(_) => {}
                 }
             }
         }
