@@ -9,14 +9,15 @@
 //! ```
 //!
 //! Who is let in, and what to do about an accept that failed, is [`Admission`]'s to say. Every thread sleeps in `poll(2)`
-//! on its socket and on two wakers that all threads share. A waker that is never cleared stays readable, so that one
-//! call of [`ServerHandle::drain`] reaches ten thousand threads, for two descriptors in all.
+//! on its socket and on one of two wakers that all threads share. A waker that is never cleared stays readable, so that
+//! one call of [`ServerHandle::drain`] reaches ten thousand threads, for two descriptors in all.
 //!
 //! A connection costs a thread, whose stack is an address range of [`ServerConfig::stack`] bytes of which only the pages
 //! that were touched are memory, and one descriptor. It holds a buffer only while echoes are unsent.
 
 use core::convert::Infallible;
 use core::net::{IpAddr, SocketAddr};
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::{fmt, slice};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsFd as _;
@@ -36,7 +37,7 @@ use resound_sockets::port::Lines;
 use resound_sockets::tcp::{self, DialOptions, ListenOptions};
 use resound_sockets::{StartError, entropy, errno};
 
-use crate::sockets::{Polled, WITHOUT_POLL, sleep, turn};
+use crate::sockets::{Polled, Slept, WITHOUT_POLL, sleep, turn};
 
 /// How a server behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,9 +83,10 @@ struct Control {
     options: Vec<(&'static str, String)>,
     admission: Mutex<Admission>,
     all_gone: Condvar,
-    /// Neither is ever cleared.
+    /// Neither is ever cleared. An abort wakes both: a thread watches `drain` until it has heard it, then `abort`.
     abort: Waker,
     drain: Waker,
+    aborted: AtomicBool,
     clock: Clock,
     pool: Arc<Pool>,
 }
@@ -131,6 +133,7 @@ where
         all_gone: Condvar::new(),
         abort: Waker::new()?,
         drain: Waker::new()?,
+        aborted: AtomicBool::new(false),
         clock: Clock::start(),
         pool: Arc::new(Pool::default()),
     });
@@ -211,6 +214,7 @@ impl ServerHandle {
 
     /// Stops listening and resets every connection.
     pub fn abort(&self) {
+        self.control.aborted.store(true, Ordering::Release);
         self.control.abort.wake();
         self.drain();
     }
@@ -317,23 +321,23 @@ where
 
     fn serve_connection(&self, stream: TcpStream, peer: SocketAddr, _: &Place) {
         (self.on_event)(Event::Accepted { peer });
-        let Control { abort, drain, clock, pool, .. } = &*self.control;
+        let Control { abort, drain, aborted, clock, pool, .. } = &*self.control;
         let mut machine = (self.make)(peer, clock.now());
         let mut lines = Lines::accepted(Polled::new(stream));
         // What was heard once is not listened for again: it stays readable for ever.
-        let mut wakers: &[&Waker] = &[abort, drain];
+        let mut waker = drain;
         loop {
             let tell = |event| (self.on_event)(Event::Connection { peer, event });
             let deadline = turn(&mut machine, &mut lines, &NO_DIAL, pool, *clock, tell);
             if machine.is_done() {
                 return;
             }
-            let woken = sleep(&lines, wakers, deadline.map(|deadline| clock.until(deadline)));
-            if let Some(which) = woken {
-                let command = if which == 0 { Command::Abort } else { Command::Drain };
+            let timeout = deadline.map(|deadline| clock.until(deadline));
+            if sleep(&lines, waker, timeout) == Slept::Woken {
+                let command = if aborted.load(Ordering::Acquire) { Command::Abort } else { Command::Drain };
                 // Refused only by a machine that has ended, and then the next turn is its last.
                 let _ = machine.command(clock.now(), M::Command::from(command));
-                wakers = &wakers[..which];
+                waker = abort;
             }
         }
     }

@@ -32,7 +32,7 @@ use resound_sockets::pool::{CHUNK_BYTES, Pool};
 use resound_sockets::port::Lines;
 use resound_sockets::tcp::DialOptions;
 
-use crate::sockets::{Polled, sleep, turn};
+use crate::sockets::{Polled, Slept, sleep, turn};
 
 /// Any machine that dials addresses, on blocking std: the echo client, or your own protocol around
 /// [`Link`](resound_core::link::Link). Dropping it closes its sockets.
@@ -162,7 +162,7 @@ impl<M: Machine<Target = SocketAddr>> Session<M> {
 
     fn sleep(&mut self, until: Instant) {
         let Shared { waker, clock, .. } = &*self.shared;
-        if sleep(&self.lines, &[waker], Some(clock.until(until))).is_some() {
+        if sleep(&self.lines, waker, Some(clock.until(until))) == Slept::Woken {
             waker.clear();
         }
     }

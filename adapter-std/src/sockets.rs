@@ -96,22 +96,41 @@ pub(crate) fn turn<M: Machine<Target: Target>>(
     if port.exhausted() { Some(Instant::EPOCH) } else { until }
 }
 
-/// Sleeps until a socket is ready for what the last turn left wanting, one of the `wakers` is awake, or the time is
-/// over. Returns the index of the first waker that is awake.
-pub(crate) fn sleep(lines: &Lines<Polled>, wakers: &[&Waker], timeout: Option<Duration>) -> Option<usize> {
+/// Why a sleep ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Slept {
+    /// A socket is ready, or the time is over.
+    Enough,
+    /// The waker is awake.
+    Woken,
+}
+
+/// Sleeps until a socket is ready for what the last turn left wanting, the waker is awake, or the time is over.
+pub(crate) fn sleep(lines: &Lines<Polled>, waker: &Waker, timeout: Option<Duration>) -> Slept {
     let watched = || lines.sockets().filter(|socket| !socket.wanted.get().is_empty());
-    let mut fds = Vec::with_capacity(wakers.len() + 1);
-    fds.extend(wakers.iter().map(|waker| PollFd::new(waker.as_fd(), PollFlags::POLLIN)));
-    fds.extend(watched().map(|socket| PollFd::new(socket.as_fd(), socket.wanted.get())));
-    if wait(&mut fds, timeout).is_err() {
+    let waker = || PollFd::new(waker.as_fd(), PollFlags::POLLIN);
+    let mut fds = watched().map(|socket| PollFd::new(socket.as_fd(), socket.wanted.get()));
+    // There is one connection nearly always, and then nothing is allocated.
+    let (mut one, mut some);
+    let fds: &mut [PollFd<'_>] = match (fds.next(), fds.next()) {
+        (Some(only), None) => {
+            one = [waker(), only];
+            &mut one
+        }
+        (first, second) => {
+            some = vec![waker()];
+            some.extend(first.into_iter().chain(second).chain(fds));
+            &mut some
+        }
+    };
+    if wait(fds, timeout).is_err() {
         // No memory for poll(2): to try every socket now and then costs little, and finds out as well.
         thread::sleep(timeout.map_or(WITHOUT_POLL, |timeout| timeout.min(WITHOUT_POLL)));
         watched().for_each(|socket| socket.told(PollFlags::all()));
-        return None;
+        return Slept::Enough;
     }
-    let (woken, told) = fds.split_at(wakers.len());
-    for (socket, told) in watched().zip(told) {
+    for (socket, told) in watched().zip(&fds[1..]) {
         socket.told(told.revents().unwrap_or(PollFlags::all()));
     }
-    woken.iter().position(|fd| fd.any() != Some(false))
+    if fds[0].any() == Some(false) { Slept::Enough } else { Slept::Woken }
 }
