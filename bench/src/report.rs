@@ -6,6 +6,7 @@ use std::process::Command;
 
 use crate::child::Place;
 use crate::counted::{Calls, Counted};
+use crate::servers;
 use crate::timed::{Compared, Scale, Spread, Target, Verdict};
 
 const HOW: &str = "\
@@ -112,6 +113,11 @@ fn counts(out: &mut String, counted: &[Counted]) {
             row.server, idle.heap, idle.resident, idle.threads
         );
     }
+    let futures = servers::futures().map(|(runtime, bytes)| format!("{bytes} bytes on {runtime}")).join(", ");
+    let _ = writeln!(
+        out,
+        "\nOur own part of an idle connection is its future: {futures} (to reach: at most 512)."
+    );
     *out += "\nWhich calls, per message:\n\n| server | 1 connection | 64 in flight |\n|---|---|---|\n";
     for row in counted {
         if let Some([single, _, flying]) = &row.calls {

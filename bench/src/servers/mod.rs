@@ -6,6 +6,8 @@
 use core::net::SocketAddr;
 use std::io::{self, BufRead as _, Write as _};
 
+use resound_core::stream::admission::{self, Event};
+use resound_core::stream::server::{Connection, Ended};
 use resound_std::ServerConfig;
 
 use crate::heap;
@@ -54,6 +56,14 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     SERVERS.iter().map(|(name, _)| *name)
 }
 
+/// What a connection is in our own code: the size of its future, by runtime. The runtime's timer lies in it.
+pub(crate) fn futures() -> [(&'static str, usize); 2] {
+    type Told = fn(Event<Ended>);
+    let tokio = size_of::<resound_tokio::Conversation<Connection, Told>>();
+    let smol = size_of::<resound_smol::Conversation<Connection, Told>>();
+    [("tokio", tokio), ("smol", smol)]
+}
+
 /// Serves until standard input ends.
 pub(crate) fn run(name: &str) -> io::Result<()> {
     let unknown = || io::Error::new(io::ErrorKind::InvalidInput, format!("no server is called {name}"));
@@ -83,7 +93,7 @@ fn ready(addr: SocketAddr) -> io::Result<()> {
 }
 
 /// Our servers let in whatever the load client asks for: all of it comes from one address.
-fn let_in_everybody(config: &mut resound_core::stream::admission::Config) {
+fn let_in_everybody(config: &mut admission::Config) {
     config.per_address = config.connections;
 }
 
