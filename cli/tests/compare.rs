@@ -5,10 +5,10 @@
 mod common;
 
 use core::time::Duration;
-use std::thread;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use common::{RUNTIMES, collect, events, resound, run, signal};
+use common::{RUNTIMES, collect, events, finish, resound, run, signal, takes_signals};
 use nix::sys::signal::Signal;
 
 #[test]
@@ -49,12 +49,39 @@ fn every_format_holds_the_same() {
     let with = |format| run(&[&base[..], &[format]].concat());
     let text = with("text");
     assert!(text.code(0).text().contains("refused") && text.text().contains("profile fast"), "{text:?}");
+    assert!(text.text().contains("\n    dialing → dial-failed conn-refused (peer) → gave-up"), "{text:?}");
+    assert!(text.text().lines().all(|line| line.chars().count() <= 100), "{text:?}");
     assert!(text.stderr.is_empty(), "no progress without a terminal: {text:?}");
+    let markdown = with("markdown").code(0).text();
+    assert!(markdown.contains("| refused | conn-refused (peer) | at once |"), "{markdown}");
     let lines = with("jsonl");
     assert_eq!(events(&lines.code(0).lines(), "outcome").len(), 3);
     assert_eq!(lines.lines().last().unwrap()["passed"], 3);
     assert_eq!(with("csv").code(0).rows().len(), 4);
     assert_eq!(with("quiet").code(0).stdout, b"");
+}
+
+/// Few descriptors: sockets cannot be made, and no runtime can do what is promised. (Not on smol: its reactor panics.)
+#[test]
+fn a_broken_promise_is_marked_and_exits_with_3() {
+    let few = |format| {
+        let line = format!(
+            "ulimit -n 16; exec {} compare --scenario echo-and-close --runtime std tokio -o {format}",
+            env!("CARGO_BIN_EXE_resound")
+        );
+        let mut command = Command::new("sh");
+        command.args(["-c", &line]).stdout(Stdio::piped()).stderr(Stdio::piped());
+        finish(command, b"")
+    };
+    let ran = few("text");
+    let text = ran.code(3).text();
+    assert!(text.contains("! ") && text.contains("broke its promise"), "{text}");
+    assert!(text.contains("open files"), "{text}");
+    let document = few("json");
+    let document = document.code(3).document();
+    assert!(document["broken"].as_u64().unwrap() > 0);
+    assert!(few("markdown").code(3).text().contains("**! "));
+    few("quiet").code(3);
 }
 
 #[test]
@@ -69,6 +96,8 @@ fn the_list_names_every_scenario() {
         .collect();
     let text = run(&["compare", "--list"]).code(0).text();
     assert!(names.iter().all(|name| text.contains(name)), "{text}");
+    let markdown = run(&["compare", "--list", "-o", "markdown"]).code(0).text();
+    assert_eq!(markdown.lines().count(), names.len() + 2);
     assert_eq!(run(&["compare", "--list", "-o", "jsonl"]).code(0).lines().len(), names.len());
     assert_eq!(run(&["compare", "--list", "-o", "csv"]).code(0).rows().len(), names.len() + 1);
 }
@@ -84,7 +113,7 @@ fn what_does_not_exist_is_a_matter_of_usage() {
 #[test]
 fn an_interrupt_shows_what_is_known() {
     let child = resound(&["compare", "-o", "json"]).spawn().unwrap();
-    thread::sleep(Duration::from_millis(700));
+    takes_signals(&child);
     signal(&child, Signal::SIGINT);
     let ran = collect(child);
     assert_eq!(ran.code(130).document()["end"], "interrupted");

@@ -9,10 +9,11 @@ use core::time::Duration;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-use common::{RUNTIMES, Ran, Server, collect, feed, free_port, run};
+use common::{LONG, RUNTIMES, Ran, Server, collect, feed, free_port, run};
 
 const MIB: usize = 1 << 20;
 
@@ -67,11 +68,15 @@ fn installed(program: &str) -> bool {
     found
 }
 
+/// One at a time, or two of them might find the same port free.
+static STARTING: Mutex<()> = Mutex::new(());
+
 /// Starts a server on a port that was free a moment ago; again with another one if somebody was faster.
 fn start(program: &str, args: impl Fn(u16) -> Vec<String>) -> Option<Peer> {
     if !installed(program) {
         return None;
     }
+    let _alone = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
     for _ in 0..5 {
         let addr = free_port();
         let mut child = Command::new(program)
@@ -82,8 +87,10 @@ fn start(program: &str, args: impl Fn(u16) -> Vec<String>) -> Option<Peer> {
             .spawn()
             .unwrap();
         let began = Instant::now();
-        while began.elapsed() < Duration::from_secs(20) && child.try_wait().unwrap().is_none() {
-            if TcpStream::connect(addr).is_ok() {
+        while began.elapsed() < LONG && child.try_wait().unwrap().is_none() {
+            // A connection to itself (RFC 9293 §3.5, simultaneous open) is no answer.
+            let answers = |stream: TcpStream| stream.local_addr().is_ok_and(|local| local != addr);
+            if TcpStream::connect(addr).is_ok_and(answers) {
                 return Some(Peer { addr: addr.to_string(), child });
             }
             thread::sleep(Duration::from_millis(20));

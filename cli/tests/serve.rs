@@ -7,9 +7,9 @@ mod common;
 use core::time::Duration;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::thread;
+use std::os::unix::process::CommandExt as _;
 
-use common::{RUNTIMES, Server, collect, events, free_port, resound, run, signal};
+use common::{RUNTIMES, Ran, Server, collect, events, free_port, resound, run, signal, takes_signals};
 use nix::sys::signal::Signal;
 
 fn connect(server: &Server) -> TcpStream {
@@ -58,37 +58,124 @@ fn the_second_interrupt_resets() {
     }
 }
 
+/// Ends it in good order; its lines.
+fn drained(server: Server) -> Vec<serde_json::Value> {
+    server.signal(Signal::SIGINT);
+    let ran: Ran = server.end();
+    ran.code(0).lines()
+}
+
 #[test]
 fn limits_turn_connections_away_and_say_so() {
-    let server = Server::start(&["--max-connections", "1"]);
-    let first = connect(&server);
-    let mut second = TcpStream::connect(&server.addr).unwrap();
-    assert!(matches!(second.read(&mut [0; 1]), Ok(0) | Err(_)));
-    drop(first);
-    server.signal(Signal::SIGINT);
-    let ran = server.end();
-    let lines = ran.code(0).lines();
-    assert_eq!(events(&lines, "refused").len(), 1);
-    assert_eq!(lines.last().unwrap()["refused"], 1);
+    for runtime in RUNTIMES {
+        for (limit, why) in [("--max-connections", "the server"), ("--max-per-address", "the address")] {
+            let server = Server::start(&[limit, "1", "--runtime", runtime]);
+            let first = connect(&server);
+            let mut second = TcpStream::connect(&server.addr).unwrap();
+            assert!(matches!(second.read(&mut [0; 1]), Ok(0) | Err(_)));
+            drop(first);
+            let lines = drained(server);
+            let refused = events(&lines, "refused");
+            assert_eq!(refused.len(), 1, "{runtime}");
+            assert!(refused[0]["why"].as_str().unwrap().contains(why), "{refused:?}");
+            assert_eq!(lines.last().unwrap()["refused"], 1);
+        }
+    }
 }
 
 #[test]
 fn an_idle_connection_is_closed() {
-    let server = Server::start(&["--idle-timeout", "200ms"]);
-    let mut stream = connect(&server);
-    assert!(matches!(stream.read(&mut [0; 1]), Ok(0) | Err(_)));
-    server.signal(Signal::SIGINT);
-    let ran = server.end();
-    assert_eq!(events(&ran.code(0).lines(), "ended")[0]["origin"], "timer");
+    for runtime in RUNTIMES {
+        let server = Server::start(&["--idle-timeout", "200ms", "--runtime", runtime]);
+        let mut stream = connect(&server);
+        assert!(matches!(stream.read(&mut [0; 1]), Ok(0) | Err(_)));
+        drop(stream);
+        assert_eq!(events(&drained(server), "ended")[0]["origin"], "timer", "{runtime}");
+    }
+}
+
+#[test]
+fn a_client_that_never_reads_is_reset() {
+    for runtime in RUNTIMES {
+        let server = Server::start(&["--stall-timeout", "300ms", "--runtime", runtime]);
+        let mut stream = connect(&server);
+        while stream.write_all(&[0; 65_536]).is_ok() {}
+        let lines = drained(server);
+        let ended = events(&lines, "ended")[0];
+        assert_eq!(ended["reason"], "write-blocked", "{runtime}");
+        assert!(ended["received"].as_u64() >= ended["echoed"].as_u64());
+    }
+}
+
+#[test]
+fn without_descriptors_it_pauses_says_so_and_goes_on() {
+    for runtime in RUNTIMES {
+        let line = format!(
+            "ulimit -n 32; exec {} serve --tcp 127.0.0.1:0 -o jsonl --runtime {runtime}",
+            env!("CARGO_BIN_EXE_resound")
+        );
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", &line]);
+        let server = Server::spawn(command);
+        let many: Vec<TcpStream> = (0..40).map(|_| TcpStream::connect(&server.addr).unwrap()).collect();
+        let mut last = many.last().unwrap();
+        last.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+        last.write_all(b"hi").unwrap();
+        let waits = last.read(&mut [0; 2]);
+        assert!(waits.is_err(), "{runtime}: there is no descriptor for it: {waits:?}");
+        drop(many);
+        drop(connect(&server));
+        let lines = drained(server);
+        let failed = events(&lines, "accept_failed");
+        assert!(failed.iter().all(|failed| failed["reason"] == "too-many-files"), "{runtime}: {failed:?}");
+        assert!((1..100).contains(&failed.len()), "{runtime}: {} failures: it spins", failed.len());
+        let served = lines.last().unwrap();
+        assert_eq!((&served["accepted"], &served["ended"]), (&41.into(), &41.into()), "{runtime}");
+    }
+}
+
+#[test]
+fn a_pipe_that_nobody_reads_stops_neither_the_server_nor_the_interrupts() {
+    for runtime in RUNTIMES {
+        let server = Server::start(&["--runtime", runtime]);
+        // More events than the pipe holds.
+        for _ in 0..800 {
+            drop(connect(&server));
+        }
+        let mut stream = connect(&server);
+        server.signal(Signal::SIGINT);
+        assert_eq!(stream.read(&mut [0; 8]).unwrap(), 0, "{runtime}");
+        drop(stream);
+        let ran = server.end();
+        assert_eq!(ran.code(0).lines().last().unwrap()["ended"], 801, "{runtime}");
+    }
+}
+
+#[test]
+fn a_privileged_port_is_one_clear_line() {
+    let limit = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
+    if limit.map_or(true, |limit| limit.trim() == "0") {
+        return println!("skipped: no port is privileged here");
+    }
+    let mut command = resound(&["serve", "--tcp", "127.0.0.1:1"]);
+    if nix::unistd::geteuid().is_root() {
+        // A user without privileges; the program itself may be where only root can read.
+        command.uid(65_534);
+    }
+    let Ok(child) = command.spawn() else { return println!("skipped: nobody cannot run the program") };
+    let ran = collect(child);
+    assert_eq!(ran.code(17).stderr.lines().count(), 1, "{ran:?}");
+    assert!(ran.stderr.contains("permission denied") && ran.stderr.contains("privilege"), "{ran:?}");
 }
 
 #[test]
 fn text_names_the_port_and_with_v_each_connection() {
     let child = resound(&["serve", "--tcp", "127.0.0.1:0", "--tcp", "127.0.0.1:0", "-v"]).spawn().unwrap();
-    thread::sleep(Duration::from_millis(500));
+    takes_signals(&child);
     signal(&child, Signal::SIGINT);
     let ran = collect(child);
     let text = ran.code(0).text();
+    assert_eq!(text.matches("SO_RCVBUF").count(), 2, "the kernel's own figures: {text}");
     let ports: Vec<&str> = text.lines().filter(|line| line.starts_with("listening on 127.0.0.1:")).collect();
     assert_eq!(ports.len(), 2, "{text}");
     assert!(!text.contains("127.0.0.1:0 "), "{text}");
@@ -97,7 +184,7 @@ fn text_names_the_port_and_with_v_each_connection() {
 #[test]
 fn a_document_at_the_end() {
     let child = resound(&["serve", "--tcp", "127.0.0.1:0", "-o", "json"]).spawn().unwrap();
-    thread::sleep(Duration::from_millis(300));
+    takes_signals(&child);
     signal(&child, Signal::SIGINT);
     let ran = collect(child);
     let document = ran.code(0).document();
@@ -122,6 +209,9 @@ fn an_address_of_another_host_is_one_clear_line() {
     let ran = run(&["serve", "--tcp", "192.0.2.1:0"]);
     assert_eq!(ran.code(17).stderr.lines().count(), 1, "{ran:?}");
     assert!(ran.stderr.contains("this host does not have that address"), "{ran:?}");
+    let ran = run(&["serve", "--tcp", "[fe80::1]:0"]);
+    assert_eq!(ran.code(17).stderr.lines().count(), 1, "{ran:?}");
+    assert!(ran.stderr.contains("needs its interface"), "{ran:?}");
 }
 
 #[test]

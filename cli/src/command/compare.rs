@@ -8,7 +8,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
-use resound_conformance::{Outcome, Runtime, Scenario, differences, run_all};
+use resound_conformance::{Outcome, Runtime, Scenario, run_all};
 use resound_sockets::clock::Clock;
 
 use crate::args::{Compare, Format, RuntimeName};
@@ -18,7 +18,9 @@ use crate::output::event::{Document, End, SCHEMA};
 use crate::output::{Sink, Written, note};
 use crate::runtime::{Threads, runtime};
 
+mod markdown;
 mod report;
+mod story;
 mod table;
 
 use report::{Event, Report};
@@ -61,7 +63,7 @@ pub(super) fn run(args: &Compare) -> Exit {
     comparing.shown.clear();
     comparing.sort(&scenarios, &runtimes);
     let end = if interrupts.count() > 0 { End::Interrupted } else { End::Count };
-    let report = Report::new(&comparing.outcomes, differences(&comparing.outcomes));
+    let report = Report::of(&comparing.outcomes);
     let exit = match end {
         End::Interrupted => Exit::Interrupted,
         _ if report.holds() && comparing.outcomes.len() == plays => Exit::Good,
@@ -81,6 +83,7 @@ fn chosen(names: &[String]) -> Vec<&'static Scenario> {
 fn list(sink: &mut Sink, scenarios: &[&Scenario]) -> Written {
     match sink.format {
         Format::Text => sink.text(&table::list(scenarios)),
+        Format::Markdown => sink.text(&markdown::list(scenarios)),
         Format::Json => {
             let scenarios: Vec<_> = scenarios.iter().map(|scenario| report::listed(scenario)).collect();
             sink.pretty(&serde_json::json!({
@@ -127,7 +130,7 @@ impl Comparing {
                     self.sink.start_csv(report::header)?;
                     self.sink.bytes(report::row(&outcome).as_bytes())?;
                 }
-                Format::Text | Format::Json | Format::Quiet => {}
+                Format::Text | Format::Markdown | Format::Json | Format::Quiet => {}
             }
             self.outcomes.push(outcome);
         }
@@ -147,6 +150,10 @@ impl Comparing {
         match self.sink.format {
             Format::Text => {
                 let text = table::show(&self.outcomes, &report, end, t_ns, self.sink.verbose);
+                self.sink.text(&text)
+            }
+            Format::Markdown => {
+                let text = markdown::show(&self.outcomes, &report, end, t_ns);
                 self.sink.text(&text)
             }
             Format::Json => self.sink.document(&Document {

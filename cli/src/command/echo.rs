@@ -149,7 +149,7 @@ fn begin(
     let tracker = Tracker::new(args.target.written.as_str().into(), addresses, clock, session.now());
     let cut = match args.output.format(Format::Jsonl) {
         Format::Jsonl | Format::Csv => Cut::Lines,
-        Format::Text | Format::Json | Format::Quiet => Cut::AsRead,
+        Format::Text | Format::Markdown | Format::Json | Format::Quiet => Cut::AsRead,
     };
     let give = tell.clone();
     let largest = usize::try_from(args.window).unwrap_or(usize::MAX);

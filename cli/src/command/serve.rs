@@ -227,9 +227,17 @@ fn cannot_listen(addr: SocketAddr, error: &io::Error) -> String {
             String::from("this host does not have that address"),
             String::from("choose one that `ip addr` lists, or 0.0.0.0 or [::] for all"),
         ),
+        io::ErrorKind::InvalidInput if needs_interface(addr) => (
+            String::from("a link-local address needs its interface"),
+            format!("write [{}%2]:{} with the number that `ip link` lists", addr.ip(), addr.port()),
+        ),
         _ => (error.to_string(), Reason::BadAddress.explain().to_string()),
     };
     format!("cannot listen on {addr}: {what}; {advice}")
+}
+
+fn needs_interface(addr: SocketAddr) -> bool {
+    matches!(addr, SocketAddr::V6(addr) if addr.ip().is_unicast_link_local() && addr.scope_id() == 0)
 }
 
 #[cfg(test)]

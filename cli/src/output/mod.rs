@@ -6,6 +6,7 @@
 use std::io::{self, Write};
 
 use anstream::{AutoStream, ColorChoice};
+use clap::ValueEnum;
 use serde::Serialize;
 
 use crate::args::{Color, Format, Output};
@@ -44,7 +45,10 @@ enum Header {
 
 impl Sink {
     /// `json` is what `--json` stands for.
-    pub(crate) fn new(output: &Output, json: Format) -> Self {
+    pub(crate) fn new<F>(output: &Output<F>, json: Format) -> Self
+    where
+        F: ValueEnum + Default + Into<Format> + Send + Sync + 'static,
+    {
         let color = color(output.color);
         Self {
             format: output.format(json),
@@ -69,7 +73,7 @@ impl Sink {
                 let value = serde_json::to_value(line).map_err(|error| self.fail(error.into()))?;
                 self.bytes(csv::line(&value).as_bytes())
             }
-            Format::Json | Format::Quiet => Ok(()),
+            Format::Markdown | Format::Json | Format::Quiet => Ok(()),
         }
     }
 
@@ -83,7 +87,7 @@ impl Sink {
                 self.bytes(&text)
             }
             Format::Csv => self.start_csv(csv::header),
-            Format::Text | Format::Jsonl | Format::Quiet => Ok(()),
+            Format::Text | Format::Markdown | Format::Jsonl | Format::Quiet => Ok(()),
         }
     }
 

@@ -20,8 +20,8 @@ use nix::unistd::Pid;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
-/// Nothing here takes this long, even on a machine with other things to do.
-pub const LONG: Duration = Duration::from_secs(60);
+/// Nothing here takes this long, even on a machine with many other things to do.
+pub const LONG: Duration = Duration::from_secs(300);
 pub const RUNTIMES: [&str; 3] = ["std", "smol", "tokio"];
 
 pub fn resound(args: &[&str]) -> Command {
@@ -233,7 +233,13 @@ impl Server {
 
     fn start_with(addr: &str, args: &[&str]) -> Self {
         let all: Vec<&str> = ["serve", "--tcp", addr, "-o", "jsonl"].iter().chain(args).copied().collect();
-        let mut child = resound(&all).spawn().unwrap();
+        Self::spawn(resound(&all))
+    }
+
+    /// One that was made otherwise, and writes lines.
+    pub fn spawn(mut command: Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         stdout.read_line(&mut line).unwrap();
@@ -258,9 +264,14 @@ impl Server {
     pub fn end(mut self) -> Ran {
         let mut child = self.child.take().unwrap();
         let mut reader = self.stdout.take().unwrap();
-        let mut stdout = Vec::new();
+        // Meanwhile: what it cannot write it cannot end with.
+        let stdout = thread::spawn(move || {
+            let mut stdout = Vec::new();
+            reader.read_to_end(&mut stdout).unwrap();
+            stdout
+        });
         let status = wait(&mut child);
-        reader.read_to_end(&mut stdout).unwrap();
+        let stdout = stdout.join().unwrap();
         let mut stderr = String::new();
         child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
         Ran { code: status.code(), stdout, stderr }
@@ -275,6 +286,33 @@ impl Drop for Server {
 
 pub fn signal(child: &Child, signal: Signal) {
     kill(Pid::from_raw(child.id().cast_signed()), signal).unwrap();
+}
+
+/// Waits until it takes SIGINT itself: before, the signal would end it as it ends any program.
+pub fn takes_signals(child: &Child) {
+    let caught = || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).ok()?;
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"))?.trim().to_owned();
+        u64::from_str_radix(&mask, 16).ok()
+    };
+    let began = Instant::now();
+    while caught().is_none_or(|mask| mask & 1 << (Signal::SIGINT as u32 - 1) == 0) {
+        assert!(began.elapsed() < LONG, "it never takes signals");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Asks it to end again and again, as a person would, until it does.
+pub fn insist(child: &mut Child, asking: Signal) -> ExitStatus {
+    let began = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        assert!(began.elapsed() < LONG, "it does not end");
+        signal(child, asking);
+        thread::sleep(Duration::from_millis(100));
+    }
 }
 
 /// Waits for the end of a child, but not for ever.

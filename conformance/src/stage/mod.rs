@@ -340,8 +340,10 @@ impl Stage<'_> {
         let events = self.timeline.take();
         let said: Vec<&str> = events.iter().map(|moment| moment.what.as_str()).collect();
         if said != promise.events {
-            let (expected, said) = (promise.events.join(", "), said.join(", "));
-            self.broken.push(format!("the events are not as promised: expected {expected}; but {said}"));
+            let said = if said.is_empty() { String::from("nothing") } else { said.join(", ") };
+            let expected = promise.events.join(", ");
+            self.broken
+                .push(format!("the events are not as promised: expected {expected}; but reported {said}"));
         }
         if self.verdict != promise.verdict {
             self.broken.push(format!("the verdict is {:?}, not {:?}", self.verdict, promise.verdict));

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use resound_conformance::{Difference, Outcome, Scenario, profile};
+use resound_conformance::{Difference, Outcome, Scenario, differences, profile};
 use resound_core::signal::{Origin, Reason};
 use serde::Serialize;
 
@@ -95,14 +95,15 @@ pub(super) struct Compared {
 }
 
 impl Report {
-    pub(super) fn new(outcomes: &[Outcome], differences: Vec<Difference>) -> Self {
+    /// Of outcomes that stand scenario by scenario.
+    pub(super) fn of(outcomes: &[Outcome]) -> Self {
         let passed = outcomes.iter().filter(|outcome| outcome.passed()).count();
         Self {
             profile: Profile::fast(),
             passed,
             broken: outcomes.len() - passed,
             outcomes: outcomes.iter().map(Row::from).collect(),
-            differences: differences.into_iter().map(Differs::from).collect(),
+            differences: differences(outcomes).into_iter().map(Differs::from).collect(),
         }
     }
 

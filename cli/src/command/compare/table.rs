@@ -1,5 +1,6 @@
-//! The comparison for people: a table with a row for each scenario and a column for each runtime, then whatever broke
-//! or differs, in full.
+//! The comparison for people, as a table in a terminal: a row for each scenario and a column for each runtime, under each
+//! row the events, and whatever broke or differs in full. What is to be shown and how it is marked is decided in
+//! [`story`](super::story).
 
 use core::fmt::Write as _;
 
@@ -7,35 +8,35 @@ use anstyle::Style;
 use resound_conformance::{Outcome, Scenario, profile};
 
 use super::report::{Report, promised};
+use super::story::{self, Lines, Mark, Story};
 use crate::output::event::End;
 use crate::output::text::{BAD, BOLD, DIM, GOOD, time};
 use crate::stats::nanos;
+
+/// No line is longer, unless a single word is.
+const WIDTH: usize = 100;
 
 /// A cell: its text, and the style it is shown in.
 type Cell = (String, Style);
 
 /// All of it.
 pub(super) fn show(outcomes: &[Outcome], report: &Report, end: End, t_ns: u64, verbose: bool) -> String {
-    let mut out = timers();
-    let runtimes = runtimes(outcomes);
+    let runtimes = story::runtimes(outcomes);
+    let stories = story::stories(outcomes, report);
     let mut rows = vec![header(&runtimes)];
-    let scenarios = by_scenario(outcomes);
-    rows.extend(scenarios.iter().map(|group| row(group, &runtimes, report)));
-    draw(&mut out, &rows);
-    for group in &scenarios {
-        let differs = report.differs(group[0].scenario);
-        let sound = group.iter().all(|outcome| outcome.passed()) && differs.is_empty();
-        if verbose || !sound {
-            detail(&mut out, group, report);
+    rows.extend(stories.iter().map(|story| row(story, &runtimes)));
+    let mut out = String::new();
+    wrap(&mut out, "", &story::timers(), " ", Style::new());
+    wrap(&mut out, "", story::LEGEND, " ", Style::new());
+    out.push('\n');
+    for (index, line) in aligned(&rows).into_iter().enumerate() {
+        out.push_str(&line);
+        if let Some(story) = index.checked_sub(1).and_then(|index| stories.get(index)) {
+            under_row(&mut out, story, verbose);
         }
     }
-    let (passed, broken, differ) = (report.passed(), report.broken(), report.differences.len());
     let style = if report.holds() { GOOD } else { BAD };
-    let _ = writeln!(
-        out,
-        "\n{style}{passed} runs kept their promises, {broken} broke one, {differ} differences between runtimes{style:#}; {}",
-        time(t_ns)
-    );
+    let _ = writeln!(out, "\n{style}{}{style:#}; {}", story::verdict(report), time(t_ns));
     if end == End::Interrupted {
         out.push_str("interrupted: the table is not complete\n");
     }
@@ -50,8 +51,9 @@ pub(super) fn list(scenarios: &[&Scenario]) -> String {
         let verdict = promise.verdict.map(|(reason, origin)| format!("{reason} ({origin})"));
         let within =
             promise.within.map(|within| format!("{within}: {}", promised(within.promised(&profile::fast()))));
-        let _ = writeln!(out, "{BOLD}{}{BOLD:#}\n    {}", scenario.name(), scenario.about());
-        let _ = writeln!(out, "    {DIM}{}{DIM:#}", promise.events.join(", "));
+        let _ = writeln!(out, "{BOLD}{}{BOLD:#}", scenario.name());
+        wrap(&mut out, "    ", scenario.about(), " ", Style::new());
+        wrap(&mut out, "    ", &promise.events.join(story::THEN), story::THEN, DIM);
         let promises: Vec<String> = verdict.into_iter().chain(within).collect();
         if !promises.is_empty() {
             let _ = writeln!(out, "    {}", promises.join("; "));
@@ -60,115 +62,134 @@ pub(super) fn list(scenarios: &[&Scenario]) -> String {
     out
 }
 
-fn timers() -> String {
-    let link = profile::fast().client.link;
-    let [idle, probe, round, delay] =
-        [link.liveness.idle, link.liveness.probe, link.race.round, link.race.attempt_delay]
-            .map(nanos)
-            .map(time);
-    let [window, floor, cap] =
-        [link.backoff.first_window, link.backoff.floor, link.backoff.cap].map(nanos).map(time);
-    let misses = link.liveness.misses;
-    format!(
-        "Timers (profile fast): idle I {idle}, probe P {probe}, misses M {misses}; attempts {delay} apart, a round {round}; \
-         backoff {window} first, {floor} to {cap}\n\
-         Each column: the time from the fault to the event that tells of it, or ok where there is nothing to measure.\n\n"
-    )
-}
-
-fn runtimes(outcomes: &[Outcome]) -> Vec<&'static str> {
-    let mut names = Vec::new();
-    for outcome in outcomes {
-        if !names.contains(&outcome.runtime) {
-            names.push(outcome.runtime);
-        }
-    }
-    names
-}
-
-fn by_scenario(outcomes: &[Outcome]) -> Vec<Vec<&Outcome>> {
-    let groups = outcomes.chunk_by(|a, b| a.scenario == b.scenario);
-    groups.map(|group| group.iter().collect()).collect()
-}
-
 fn header(runtimes: &[&str]) -> Vec<Cell> {
-    let fixed = ["scenario", "events", "reason", "promised"].into_iter();
+    let fixed = ["scenario", "reason", "promised"].into_iter();
     fixed.chain(runtimes.iter().copied()).map(|name| (name.to_owned(), BOLD)).collect()
 }
 
-fn row(group: &[&Outcome], runtimes: &[&str], report: &Report) -> Vec<Cell> {
-    let first = group[0];
+fn row(story: &Story<'_>, runtimes: &[&str]) -> Vec<Cell> {
     let plain = Style::new();
-    let differs = report.differs(first.scenario);
-    let mut row = vec![
-        (first.scenario.to_owned(), plain),
-        (first.events.len().to_string(), plain),
-        (first.verdict.map_or_else(|| "-".into(), |(reason, origin)| format!("{reason} ({origin})")), plain),
-        (first.promised.map_or_else(|| "-".into(), promised), plain),
-    ];
+    let fixed = [story.scenario.to_owned(), story.reason.clone(), story.promised.clone()];
+    let mut row: Vec<Cell> = fixed.into_iter().map(|text| (text, plain)).collect();
     for runtime in runtimes {
-        let outcome = group.iter().find(|outcome| outcome.runtime == *runtime);
-        row.push(match outcome {
+        row.push(match story.cell(runtime) {
             None => ("not run".into(), DIM),
-            Some(outcome) => {
-                let told = outcome.detected.map_or_else(|| "ok".into(), |detected| time(nanos(detected)));
-                let differs = differs.iter().any(|difference| difference.other() == *runtime);
-                match (outcome.passed(), differs) {
-                    (true, false) => (told, GOOD),
-                    (true, true) => (format!("{told} DIFFERS"), BAD),
-                    (false, false) => (format!("{told} BROKEN"), BAD),
-                    (false, true) => (format!("{told} BROKEN, DIFFERS"), BAD),
-                }
-            }
+            Some((told, Mark::None)) => (told, GOOD),
+            Some((told, Mark::Wrong)) => (format!("! {told}"), BAD),
         });
     }
     row
 }
 
-/// What each runtime reported, and what is wrong with it.
-fn detail(out: &mut String, group: &[&Outcome], report: &Report) {
-    let _ = writeln!(out, "\n{BOLD}{}{BOLD:#}", group[0].scenario);
-    for outcome in group {
-        let _ = writeln!(out, "  {} ({})", outcome.runtime, time(nanos(outcome.took)));
-        for moment in &outcome.events {
-            let _ = writeln!(out, "    {DIM}{:>9}{DIM:#}  {}", time(nanos(moment.at)), moment.what);
-        }
-        for broken in &outcome.broken {
-            let _ = writeln!(out, "    {BAD}broken{BAD:#}: {broken}");
+/// The events, once if all runtimes told the same, and what is wrong.
+fn under_row(out: &mut String, story: &Story<'_>, verbose: bool) {
+    match &story.events {
+        Lines::Same(events) => wrap(out, "    ", events, story::THEN, DIM),
+        Lines::Each(lines) => {
+            for (runtime, events, mark) in lines {
+                let (mark, style) = if *mark == Mark::Wrong { ("!", BAD) } else { (" ", DIM) };
+                wrap(out, &format!("  {mark} {runtime}: "), events, story::THEN, style);
+            }
         }
     }
-    for difference in report.differs(group[0].scenario) {
-        let (first, other, what) = (difference.first(), difference.other(), &difference.what);
-        let _ = writeln!(out, "  {BAD}{first} and {other} differ{BAD:#}: {what}");
+    for wrong in &story.wrong {
+        wrap(out, "  ! ", wrong, " ", BAD);
+    }
+    if verbose {
+        for outcome in &story.outcomes {
+            let _ = writeln!(out, "    {} ({})", outcome.runtime, time(nanos(outcome.took)));
+            for moment in &outcome.events {
+                let _ = writeln!(out, "    {DIM}{:>9}{DIM:#}  {}", time(nanos(moment.at)), moment.what);
+            }
+        }
     }
 }
 
+/// Writes text in lines of at most [`WIDTH`] columns, broken after `at`; what follows the first is indented as far.
+fn wrap(out: &mut String, first: &str, text: &str, at: &str, style: Style) {
+    let indent = first.chars().count();
+    let mut line = String::new();
+    let mut lead = first.to_owned();
+    let mut flush = |line: &mut String| {
+        let _ = writeln!(out, "{lead}{style}{}{style:#}", line.trim_end());
+        lead = " ".repeat(indent);
+        line.clear();
+    };
+    for word in text.split_inclusive(at) {
+        let length = word.trim_end().chars().count();
+        if !line.is_empty() && indent + line.chars().count() + length > WIDTH {
+            flush(&mut line);
+        }
+        line.push_str(word);
+    }
+    flush(&mut line);
+}
+
 /// Columns are as wide as their widest cell. No cell holds a character that is wider than one column.
-fn draw(out: &mut String, rows: &[Vec<Cell>]) {
+fn aligned(rows: &[Vec<Cell>]) -> Vec<String> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         rows.iter().filter_map(|row| row.get(column)).map(|(text, _)| text.chars().count()).max()
     };
     let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
-    for row in rows {
+    let line = |row: &Vec<Cell>| {
+        let mut line = String::new();
         for (index, ((text, style), width)) in row.iter().zip(&widths).enumerate() {
             let gap = if index > 0 { "  " } else { "" };
             let padding = if index + 1 < row.len() { width - text.chars().count() } else { 0 };
-            let _ = write!(out, "{gap}{style}{text}{style:#}{:padding$}", "");
+            let _ = write!(line, "{gap}{style}{text}{style:#}{:padding$}", "");
         }
-        out.push('\n');
-    }
+        line.push('\n');
+        line
+    };
+    rows.iter().map(line).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::story::tests::{differing, sound};
     use super::*;
+
+    fn shown(outcomes: &[Outcome]) -> String {
+        let text = show(outcomes, &Report::of(outcomes), End::Count, 1_000_000, false);
+        anstream::adapter::strip_str(&text).to_string()
+    }
 
     #[test]
     fn columns_are_aligned_whatever_the_letters() {
         let plain = |texts: [&str; 2]| texts.map(|text| (text.to_owned(), Style::new())).to_vec();
+        let lines = aligned(&[plain(["a", "time"]), plain(["échec", "43.1 µs"])]);
+        assert_eq!(lines.concat(), "a      time\néchec  43.1 µs\n");
+    }
+
+    #[test]
+    fn the_events_stand_under_their_row_once_if_all_told_the_same() {
+        let text = shown(&sound());
+        let row =
+            "refused   conn-refused (peer)  at once   2.00 ms  2.00 ms\n    dialing → dial-failed → retry\n";
+        assert!(text.contains(row), "{text}");
+        assert!(!text.contains("  ! ") && text.contains("2 runs kept their promises, 0 broke one"), "{text}");
+    }
+
+    #[test]
+    fn what_breaks_or_differs_is_marked_and_told() {
+        let text = shown(&differing());
+        assert!(text.contains("2.00 ms  ! 3.00 s\n"), "{text}");
+        assert!(text.contains("    std: dialing → dial-failed → retry\n"), "{text}");
+        assert!(text.contains("  ! tokio: dialing → up\n"), "{text}");
+        assert!(text.contains("  ! tokio broke its promise: it came late\n"), "{text}");
+        assert!(text.contains("  ! std and tokio differ: event 2: dial-failed or up\n"), "{text}");
+        assert!(text.contains("1 runs kept their promises, 1 broke one, 1 differences"), "{text}");
+    }
+
+    #[test]
+    fn lines_are_broken_between_events() {
         let mut out = String::new();
-        draw(&mut out, &[plain(["a", "time"]), plain(["échec", "43.1 µs"])]);
-        assert_eq!(out, "a      time\néchec  43.1 µs\n");
+        let events = ["an event that takes some room"; 5].join(story::THEN);
+        wrap(&mut out, "  ! std: ", &events, story::THEN, Style::new());
+        let lines: Vec<&str> = out.lines().collect();
+        assert_eq!(lines.len(), 3, "{out}");
+        assert!(lines.iter().all(|line| line.chars().count() <= WIDTH), "{out}");
+        assert!(lines[0].ends_with('→') && lines[1].starts_with("         an event"), "{out}");
     }
 }

@@ -1,0 +1,98 @@
+//! `resound serve`.
+
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::time::Duration;
+
+use clap::Args;
+use resound_conformance::ServerConfig;
+use resound_core::stream::server;
+
+use super::time::{Limit, time, time_or_never};
+use super::{DEFAULT_PORT, Output, RuntimeName};
+use crate::exit;
+
+/// Serve echo: whatever comes in goes out again (RFC 862).
+///
+/// The first Ctrl-C (or SIGTERM) drains: no new connections, and those that stand may finish. The second resets them.
+#[derive(Debug, Args)]
+#[command(after_help = exit::HELP)]
+pub(crate) struct Serve {
+    /// Listen on this address, ADDRESS:PORT, ADDRESS or PORT; port 0 lets the kernel choose. Repeatable
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7007", value_parser = listen_address)]
+    pub(crate) tcp: Vec<SocketAddr>,
+    /// The runtime that serves
+    #[arg(long, value_name = "NAME", value_enum, default_value_t)]
+    pub(crate) runtime: RuntimeName,
+    /// At most this many connections at once
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..), help_heading = "Limits")]
+    pub(crate) max_connections: u32,
+    /// At most this many connections at once from one IPv4 address or one IPv6 /64
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..), help_heading = "Limits")]
+    pub(crate) max_per_address: u32,
+    /// Close a connection after this long without a byte either way; `never` is allowed
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = time_or_never, help_heading = "Limits")]
+    pub(crate) idle_timeout: Limit,
+    /// Reset a connection whose peer has not read for this long
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = time, help_heading = "Limits")]
+    pub(crate) stall_timeout: Duration,
+    /// How long a drain waits for a peer
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time, help_heading = "Limits")]
+    pub(crate) drain_timeout: Duration,
+    /// Length of the kernel's accept queue [default: the adapter's]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..), help_heading = "Limits")]
+    pub(crate) backlog: Option<i32>,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+impl Serve {
+    /// The server's configuration.
+    pub(crate) fn config(&self) -> ServerConfig {
+        let mut config = ServerConfig { backlog: self.backlog, ..ServerConfig::default() };
+        config.admission.connections = self.max_connections;
+        config.admission.per_address = self.max_per_address;
+        config.connection = server::Config {
+            idle: self.idle_timeout.0,
+            stall: self.stall_timeout,
+            drain: self.drain_timeout,
+        };
+        config
+    }
+}
+
+fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    if let Ok(addr) = text.parse() {
+        return Ok(addr);
+    }
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    if let Ok(ip) = bare.parse::<IpAddr>() {
+        return Ok((ip, DEFAULT_PORT).into());
+    }
+    if let Ok(port) = text.parse::<u16>() {
+        return Ok((Ipv4Addr::LOCALHOST, port).into());
+    }
+    Err("not an address to listen on; write 127.0.0.1:7007, [::1]:7007, an address or a port (names are not looked up)"
+        .into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_to_listen_on() {
+        for (text, addr) in [
+            ("127.0.0.1:0", "127.0.0.1:0"),
+            ("[::1]:7", "[::1]:7"),
+            ("::1", "[::1]:7007"),
+            ("[::1]", "[::1]:7007"),
+            ("0.0.0.0", "0.0.0.0:7007"),
+            ("8000", "127.0.0.1:8000"),
+        ] {
+            assert_eq!(listen_address(text), Ok(addr.parse().unwrap()), "{text}");
+        }
+        for bad in ["", "localhost:7", "127.0.0.1:99999", "99999", "[::1"] {
+            assert!(listen_address(bad).is_err(), "{bad}");
+        }
+    }
+}
