@@ -2,7 +2,7 @@
 //!
 //! On Linux the monotonic clock of std and of the runtimes stands still in suspend. A peer that died meanwhile would
 //! look as if it had just spoken, and the gap would never be noticed. `CLOCK_BOOTTIME` counts it. Elsewhere this is
-//! the clock of std, and an adapter that learns of a resume tells the core `Fact::Resumed`.
+//! the clock of std, and a driver that learns of a resume tells its machine `Fact::Resumed` between two turns.
 
 use core::time::Duration;
 

@@ -8,6 +8,8 @@ use core::net::SocketAddr;
 use std::io;
 use std::net::ToSocketAddrs as _;
 
+use resound_core::race::interleave;
+
 mod target;
 
 pub use target::{Host, Target, TargetError};
@@ -61,6 +63,9 @@ pub enum ResolveError {
     },
 }
 
+/// How many of a resolver's answers are looked at.
+const MAX_ANSWERS: usize = 1_024;
+
 impl Target {
     /// The addresses, as [`resolve`] gives them. Blocks, unless the host is an address.
     ///
@@ -84,16 +89,16 @@ impl Target {
     }
 }
 
+/// Each address once, families interleaved before the list is cut, so that one family cannot crowd out the other.
 fn distinct(found: impl IntoIterator<Item = SocketAddr>) -> Vec<SocketAddr> {
     let mut kept = Vec::new();
-    for address in found {
-        if kept.len() == MAX_ADDRESSES {
-            break;
-        }
+    for address in found.into_iter().take(MAX_ANSWERS) {
         if !kept.contains(&address) {
             kept.push(address);
         }
     }
+    interleave(&mut kept);
+    kept.truncate(MAX_ADDRESSES);
     kept
 }
 
@@ -133,6 +138,10 @@ mod tests {
         let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
         assert_eq!(distinct([at(2), at(1), at(2)]), [at(2), at(1)]);
         assert_eq!(distinct((1..1000).map(at)), (1..=32).map(at).collect::<Vec<_>>());
+        let four: SocketAddr = "192.0.2.1:7".parse().unwrap();
+        let six = |n: u16| SocketAddr::new([0x2001, 0xdb8, 0, 0, 0, 0, 0, n].into(), 7);
+        let mixed = distinct((1..40).map(six).chain([four]));
+        assert_eq!((mixed.len(), mixed[1]), (32, four), "no family crowds out the other");
     }
 
     #[test]

@@ -414,3 +414,13 @@ fn options_are_told_as_the_kernel_took_them() {
     #[cfg(target_os = "linux")]
     assert_eq!(value("TCP_USER_TIMEOUT"), Some("1.501s"));
 }
+
+#[test]
+fn a_user_timeout_beyond_what_the_kernel_takes_is_the_longest_that_it_takes() {
+    let listener = TcpListener::bind(LOCAL).unwrap();
+    let options = DialOptions { user_timeout: Some(Duration::MAX), ..DialOptions::default() };
+    let dialed = dial(listener.local_addr().unwrap(), &options).unwrap();
+    let (Dialing::Up(stream, _) | Dialing::Pending(stream)) = dialed;
+    let longest = Duration::from_millis(i32::MAX.unsigned_abs().into());
+    assert_eq!(SockRef::from(&stream).tcp_user_timeout().unwrap(), Some(longest));
+}

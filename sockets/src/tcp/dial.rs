@@ -136,8 +136,10 @@ fn prepare_bind(socket: &Socket, local: SocketAddr) -> io::Result<()> {
 
 #[cfg(target_os = "linux")]
 fn set_user_timeout(socket: &Socket, limit: Duration) -> io::Result<()> {
-    // Less than a millisecond would be cut to 0, which means "none".
-    socket.set_tcp_user_timeout(Some(limit.saturating_add(Duration::from_nanos(999_999))))
+    // The kernel takes an `int` of milliseconds: less than one would be cut to 0, which means "none", and more than fit
+    // (24 days) are an error (tcp(7); do_tcp_setsockopt).
+    let most = Duration::from_millis(i32::MAX.unsigned_abs().into());
+    socket.set_tcp_user_timeout(Some(limit.saturating_add(Duration::from_nanos(999_999)).min(most)))
 }
 
 #[cfg(not(target_os = "linux"))]
