@@ -89,7 +89,7 @@ impl<R: Runtime> Client<R> {
     /// Names the field of the configuration that cannot work.
     pub fn connect(targets: impl IntoIterator<Item = SocketAddr>, config: Config) -> Result<Self, BadConfig> {
         let machine = Machine::new(config, entropy::seed(), targets)?;
-        let user_timeout = machine.policy().liveness.kernel_backstop();
+        let user_timeout = machine.kernel_backstop();
         let dial = DialOptions { user_timeout, ..DialOptions::default() };
         Ok(Self::new(machine, Setup { dial, ..Setup::default() }))
     }

@@ -151,7 +151,8 @@ impl<M: Machine<Target: Target>, R: Runtime> Session<M, R> {
         let mut port = Switchboard::new(&mut self.lines, &self.dial, &self.pool, cx);
         let until =
             turn(machine, &mut port, || self.shared.clock.now(), |event| self.events.push_back(event));
-        self.pace = if port.exhausted() { Pace::Yield } else { Pace::Free };
+        let early = until == Some(Instant::EPOCH);
+        self.pace = if port.exhausted() || early { Pace::Yield } else { Pace::Free };
         let turned = Turned { until, over: machine.is_done() };
         let woken =
             if self.events.is_empty() && !turned.over { Vec::new() } else { core::mem::take(waiting) };

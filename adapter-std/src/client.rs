@@ -100,7 +100,7 @@ impl Client {
         config: Config,
     ) -> Result<Self, StartError> {
         let machine = Machine::new(config, entropy::seed(), targets)?;
-        let user_timeout = machine.policy().liveness.kernel_backstop();
+        let user_timeout = machine.kernel_backstop();
         let session = Session::new(machine, DialOptions { user_timeout, ..DialOptions::default() })?;
         Ok(Self::from(session))
     }

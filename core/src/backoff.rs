@@ -108,6 +108,12 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// F: no two rounds of attempts begin closer together.
+    #[must_use]
+    pub const fn floor(&self) -> Duration {
+        Duration::from_nanos(self.floor)
+    }
+
     /// How far above the floor the delay of `level` may lie.
     fn window(&self, level: u32) -> u64 {
         let doublings = level.saturating_sub(1);

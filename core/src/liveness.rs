@@ -53,7 +53,8 @@ impl Config {
     /// # Errors
     ///
     /// Names the field: `liveness.probe` must be positive and, unless the detector is off, no longer than
-    /// `liveness.idle`; `liveness.misses` must be at least 1; `liveness.tolerance` must be positive.
+    /// `liveness.idle`; `liveness.misses` must be at least 1; `liveness.tolerance` must be at least
+    /// 5 ms.
     pub fn check(self) -> Result<Policy, BadConfig> {
         BadConfig::unless(!self.probe.is_zero(), "liveness.probe", "must be longer than zero")?;
         BadConfig::unless(self.misses > 0, "liveness.misses", "must be at least 1")?;
@@ -63,9 +64,9 @@ impl Config {
             "must not be longer than liveness.idle",
         )?;
         BadConfig::unless(
-            self.tolerance.is_none_or(|t| !t.is_zero()),
+            self.tolerance.is_none_or(|t| t >= LEAST_TOLERANCE),
             "liveness.tolerance",
-            "must be longer than zero: no timer call is ever exactly in time",
+            "must be at least 5 ms: no timer call is ever exactly in time",
         )?;
         let tolerance = self.tolerance.unwrap_or((self.probe / 10).max(Duration::from_millis(100)));
         Ok(Policy {
@@ -76,6 +77,9 @@ impl Config {
         })
     }
 }
+
+/// Runtimes count whole milliseconds and wake late; less would take every call for a stall.
+const LEAST_TOLERANCE: Duration = Duration::from_millis(5);
 
 /// A checked [`Config`].
 #[derive(Clone, Debug)]

@@ -79,6 +79,14 @@ pub struct Policy {
     round: u64,
 }
 
+impl Policy {
+    /// The connect deadline of a round, counted from its beginning.
+    #[must_use]
+    pub const fn round(&self) -> Duration {
+        Duration::from_nanos(self.round)
+    }
+}
+
 /// An attempt to start now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Start {
@@ -166,6 +174,7 @@ struct Round {
     started: u8,
     /// Starts that failures have earned beyond the one at `next_at`.
     owed: u8,
+    postponed: bool,
 }
 
 impl Race {
@@ -200,6 +209,7 @@ impl Race {
             targets,
             started: 0,
             owed: 0,
+            postponed: false,
         });
     }
 
@@ -293,12 +303,13 @@ impl Race {
         self.round.as_ref().filter(|round| now >= round.ends).map(|round| now.since(round.ends))
     }
 
-    /// Moves the round's connect deadline to `until`, if it is earlier: the driver was late, and what it has not looked
-    /// at yet may hold a success.
-    pub fn postpone(&mut self, until: Instant) {
-        if let Some(round) = &mut self.round {
-            round.ends = round.ends.max(until);
-        }
+    /// Moves the round's connect deadline to `until`, once: the driver was late, and what it has not looked at yet may
+    /// hold a success. False if it was moved before: a driver that is always late still gets done.
+    pub fn postpone(&mut self, until: Instant) -> bool {
+        let Some(round) = self.round.as_mut().filter(|round| !round.postponed) else { return false };
+        round.postponed = true;
+        round.ends = round.ends.max(until);
+        true
     }
 
     /// When [`next`](Self::next) or [`is_overdue`](Self::is_overdue) will have something; `None` if no round is running.

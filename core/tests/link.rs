@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use resound_core::link::{Action, Config, Event, GiveUp, Link, Policy, State, Told};
+use resound_core::link::{Action, Config, Event, GiveUp, Link, OnSuspect, Policy, State, Told};
 use resound_core::signal::{Cause, Reason};
 use resound_core::stream::{Close, Established};
 use resound_core::{ConnId, Instant};
@@ -267,11 +267,104 @@ fn a_goodbye_with_a_time_is_obeyed_and_costs_no_level() {
     let mut bare = Bare::new(Config::default());
     let conn = bare.dial(0, Told::Open { targets: 1 });
     bare.tell(1, Told::Dialed { conn, result: Ok(Established::default()) });
+    bare.tell(2, Told::Answered { conn, round_trip: None });
     bare.tell(2, Told::Goodbye { conn, retry_after: Some(Duration::from_secs(8)) });
     let down = bare.tell(3, Told::Ended { conn, cause: CLOSED });
     let Some(Action::Event(Event::Retry { level, delay })) = down.last() else { panic!("{down:?}") };
     assert_eq!(*level, 0);
     assert!((8_000..=9_000).contains(&delay.as_millis()), "{delay:?}");
+}
+
+#[test]
+fn a_goodbye_of_a_peer_that_never_answered_counts_as_a_failure() {
+    let mut bare = Bare::new(Config::default());
+    let conn = bare.dial(0, Told::Open { targets: 1 });
+    bare.tell(1, Told::Dialed { conn, result: Ok(Established::default()) });
+    bare.tell(2, Told::Goodbye { conn, retry_after: None });
+    let down = bare.tell(3, Told::Ended { conn, cause: CLOSED });
+    assert!(matches!(down.last(), Some(Action::Event(Event::Retry { level: 1, .. }))), "{down:?}");
+}
+
+#[test]
+fn a_driver_that_is_always_late_still_ends_a_dial_and_gives_up() {
+    let give_up = GiveUp { rounds: None, after: Some(Duration::from_secs(60)) };
+    let mut bare = Bare::new(Config { give_up, ..Config::default() });
+    bare.dial(0, Told::Open { targets: 1 });
+    let told: Vec<_> = (1..=100).flat_map(|n| bare.tell(n * 1_700, Told::Tick)).collect();
+    let failed = told.iter().filter(|a| matches!(a, Action::Event(Event::DialFailed { .. }))).count();
+    let stalled = told.iter().filter(|a| matches!(a, Action::Event(Event::Stalled { .. }))).count();
+    assert!(failed >= 2 && stalled <= failed + 2, "{failed} failed, {stalled} stalled");
+    assert!(matches!(told.last(), Some(Action::Event(Event::GaveUp { .. }))), "{:?}", told.last());
+}
+
+#[test]
+fn a_failure_told_late_does_not_end_the_round_before_the_others_were_looked_at() {
+    let mut bare = Bare::new(Config::default());
+    let first = bare.dial(0, Told::Open { targets: 2 });
+    let second = bare.dial(250, Told::Tick);
+    // The driver was held up for 5 s beyond the round's deadline, and tells what it finds one by one.
+    let failed = bare.tell(25_000, Told::Dialed { conn: first, result: Err(REFUSED) });
+    assert!(!failed.contains(&Action::Close { conn: second, how: Close::Drop }), "{failed:?}");
+    let up = bare.tell(25_001, Told::Dialed { conn: second, result: Ok(Established::default()) });
+    assert!(matches!(up[..], [Action::Event(Event::Up { .. })]), "{up:?}");
+}
+
+#[test]
+fn giving_up_names_the_loss_and_not_an_older_failure() {
+    let give_up = GiveUp { rounds: None, after: Some(Duration::from_millis(100)) };
+    let mut bare = Bare::new(Config { give_up, ..Config::default() });
+    let first = bare.dial(0, Told::Open { targets: 2 });
+    let second = bare.dial(20, Told::Dialed { conn: first, result: Err(REFUSED) });
+    bare.tell(30, Told::Dialed { conn: second, result: Ok(Established::default()) });
+    let reset = Cause::peer(Reason::Reset);
+    bare.tell(3_600_000, Told::Ended { conn: second, cause: reset });
+    let over = bare.tell(3_600_100, Told::Tick);
+    assert_eq!(over.last(), Some(&Action::Event(Event::GaveUp { cause: reset })));
+}
+
+#[test]
+fn a_drain_while_nothing_stands_is_the_end() {
+    let mut bare = Bare::new(Config::default());
+    let conn = bare.dial(0, Told::Open { targets: 1 });
+    let over = bare.tell(1, Told::Drain);
+    assert_eq!(over, [Action::Close { conn, how: Close::Drop }, Action::Event(Event::Closed)]);
+    assert_eq!(bare.link.deadline(), None);
+}
+
+/// A peer that accepts and stays silent, dialed a second time whenever it is suspected.
+#[test]
+fn b6_second_dials_are_paced_like_all_others() {
+    let mut config = Config { on_suspect: OnSuspect::DialSecond, ..Config::default() };
+    config.liveness.idle = Duration::from_millis(100);
+    config.liveness.probe = Duration::from_millis(20);
+    let mut bare = Bare::new(config);
+    let (mut now, mut starts) = (0, vec![0]);
+    let mut todo = vec![bare.dial(0, Told::Open { targets: 1 })];
+    while now < 600_000 {
+        let told = match todo.pop() {
+            Some(conn) => Told::Dialed { conn, result: Ok(Established::default()) },
+            None => {
+                now = bare.link.deadline().unwrap().nanos().div_ceil(1_000_000).max(now);
+                Told::Tick
+            }
+        };
+        for action in bare.tell(now, told) {
+            match action {
+                Action::Dial { conn, .. } => {
+                    starts.push(now);
+                    todo.push(conn);
+                }
+                Action::Examine { conn } => {
+                    let writing = resound_core::liveness::Writing::Free;
+                    let told = Told::Examined { conn, kernel: None, writing };
+                    assert!(!bare.tell(now, told).iter().any(|a| matches!(a, Action::Dial { .. })));
+                }
+                _ => {}
+            }
+        }
+    }
+    assert!(starts.windows(2).skip(1).all(|w| w[1] - w[0] >= 250), "{:?}", &starts[..20]);
+    assert!(starts.len() < 100, "{} dials in 600 s", starts.len());
 }
 
 #[test]

@@ -122,7 +122,7 @@ fn run(config: Config, script: &Script) -> Run {
 }
 
 fn config() -> impl Strategy<Value = Config> {
-    (1u64..=20_000, 1u64..=100, 1u8..=6, 1u64..=500).prop_map(|(probe, factor, misses, tolerance)| Config {
+    (1u64..=20_000, 1u64..=100, 1u8..=6, 5u64..=500).prop_map(|(probe, factor, misses, tolerance)| Config {
         idle: Duration::from_millis((probe * factor).min(60_000).max(probe)),
         probe: Duration::from_millis(probe),
         misses,

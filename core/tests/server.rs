@@ -147,9 +147,10 @@ fn a_peer_that_does_not_read_is_reset_at_its_stall_limit() {
 #[test]
 fn a_drain_that_is_not_answered_ends_at_its_limit() {
     let aborted = Cause::timer(Reason::Aborted);
-    ends_after(after(&[Do::Drain]), MS(2_000), aborted, Close::Reset);
+    ends_after(after(&[Do::Drain, Do::Sleep { ms: 100 }]), MS(1_900), aborted, Close::Reset);
     // Neither idleness nor a second wish moves it.
-    ends_after(after(&[Do::Sleep { ms: 4_900 }, Do::Drain]), MS(2_000), aborted, Close::Reset);
+    let idle = after(&[Do::Sleep { ms: 4_900 }, Do::Drain, Do::Sleep { ms: 0 }]);
+    ends_after(idle, MS(2_000), aborted, Close::Reset);
     ends_after(after(&[Do::Drain, Do::Sleep { ms: 500 }, Do::Drain]), MS(1_500), aborted, Close::Reset);
     // Bytes that come in meanwhile do not either.
     ends_after(
@@ -186,11 +187,12 @@ fn a_driver_that_is_always_late_still_enforces_the_limits() {
 
 #[test]
 fn time_that_goes_backwards_is_clamped() {
-    let mut peer = after(&[]);
-    peer.server.handle(START + MS(1_000), Fact::Tick);
+    // Something is held, so that the drain's own limit, 2 s from its command, is the next to come.
+    let mut peer = after(&[Do::PeerSends { n: 50 }]);
+    peer.server.handle(START + MS(500), Fact::Tick);
     peer.server.command(START, Command::Drain).unwrap();
     peer.settle();
-    assert_eq!(peer.server.next_deadline(), Some(START + MS(3_000)));
+    assert_eq!(peer.server.next_deadline(), Some(START + MS(2_500)));
 }
 
 // Ends.
@@ -267,24 +269,37 @@ fn a_drain_echoes_what_had_come_in_and_half_closes() {
     assert!(!peer.server.wants_read(CONN), "nothing is read while something is held");
     assert_eq!(peer.received.len(), 45);
     peer.apply(&Do::Roomy);
-    assert_eq!(peer.server.state(), State::Shut);
+    assert_eq!(peer.server.state(), State::Leaving);
+    peer.apply(&Do::PeerSends { n: 8 });
+    assert_eq!(peer.echoed.len(), 60, "a peer that was told nothing yet is served");
+    peer.apply(&Do::Sleep { ms: 99 });
+    assert_eq!(peer.server.state(), State::Leaving);
+    peer.apply(&Do::Sleep { ms: 1 });
+    assert_eq!(peer.server.state(), State::Shut, "it has been quiet for 100 ms");
     assert!(peer.log.iter().any(|(_, step)| step.starts_with("Shutdown")));
-    assert_eq!(
-        (peer.received.len(), peer.echoed.len()),
-        (52, 52),
-        "these were sent before the half-close was seen"
-    );
     // What comes later is read all the same: a close with unread bytes would be a reset (RFC 2525 §2.17).
     peer.apply(&Do::PeerSends { n: 3 });
-    assert_eq!((peer.received.len(), peer.echoed.len()), (55, 52));
+    assert_eq!((peer.received.len(), peer.echoed.len()), (63, 60));
+}
+
+#[test]
+fn a_peer_that_is_never_quiet_is_left_after_half_the_drain() {
+    let mut peer = after(&[Do::PeerSends { n: 5 }, Do::Roomy, Do::Drain]);
+    while peer.server.state() != State::Shut {
+        assert!(peer.now < START + MS(1_100), "{:?}", peer.server);
+        peer.apply(&Do::Sleep { ms: 20 });
+        peer.apply(&Do::PeerSends { n: 5 });
+    }
+    assert!(peer.now >= START + MS(1_000));
 }
 
 #[test]
 fn an_end_after_a_drain_is_closed_only_if_nothing_was_due() {
-    let clean = after(&[Do::PeerSends { n: 5 }, Do::Drain, Do::PeerEnds]);
-    assert_eq!(clean.cause(), Some(Cause::peer(Reason::Closed)));
+    let clean = after(&[Do::PeerSends { n: 5 }, Do::Drain, Do::PeerSends { n: 2 }, Do::PeerEnds]);
+    assert_eq!((clean.cause(), clean.echoed.len()), (Some(Cause::peer(Reason::Closed)), 7));
     // These crossed the half-close. They cannot be echoed any more, and it was this side that cut them short.
-    let crossed = after(&[Do::PeerSends { n: 5 }, Do::Drain, Do::PeerSends { n: 2 }, Do::PeerEnds]);
+    let quiet = Do::Sleep { ms: 100 };
+    let crossed = after(&[Do::PeerSends { n: 5 }, Do::Drain, quiet, Do::PeerSends { n: 2 }, Do::PeerEnds]);
     let ended = crossed.ended.unwrap();
     assert_eq!((ended.cause, ended.received, ended.echoed), (Cause::local(Reason::Aborted), 7, 5));
     assert!(crossed.closed_by(Close::Drop), "the peer still gets what was echoed");

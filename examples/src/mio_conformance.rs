@@ -95,7 +95,7 @@ impl Runtime for Mio {
         dial: Dial,
         mut on_event: OnEvent,
     ) -> io::Result<Box<dyn ClientSession>> {
-        let user_timeout = client.policy().liveness.kernel_backstop();
+        let user_timeout = client.kernel_backstop();
         let mut cx = Loop::new(DialOptions { bind: dial.bind, user_timeout })?;
         let key = cx.add(client);
         let remote = Remote::start(cx, move |cx, said| match said {

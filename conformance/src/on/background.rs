@@ -13,7 +13,7 @@ use resound_sockets::tcp::{DialOptions, ListenOptions};
 use crate::runtime::{ClientSession, Dial, EchoClient, ServerConfig, ServerSession};
 
 pub(super) fn setup(client: &EchoClient, dial: Dial) -> Setup {
-    let user_timeout = client.policy().liveness.kernel_backstop();
+    let user_timeout = client.kernel_backstop();
     Setup { dial: DialOptions { bind: dial.bind, user_timeout }, ..Setup::default() }
 }
 

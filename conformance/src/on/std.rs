@@ -29,7 +29,7 @@ impl Runtime for Std {
         dial: Dial,
         mut on_event: OnEvent,
     ) -> io::Result<Box<dyn ClientSession>> {
-        let user_timeout = client.policy().liveness.kernel_backstop();
+        let user_timeout = client.kernel_backstop();
         let mut session = Session::new(client, DialOptions { bind: dial.bind, user_timeout })?;
         let handle = session.handle();
         let driver = thread::Builder::new().name(String::from("resound-client")).spawn({

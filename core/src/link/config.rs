@@ -47,6 +47,11 @@ impl Config {
     /// Names the field that cannot work.
     pub fn check(self) -> Result<Policy, BadConfig> {
         BadConfig::unless(self.give_up.rounds != Some(0), "give_up.rounds", "must be at least 1")?;
+        BadConfig::unless(
+            self.on_suspect == OnSuspect::Wait || self.liveness.misses > 1,
+            "on_suspect",
+            "a second dial needs liveness.misses of at least 2: there is no suspicion before the verdict otherwise",
+        )?;
         Ok(Policy {
             backoff: self.backoff.check()?,
             liveness: self.liveness.check()?,
@@ -68,4 +73,13 @@ pub struct Policy {
     pub race: race::Policy,
     pub(super) give_up: GiveUp,
     pub(super) on_suspect: OnSuspect,
+}
+
+impl Policy {
+    /// A bound for the kernel's own timer (TCP_USER_TIMEOUT), which also bounds connecting (`tcp_syn_retries` aside):
+    /// later than everything promised here. `None` if the detector is off.
+    #[must_use]
+    pub fn kernel_backstop(&self) -> Option<Duration> {
+        self.liveness.kernel_backstop().map(|backstop| backstop.max(self.race.round().saturating_mul(2)))
+    }
 }

@@ -58,7 +58,7 @@ impl Timer {
 pub struct Link {
     state: State,
     targets: u8,
-    proof: ProofSeen,
+    proof: Proof,
     /// Draws the delays. The jitter of probes is drawn elsewhere, so that how often a peer is dialed does not depend on
     /// how it is probed.
     rng: Rng,
@@ -78,16 +78,13 @@ pub struct Link {
     up_since: Instant,
     retry_at: Option<Instant>,
     give_up_at: Option<Instant>,
-    /// The most telling failure of the running round.
+    give_up_postponed: bool,
+    /// No second connection is dialed before this.
+    second_from: Instant,
+    /// Why there is no connection: the loss of the last one, or the latest failure that leaves hope.
     failure: Option<Cause>,
     /// The delay that the peer asked for when it said goodbye.
     asked_delay: Option<Asked>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ProofSeen {
-    No,
-    Yes,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +100,7 @@ impl Link {
         Self {
             state: State::Idle,
             targets: 0,
-            proof: ProofSeen::No,
+            proof: Proof::None,
             rng: Rng::from_seed(seed),
             probe_rng: Rng::from_seed(!seed),
             backoff: Backoff::new(),
@@ -118,6 +115,8 @@ impl Link {
             up_since: Instant::EPOCH,
             retry_at: None,
             give_up_at: None,
+            give_up_postponed: false,
+            second_from: Instant::EPOCH,
             failure: None,
             asked_delay: None,
         }
@@ -178,7 +177,7 @@ impl Link {
             Told::Answered { conn, round_trip } => {
                 if let Some(liveness) = self.watch(conn) {
                     liveness.answered(&policy.liveness, round_trip);
-                    self.proof = ProofSeen::Yes;
+                    self.proof = Proof::Answered;
                 }
             }
             Told::Tick => {
@@ -221,7 +220,7 @@ impl Link {
                 self.examined(policy, now, conn, kernel, writing, out);
             }
             Told::Resumed => self.resumed(policy, now, out),
-            Told::Hurry => self.hurry(policy, now),
+            Told::Hurry => self.hurry(policy, now, out),
             Told::Drain => self.drain(out),
             Told::Close { how } => self.close(how, out),
         }
@@ -254,19 +253,21 @@ impl Link {
         self.race_on(policy, now, out);
     }
 
+    /// The round's time is over: what is pending has failed.
+    fn round_over(&mut self, policy: &Policy, now: Instant, out: &mut impl Extend<Action>) {
+        let cause = Cause::timer(Reason::NoResponse);
+        let round = self.race.clone();
+        for attempt in self.race.end() {
+            let conn = self.attempt_id(attempt);
+            out.extend([Action::Close { conn, how: Close::Drop }]);
+            let failed = round.target(attempt).map(|target| Event::DialFailed { conn, target, cause });
+            out.extend(failed.map(Action::Event));
+        }
+        self.round_lost(policy, now, cause, out);
+    }
+
     /// Starts what the race has due, and ends a round that is lost.
     fn race_on(&mut self, policy: &Policy, now: Instant, out: &mut impl Extend<Action>) {
-        if self.race.is_overdue(now) {
-            let cause = Cause::timer(Reason::NoResponse);
-            let round = self.race.clone();
-            for attempt in self.race.end() {
-                let conn = self.attempt_id(attempt);
-                out.extend([Action::Close { conn, how: Close::Drop }]);
-                let failed = round.target(attempt).map(|target| Event::DialFailed { conn, target, cause });
-                out.extend(failed.map(Action::Event));
-            }
-            return self.round_lost(policy, now, cause, out);
-        }
         while let Some(start) = self.race.next(&policy.race, now) {
             let conn = self.attempt_id(start.attempt);
             self.next_id = conn.get() + 1;
@@ -339,10 +340,11 @@ impl Link {
     ) {
         self.conn = Some(conn);
         self.second = None;
-        self.proof = ProofSeen::No;
+        self.proof = Proof::None;
         self.up_since = now;
         self.rounds_lost = 0;
         self.give_up_at = None;
+        self.failure = None;
         self.asked_delay = None;
         self.liveness = Some(Liveness::new(&policy.liveness, &mut self.probe_rng, now));
         out.extend([Action::Event(Event::Up { conn, target, established })]);
@@ -397,7 +399,9 @@ impl Link {
                     Action::Event(Event::Down { conn: old, cause, silent }),
                 ]);
             }
+            let delay = self.delay_after_loss(policy, now);
             self.stand(policy, now, conn, target, established, out);
+            self.second_from = now + delay;
         }
     }
 
@@ -438,9 +442,9 @@ impl Link {
         cause: Cause,
         out: &mut impl Extend<Action>,
     ) {
-        if self.second() == Some(conn) {
-            self.second = None;
-            out.extend([Action::Close { conn, how: Close::Reset }]);
+        if let Some((_, target, _)) = self.second.take_if(|(second, ..)| *second == conn) {
+            let failed = Action::Event(Event::DialFailed { conn, target, cause });
+            out.extend([Action::Close { conn, how: Close::Reset }, failed]);
             return;
         }
         if self.conn != Some(conn) {
@@ -449,7 +453,6 @@ impl Link {
         // A dead connection is aborted, never closed gracefully; one that the peer ended in good order is let go.
         let how = if cause.reason == Reason::Closed { Close::Drop } else { Close::Reset };
         let silent = self.silent(now);
-        let uptime = now.since(self.up_since);
         self.conn = None;
         self.liveness = None;
         out.extend([Action::Close { conn, how }]);
@@ -466,22 +469,15 @@ impl Link {
         if cause.retry() == Retry::Never {
             return self.give_up(cause, out);
         }
-        if let Some(second) = self.second {
+        self.failure = Some(cause);
+        let delay = self.delay_after_loss(policy, now);
+        if let Some((conn, target, established)) = self.second {
             self.step(Input::Established);
-            let (conn, target, established) = second;
             self.stand(policy, now, conn, target, established, out);
+            self.second_from = now + delay;
             out.extend([Action::Probe { conn }]);
             return;
         }
-        let proof = match self.proof {
-            ProofSeen::Yes => Proof::Answered,
-            ProofSeen::No => Proof::None,
-        };
-        let delay = match self.asked_delay.take() {
-            Some(Asked::Any) => self.backoff.nudged(&policy.backoff, &mut self.rng),
-            Some(Asked::After(h)) => self.backoff.hinted(&policy.backoff, &mut self.rng, h),
-            None => self.backoff.lost(&policy.backoff, &mut self.rng, uptime, proof),
-        };
         if self.race.is_running() {
             self.step(Input::LostRedialing);
         } else if self.step(Input::Lost) {
@@ -489,10 +485,22 @@ impl Link {
         }
     }
 
+    /// How long to wait before the next dial, and what the loss does to the level of the backoff.
+    fn delay_after_loss(&mut self, policy: &Policy, now: Instant) -> Duration {
+        let (backoff, rng) = (&mut self.backoff, &mut self.rng);
+        match (self.asked_delay.take(), self.proof) {
+            // A goodbye is believed of a peer that has answered: others would be dialed as often as they liked.
+            (Some(Asked::Any), Proof::Answered) => backoff.nudged(&policy.backoff, rng),
+            (Some(Asked::After(h)), Proof::Answered) => backoff.hinted(&policy.backoff, rng, h),
+            (_, proof) => backoff.lost(&policy.backoff, rng, now.since(self.up_since), proof),
+        }
+    }
+
     // Waiting.
 
     fn down_from(&mut self, policy: &Policy, now: Instant) {
         self.give_up_at = policy.give_up.after.map(|after| now + after);
+        self.give_up_postponed = false;
     }
 
     fn wait_until(&mut self, now: Instant, at: Instant, out: &mut impl Extend<Action>) {
@@ -501,15 +509,15 @@ impl Link {
         out.extend([Action::Event(Event::Retry { level: self.backoff.level(), delay: at.since(now) })]);
     }
 
-    fn hurry(&mut self, policy: &Policy, now: Instant) {
+    fn hurry(&mut self, policy: &Policy, now: Instant, out: &mut impl Extend<Action>) {
         if let Some(at) = self.retry_at {
             let delay = self.backoff.nudged(&policy.backoff, &mut self.rng);
-            self.retry_at = Some(at.min(now + delay));
+            self.wait_until(now, at.min(now + delay), out);
         }
     }
 
     fn resumed(&mut self, policy: &Policy, now: Instant, out: &mut impl Extend<Action>) {
-        self.hurry(policy, now);
+        self.hurry(policy, now, out);
         if let (Some(conn), Some(liveness)) = (self.conn, self.liveness.as_mut()) {
             if liveness.resumed(&policy.liveness, now) == Due::Probe {
                 out.extend([Action::Probe { conn }]);
@@ -522,6 +530,10 @@ impl Link {
     fn drain(&mut self, out: &mut impl Extend<Action>) {
         if self.step(Input::Drain) {
             self.cancel_second(out);
+            if self.state == State::Closed {
+                self.cut(Close::Drop, out);
+                out.extend([Action::Event(Event::Closed)]);
+            }
         }
     }
 
@@ -564,8 +576,9 @@ impl Link {
     fn fire(&mut self, policy: &Policy, now: Instant, timer: Timer, out: &mut impl Extend<Action>) {
         match timer {
             Timer::GiveUp => {
-                let cause = self.failure.unwrap_or(Cause::timer(Reason::NoResponse));
-                self.give_up(cause, out);
+                if let Some(at) = self.give_up_at {
+                    self.check_give_up(policy, now, at, out);
+                }
             }
             Timer::Race => self.check_race(policy, now, out),
             Timer::Liveness => self.check_liveness(policy, now, out),
@@ -579,13 +592,24 @@ impl Link {
 
     /// As with silence, a late call convicts nobody: the driver first gets to look at what its sockets say.
     fn check_race(&mut self, policy: &Policy, now: Instant, out: &mut impl Extend<Action>) {
+        let Some(late) = self.race.overdue_by(now) else { return self.race_on(policy, now, out) };
         let tolerance = policy.liveness.tolerance();
-        match self.race.overdue_by(now).filter(|&late| late > tolerance) {
-            Some(late) => {
-                self.race.postpone(now + tolerance);
-                out.extend([Action::Event(Event::Stalled { late })]);
-            }
-            None => self.race_on(policy, now, out),
+        if late > tolerance && self.race.postpone(now + tolerance) {
+            out.extend([Action::Event(Event::Stalled { late })]);
+        } else {
+            self.round_over(policy, now, out);
+        }
+    }
+
+    fn check_give_up(&mut self, policy: &Policy, now: Instant, at: Instant, out: &mut impl Extend<Action>) {
+        let (late, tolerance) = (now.since(at), policy.liveness.tolerance());
+        if late > tolerance && !self.give_up_postponed {
+            self.give_up_postponed = true;
+            self.give_up_at = Some(now + tolerance);
+            out.extend([Action::Event(Event::Stalled { late })]);
+        } else {
+            let cause = self.failure.unwrap_or(Cause::timer(Reason::NoResponse));
+            self.give_up(cause, out);
         }
     }
 
@@ -606,7 +630,9 @@ impl Link {
                     && self.state == State::Suspect
                     && self.second.is_none()
                     && !self.race.is_running();
-                if wants_second {
+                // A second dial is a round like any other: no oftener than the backoff allows.
+                let paced = now >= self.second_from.max(self.round_began + policy.backoff.floor());
+                if wants_second && paced {
                     self.begin_round(policy, now, out);
                 }
             }

@@ -47,12 +47,12 @@ transitions! {
         Close,
     }
 
-    Idle: Open => Dialing, Close => Closed;
-    Dialing: Established => Up, RoundLost => Waiting, GiveUp => Closed, Close => Closed;
+    Idle: Open => Dialing, Drain => Closed, Close => Closed;
+    Dialing: Established => Up, RoundLost => Waiting, Drain => Closed, GiveUp => Closed, Close => Closed;
     Up: Missed => Suspect, Lost => Waiting, Drain => Draining, GiveUp => Closed, Close => Closed;
     Suspect: Missed => Suspect, Heard => Up, Established => Up, Lost => Waiting, LostRedialing => Dialing,
         Drain => Draining, GiveUp => Closed, Close => Closed;
     Draining: Missed => Draining, Heard => Draining, Lost => Closed, GiveUp => Closed, Close => Closed;
-    Waiting: Retry => Dialing, GiveUp => Closed, Close => Closed;
+    Waiting: Retry => Dialing, Drain => Closed, GiveUp => Closed, Close => Closed;
     Closed:;
 }

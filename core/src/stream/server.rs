@@ -30,6 +30,9 @@ use crate::time::{Instant, earliest, nanos};
 /// By how much a timer call may be late and still be believed.
 const LATE: u64 = 100_000_000;
 
+/// How long a peer must have been quiet, when the server leaves, before its connection is half-closed.
+const QUIET: u64 = 100_000_000;
+
 /// The limits of a connection, on a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -175,6 +178,8 @@ pub struct Connection {
     /// No limit counts before this: a timer call came late.
     grace: Option<Instant>,
     drain_by: Option<Instant>,
+    /// When to look, while leaving, whether anything more has come in.
+    look_at: Option<Instant>,
     received: u64,
     echoed: u64,
     examine: bool,
@@ -196,6 +201,7 @@ impl Connection {
             progress: now,
             grace: None,
             drain_by: None,
+            look_at: None,
             received: 0,
             echoed: 0,
             examine: false,
@@ -262,7 +268,7 @@ impl Connection {
             self.progress = self.now;
         }
         if self.chunk.is_empty() && self.step(Input::Flushed) {
-            self.examine |= self.state == State::Leaving;
+            self.look_again();
             self.end_if_closed();
         }
     }
@@ -296,14 +302,29 @@ impl Connection {
         match self.wire.examined() {
             Findings::Again => self.examine = true,
             Findings::Over(cause) => self.over(cause, Close::Reset),
-            Findings::Nothing => self.shutdown |= self.step(Input::Empty),
+            Findings::Nothing => self.shut(),
         }
+    }
+
+    /// While it leaves it goes on to echo, until the peer has been quiet for a moment or half the drain is over: a peer
+    /// that was told nothing yet sends on, and what crosses the half-close can never be echoed.
+    fn look_again(&mut self) {
+        let Some(drain_by) = self.drain_by.filter(|_| self.state == State::Leaving) else { return };
+        let half = Instant::from_nanos(drain_by.nanos().saturating_sub(self.policy.drain / 2));
+        if self.now >= half && self.look_at.is_some() {
+            return self.shut();
+        }
+        self.look_at = Some(self.progress.after(QUIET).min(half));
+    }
+
+    fn shut(&mut self) {
+        self.shutdown |= self.step(Input::Empty);
     }
 
     fn drain(&mut self) {
         self.drain_by = self.drain_by.or(Some(self.now.after(self.policy.drain)));
-        // A client that was told nothing yet may have sent more: that is looked for first.
-        self.examine |= self.step(Input::Drain) && self.state == State::Leaving;
+        self.step(Input::Drain);
+        self.look_again();
     }
 
     /// Where its three limits lie now: idle, stall, drain.
@@ -320,6 +341,10 @@ impl Connection {
     }
 
     fn tick(&mut self) {
+        if self.state == State::Leaving && self.look_at.is_some_and(|at| at <= self.now) {
+            self.examine = true;
+            self.look_at = Some(self.now.after(QUIET));
+        }
         let limits = self.limits();
         let Some(first) = earliest(limits).filter(|&at| at <= self.now) else { return };
         let [idle, stall, _] = limits.map(|limit| limit.is_some_and(|at| at <= self.now));
@@ -401,11 +426,12 @@ impl Machine for Connection {
 
     fn next_deadline(&self) -> Option<Instant> {
         let [idle, stall, drain] = self.limits();
-        earliest([self.pending().then_some(Instant::EPOCH), idle, stall, drain])
+        let look = self.look_at.filter(|_| self.state == State::Leaving);
+        earliest([self.pending().then_some(Instant::EPOCH), look, idle, stall, drain])
     }
 
     fn wants_read(&self, conn: ConnId) -> bool {
-        conn == ConnId::ONLY && matches!(self.state, State::Open | State::Shut)
+        conn == ConnId::ONLY && matches!(self.state, State::Open | State::Leaving | State::Shut)
     }
 
     fn unsent<'a>(&'a self, conn: ConnId, out: &mut [&'a [u8]]) -> usize {

@@ -11,6 +11,10 @@ const GATHER: usize = 64;
 /// With fewer than these there is nothing to gather, and no long array to make for it.
 const FEW: usize = 2;
 
+/// How many steps one turn does, so that neither a peer that sends without end nor a machine that always has something
+/// to do keeps the driver from its other tasks and from its clock.
+const STEPS: u32 = 4_096;
+
 /// What an adapter supplies: non-blocking calls on its sockets. `None` stands for EAGAIN, or for an answer that comes
 /// later through [`next_ready`](Self::next_ready). EINTR is the port's own affair: it repeats the call.
 pub trait Port<T> {
@@ -55,7 +59,8 @@ pub enum Ready {
     Dialed(ConnId, Result<Established, Signal>),
 }
 
-/// One turn: fires what is due, does every step, takes in what the port has ready, and returns until when to sleep.
+/// One turn: fires what is due, does every step, takes in what the port has ready, and returns until when to sleep. After
+/// some thousand steps it returns early, with a time that has passed: let others have their turn, then take the next.
 ///
 /// Adapters differ only in their [`Port`] and in how they sleep until the returned time, readiness or a command.
 pub fn turn<M: Machine, P: Port<M::Target>>(
@@ -65,7 +70,7 @@ pub fn turn<M: Machine, P: Port<M::Target>>(
     mut event: impl FnMut(M::Event),
 ) -> Option<Instant> {
     machine.handle(now(), Fact::Tick);
-    loop {
+    for _ in 0..STEPS {
         match machine.poll() {
             Step::Dial { conn, to } => {
                 if let Some(result) = port.dial(conn, to) {
@@ -94,6 +99,7 @@ pub fn turn<M: Machine, P: Port<M::Target>>(
             },
         }
     }
+    Some(Instant::EPOCH)
 }
 
 fn read<M: Machine, P: Port<M::Target>>(

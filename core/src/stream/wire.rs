@@ -9,6 +9,10 @@
 
 use crate::signal::{Cause, Errno, Op, Reason, Signal};
 
+/// How often a connection on which a write has failed is examined while bytes still come. What a receive buffer holds is
+/// read by then; a peer that goes on for ever is not waited for.
+const EXAMINATIONS: u8 = 255;
+
 const PIPE: Signal = Signal::Errno(Errno::Pipe);
 
 /// The state of one connection, but for its bytes.
@@ -18,6 +22,7 @@ pub struct Wire {
     write_error: Option<Signal>,
     /// Whether bytes came in since the last examination was asked for.
     fresh: bool,
+    examinations: u8,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -115,7 +120,10 @@ impl Wire {
     pub fn examined(&mut self) -> Findings {
         match self.write_error {
             None => Findings::Nothing,
-            Some(_) if core::mem::take(&mut self.fresh) => Findings::Again,
+            Some(_) if core::mem::take(&mut self.fresh) && self.examinations < EXAMINATIONS => {
+                self.examinations += 1;
+                Findings::Again
+            }
             Some(signal) => Findings::Over(signal.cause(Op::Write)),
         }
     }

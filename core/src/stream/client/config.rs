@@ -37,6 +37,7 @@ pub enum OnLoss {
     /// They are reported lost; nothing is on the wire twice.
     #[default]
     Report,
-    /// They are sent again on the next connection; `Echoed` may then mean twice on the wire.
+    /// They are sent again on the next connection, for as long as there is one; `Echoed` may then mean more than once on
+    /// the wire, and a message that makes its server fail makes each one fail.
     Resend,
 }

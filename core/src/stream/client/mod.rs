@@ -29,7 +29,7 @@ use bytes::Bytes;
 use super::{Chunk, Close, ConnId, Fact, Findings, Machine, Step, Wire};
 use crate::config::BadConfig;
 use crate::link::{self, Action, Link, State, Told};
-use crate::liveness::{KernelView, Writing};
+use crate::liveness::{KernelView, Writing, verdict};
 use crate::race::MAX_TARGETS;
 use crate::signal::{Cause, Op, Reason, Signal};
 use crate::time::{Instant, earliest};
@@ -42,6 +42,9 @@ pub use dialogue::{Command, Event, Refusal, Refused, Seq};
 
 /// What an idle connection is probed with. Any echo server returns it; the program never sees it.
 pub const PROBE: &[u8] = b"resound\n";
+
+/// How many steps beyond the echoes of a full window may wait to be polled before messages are refused.
+const UNPOLLED: usize = 128;
 
 /// An accepted message, or (`seq` is `None`) a probe.
 #[derive(Debug)]
@@ -88,6 +91,16 @@ enum Closing {
     Shut,
 }
 
+/// Where the limit of a graceful close lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Limit {
+    Ahead,
+    /// A late driver was given a moment more.
+    Postponed,
+    /// It has passed; what the kernel holds is looked at once more.
+    Reached,
+}
+
 #[derive(Debug)]
 enum Queued {
     Dial { conn: ConnId, target: u8 },
@@ -129,7 +142,7 @@ pub struct Client<T> {
     spare: SpareProbe,
     closing: Closing,
     close_by: Option<Instant>,
-    close_postponed: bool,
+    close_limit: Limit,
     queue: VecDeque<Queued>,
     actions: Vec<Action>,
     now: Instant,
@@ -167,7 +180,7 @@ impl<T> Client<T> {
             spare: SpareProbe::default(),
             closing: Closing::No,
             close_by: None,
-            close_postponed: false,
+            close_limit: Limit::Ahead,
             queue: VecDeque::with_capacity(room),
             actions: Vec::with_capacity(8),
             now: Instant::EPOCH,
@@ -208,6 +221,14 @@ impl<T> Client<T> {
     #[must_use]
     pub const fn policy(&self) -> &link::Policy {
         &self.policy
+    }
+
+    /// A bound for the kernel's own timer on its connections (TCP_USER_TIMEOUT): later than everything promised here, so
+    /// that it never races it. `None` if liveness is off.
+    #[must_use]
+    pub fn kernel_backstop(&self) -> Option<Duration> {
+        let close = self.config.close_within.saturating_mul(2);
+        self.policy.kernel_backstop().map(|backstop| backstop.max(close))
     }
 
     // The link.
@@ -434,6 +455,10 @@ impl<T> Client<T> {
             Findings::Over(cause) => self.tell(Told::Ended { conn, cause }),
             Findings::Nothing => {
                 let writing = if self.has_unsent() { Writing::Blocked } else { Writing::Free };
+                if self.close_limit == Limit::Reached {
+                    let cause = Cause::timer(verdict(self.config.close_within, writing, kernel));
+                    return self.tell(Told::Ended { conn, cause });
+                }
                 self.tell(Told::Examined { conn, kernel, writing });
             }
         }
@@ -480,15 +505,16 @@ impl<T> Client<T> {
 
     fn check_close(&mut self) {
         let Some(by) = self.close_by.filter(|&by| by <= self.now) else { return };
+        let Some(conn) = self.link.conn() else { return };
         let (late, tolerance) = (self.now.since(by), self.policy.liveness.tolerance());
-        if late > tolerance && !self.close_postponed {
+        self.close_by = Some(self.now + tolerance);
+        if late > tolerance && self.close_limit == Limit::Ahead {
             // The driver was late: the echoes may be waiting. Once, so that a driver that always is still gets done.
-            self.close_postponed = true;
-            self.close_by = Some(self.now + tolerance);
+            self.close_limit = Limit::Postponed;
             self.queue.push_back(Queued::Event(Event::Stalled { late }));
-        } else if let Some(conn) = self.link.conn() {
-            self.close_by = None;
-            self.tell(Told::Ended { conn, cause: Cause::timer(Reason::NoEcho) });
+        } else {
+            self.close_limit = Limit::Reached;
+            self.queue.push_back(Queued::Examine { conn });
         }
     }
 
@@ -536,9 +562,9 @@ impl<T> Client<T> {
             Some(Refusal::Empty)
         } else if payload.len() > self.config.max_bytes {
             Some(Refusal::TooLarge)
-        } else if self.messages.len() >= limit + usize::from(self.probing())
-            || self.queue.len() > limit
-            || self.bytes + payload.len() > self.config.max_bytes
+        } else if self.messages.len() - usize::from(self.probing()) >= limit
+            || self.queue.len() >= limit.saturating_add(UNPOLLED)
+            || self.bytes.saturating_add(payload.len()) > self.config.max_bytes
         {
             Some(Refusal::Full)
         } else {
