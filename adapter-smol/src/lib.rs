@@ -26,7 +26,7 @@
 //!     let mut client = Client::connect([at_server.local_addr()], ClientConfig::default())?;
 //!     let handle = client.handle();
 //!
-//!     futures_lite::future::block_on(executor.run(async {
+//!     async_io::block_on(executor.run(async {
 //!         let serving = executor.spawn(server);
 //!
 //!         let echo = client.run_until(handle.echo("hello"), |_| {}).await?;
@@ -54,8 +54,24 @@
 //!
 //! # What it needs
 //!
-//! Any executor. The reactor is async-io's, which runs on a thread of its own, or within `async_io::block_on` or
-//! `smol::block_on`. Nothing is spawned behind your back: [`serve`] asks you to.
+//! Any executor. Nothing is spawned behind your back: [`serve`] asks you to.
+//!
+//! The reactor is async-io's. It runs on a thread of its own, or within `async_io::block_on`, which is also
+//! `smol::block_on`. Run **one** thread of your executor in that, and further ones in `futures_lite::future::block_on`.
+//! Then the thread that waits for the kernel is the one that goes on afterwards. All other ways work too and keep every
+//! promise in time, but a message costs more. An echo server with one connection on Linux 6.18, system calls and changes
+//! of thread for a message:
+//!
+//! | threads of the executor | 1 message in flight | 64 in flight |
+//! |---|---|---|
+//! | one, in `async_io::block_on` | 8.0 calls, 1.0 changes | 0.126 calls, 0.016 changes |
+//! | one, in `futures_lite::future::block_on` | 10.0 calls, 2.4 changes | 0.157 calls, 0.031 changes |
+//! | two, one of each kind | 11.0 calls, 2.4 changes | 0.163 calls, 0.045 changes |
+//! | two, in `futures_lite::future::block_on` | 12.1 calls, 3.8 changes | 0.189 calls, 0.054 changes |
+//! | two, in `async_io::block_on` | 15.6 calls, 4.1 changes | 0.238 calls, 0.059 changes |
+//!
+//! Of the eight, two read and write. The others are one wait in the reactor, whatever the number of messages or
+//! connections that it ends with, and the question that precedes it ([`Socket`]).
 //!
 //! # Your own protocol
 //!

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use async_executor::Executor;
-use futures_lite::future::block_on;
+use futures_lite::future;
 use resound_smol::{Session, serve_echo};
 
 use super::background::{Client, Server, server_config, setup};
@@ -77,14 +77,15 @@ impl Runtime for Smol {
     }
 }
 
-/// Runs an executor on some threads, this one among them, until `main` has ended.
+/// Runs an executor on some threads, this one among them, until `main` has ended. This one waits in the reactor, as
+/// `resound_smol` recommends; the others wait for tasks.
 fn run(executor: &Executor<'_>, threads: usize, main: impl Future<Output = ()> + Send) {
     let end = End::default();
     thread::scope(|scope| {
         for _ in 1..threads {
-            scope.spawn(|| block_on(executor.run(end.wait())));
+            scope.spawn(|| future::block_on(executor.run(end.wait())));
         }
-        block_on(executor.run(main));
+        async_io::block_on(executor.run(main));
         end.come();
     });
 }
