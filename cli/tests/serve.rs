@@ -5,11 +5,14 @@
 mod common;
 
 use core::time::Duration;
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Stdio};
+use std::sync::LazyLock;
+use std::thread;
 
-use common::{RUNTIMES, Ran, Server, collect, events, free_port, resound, run, signal, takes_signals};
+use common::{APART, RUNTIMES, Ran, Server, collect, events, free_port, resound, run, signal, takes_signals};
 use nix::sys::signal::Signal;
 
 fn connect(server: &Server) -> TcpStream {
@@ -49,6 +52,7 @@ fn the_second_interrupt_resets() {
         let mut stream = connect(&server);
         server.signal(Signal::SIGINT);
         assert_eq!(stream.read(&mut [0; 8]).unwrap(), 0, "{runtime}");
+        thread::sleep(APART);
         server.signal(Signal::SIGINT);
         let ran = server.end();
         assert_eq!(ran.code(130).lines().last().unwrap()["end"], "interrupted");
@@ -114,7 +118,7 @@ fn without_descriptors_it_pauses_says_so_and_goes_on() {
             "ulimit -n 32; exec {} serve --tcp 127.0.0.1:0 -o jsonl --runtime {runtime}",
             env!("CARGO_BIN_EXE_resound")
         );
-        let mut command = std::process::Command::new("sh");
+        let mut command = Command::new("sh");
         command.args(["-c", &line]);
         let server = Server::spawn(command);
         let many: Vec<TcpStream> = (0..40).map(|_| TcpStream::connect(&server.addr).unwrap()).collect();
@@ -228,4 +232,67 @@ fn a_malformed_address_is_a_matter_of_usage() {
         let ran = run(&["serve", "--tcp", bad]);
         assert!(ran.code(2).stderr.contains("--tcp"), "{ran:?}");
     }
+}
+
+#[test]
+fn two_signals_at_once_are_one_request() {
+    let server = Server::start(&["--drain-timeout", "50s"]);
+    let mut stream = connect(&server);
+    server.signal(Signal::SIGTERM);
+    server.signal(Signal::SIGINT);
+    assert_eq!(stream.read(&mut [0; 8]).unwrap(), 0);
+    thread::sleep(APART);
+    drop(stream);
+    let ran = server.end();
+    assert_eq!(ran.code(0).lines().last().unwrap()["end"], "count");
+    assert!(!ran.stderr.contains("aborting"), "{ran:?}");
+}
+
+/// `sh -c` with `resound serve` at its end.
+fn under_shell(before: &str, args: &str) -> Command {
+    LazyLock::force(&common::HEARS);
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("{before}; exec {} serve {args}", env!("CARGO_BIN_EXE_resound"))]);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+#[test]
+fn what_was_ignored_at_the_start_stays_ignored() {
+    let server = Server::spawn(under_shell("trap '' HUP", "--tcp 127.0.0.1:0 -o jsonl"));
+    server.signal(Signal::SIGHUP);
+    thread::sleep(APART);
+    drop(connect(&server));
+    drained(server);
+}
+
+#[test]
+fn whatever_is_missing_at_the_start_is_one_clear_line() {
+    for format in ["text", "jsonl", "json"] {
+        let args = format!("--runtime std --tcp 127.0.0.1:0 -o {format}");
+        let ran = collect(under_shell("ulimit -n 6", &args).spawn().unwrap());
+        assert_eq!(ran.code(17).stderr.lines().count(), 1, "{ran:?}");
+        let error = match format {
+            "jsonl" => ran.lines().last().unwrap()["error"].clone(),
+            "json" => ran.document()["error"].clone(),
+            _ => continue,
+        };
+        assert!(ran.stderr.contains(error.as_str().unwrap()), "{ran:?}");
+    }
+}
+
+#[test]
+fn it_serves_on_when_nobody_reads_what_it_says() {
+    let mut child = resound(&["serve", "--tcp", "127.0.0.1:0", "--json"]).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let listening: serde_json::Value = serde_json::from_str(&line).unwrap();
+    for _ in 0..3 {
+        let mut stream = TcpStream::connect(listening["local"].as_str().unwrap()).unwrap();
+        stream.write_all(b"hi").unwrap();
+        stream.read_exact(&mut [0; 2]).unwrap();
+    }
+    signal(&child, Signal::SIGINT);
+    let ran = collect(child);
+    assert_eq!(ran.code(0).stderr.matches("goes on without it").count(), 1, "{ran:?}");
 }

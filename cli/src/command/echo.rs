@@ -215,7 +215,7 @@ fn write_report(
     error: Option<String>,
 ) -> Written {
     if sink.format != Format::Text {
-        let body = Body::Summary(Box::new(report.summary.clone()));
+        let body = Body::Summary { summary: Box::new(report.summary.clone()), error: error.clone() };
         sink.event(&line(args, clock.now().nanos(), report.about.clone(), body))?;
     }
     sink.document(&Document {

@@ -58,7 +58,7 @@ struct Target {
     about: About,
     stats: Stats,
     end: Option<(u64, End)>,
-    failure: Option<Exit>,
+    failure: Option<(Exit, String)>,
 }
 
 #[derive(Serialize)]
@@ -180,7 +180,7 @@ impl Report {
                 if let Some(reason) = reason {
                     target.stats.reason(reason);
                 }
-                target.failure = Some(exit);
+                target.failure = Some((exit, error.clone()));
                 target.end = Some((now, End::Error));
                 note(&format!("{}: {error}", target.name));
                 self.errors.push(format!("{}: {error}", target.name));
@@ -227,8 +227,10 @@ impl Report {
             () => End::Count,
         };
         let t_ns = self.clock.now().nanos();
-        for target in &targets {
-            self.write(t_ns, target.about.clone(), Body::Summary(Box::new(target.summary.clone())))?;
+        for (index, target) in targets.iter().enumerate() {
+            let error = self.targets[index].failure.as_ref().map(|(_, error)| error.clone());
+            let summary = Box::new(target.summary.clone());
+            self.write(t_ns, target.about.clone(), Body::Summary { summary, error })?;
         }
         self.sink.document(&Document {
             schema: SCHEMA,
@@ -254,11 +256,9 @@ impl Report {
         if interrupted {
             return Exit::Interrupted;
         }
-        let codes = self
-            .targets
-            .iter()
-            .zip(reports)
-            .map(|(target, report)| target.failure.unwrap_or_else(|| code(&report.summary)));
+        let codes = self.targets.iter().zip(reports).map(|(target, report)| {
+            target.failure.as_ref().map_or_else(|| code(&report.summary), |&(exit, _)| exit)
+        });
         codes.max().unwrap_or(Exit::Good)
     }
 }

@@ -1,10 +1,20 @@
 //! `resound serve`: an echo server for people to talk to.
+//!
+//! ```text
+//!   servers ──► tally (counts all) ──► [queue, bounded] ──► this thread ──► standard output
+//!      ▲
+//!      └── drain, reset ◄── the thread that takes signals
+//! ```
+//!
+//! Its job is to serve, not to write. A standard output that nobody reads stops nothing: what does not fit in the queue is
+//! counted and not written, and the wish to end goes past it.
 
 use alloc::sync::Arc;
 use core::net::SocketAddr;
+use core::sync::atomic::{AtomicBool, Ordering};
 use std::io;
-use std::sync::OnceLock;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use resound_conformance::{ServerEvent, ServerSession};
 use resound_core::signal::{Op, Reason};
@@ -16,13 +26,90 @@ use crate::args::{Format, Serve};
 use crate::exit::Exit;
 use crate::interrupt::Interrupts;
 use crate::output::event::{About, Body, Document, End, Line, SCHEMA, Served};
-use crate::output::{Sink, Written, note};
+use crate::output::{Sink, note};
 use crate::runtime::{Threads, runtime};
+
+/// How many events may wait to be written.
+const BACKLOG: usize = 8_192;
 
 /// What the main thread waits for.
 enum Heard {
     Event(ServerEvent),
-    Signal,
+    /// The tally or the number of signals has changed.
+    Wake,
+}
+
+/// What happened at all servers together, written or not.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    served: Served,
+    /// Servers that have nothing more to say.
+    silent: usize,
+    /// Those among them that did not say that they are done.
+    vanished: usize,
+    /// Events that found no place in the queue since this was last told.
+    unwritten: u64,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Shared(Arc<Mutex<Tally>>);
+
+impl Shared {
+    fn get(&self) -> MutexGuard<'_, Tally> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A server's way to be heard. Never waits.
+struct Voice {
+    tally: Shared,
+    tell: SyncSender<Heard>,
+    done: AtomicBool,
+}
+
+impl Voice {
+    fn say(&self, event: ServerEvent) {
+        // Counted before it is told: whoever finds the queue empty knows all that was in it.
+        {
+            let served = &mut self.tally.get().served;
+            match &event {
+                Event::Accepted { .. } => served.accepted += 1,
+                Event::Refused { .. } => served.refused += 1,
+                Event::AcceptFailed { .. } => {}
+                Event::Connection { event, .. } => {
+                    served.ended += 1;
+                    served.received += event.received;
+                    served.echoed += event.echoed;
+                }
+                Event::Done => {}
+            }
+        }
+        if matches!(event, Event::Done) {
+            self.done.store(true, Ordering::SeqCst);
+            return self.end(0);
+        }
+        if self.tell.try_send(Heard::Event(event)).is_err() {
+            self.tally.get().unwritten += 1;
+        }
+    }
+
+    fn end(&self, vanished: usize) {
+        {
+            let mut tally = self.tally.get();
+            tally.silent += 1;
+            tally.vanished += vanished;
+        }
+        // A full queue has enough in it to wake the main thread.
+        let _ = self.tell.try_send(Heard::Wake);
+    }
+}
+
+impl Drop for Voice {
+    fn drop(&mut self) {
+        if !self.done.load(Ordering::SeqCst) {
+            self.end(1);
+        }
+    }
 }
 
 /// The servers, for this thread and for the one that takes signals. Empty until all of them listen.
@@ -40,18 +127,20 @@ pub(super) fn run(args: &Serve) -> Exit {
         args,
         clock,
         sink: Sink::new(&args.output, Format::Jsonl),
-        served: Served::default(),
+        tally: Shared::default(),
         listening: Vec::new(),
+        output: Listener::There,
     };
     let sessions = Sessions::default();
-    let (tell, heard) = channel();
+    let (tell, heard) = sync_channel(BACKLOG);
     // More than two: whoever asks a third time does not want to wait for the resets either.
     let interrupts = Interrupts::watch(2, {
         let (sessions, tell) = (Arc::clone(&sessions), tell.clone());
         move |count| {
             // Here and not on the main thread: that one may be stuck in a write to a pipe that nobody reads.
             obey(&sessions, count);
-            let _ = tell.send(Heard::Signal);
+            // A full queue has enough in it to wake the main thread.
+            let _ = tell.try_send(Heard::Wake);
         }
     });
     let interrupts = match interrupts {
@@ -62,121 +151,142 @@ pub(super) fn run(args: &Serve) -> Exit {
     };
     let mut listening = Vec::new();
     for &addr in &args.tcp {
-        let tell = tell.clone();
-        // Without a bound: a pipe that nobody reads must not stop the servers.
-        let on_event = Box::new(move |event| drop(tell.send(Heard::Event(event))));
+        let voice = Voice { tally: server.tally.clone(), tell: tell.clone(), done: AtomicBool::new(false) };
+        let on_event = Box::new(move |event| voice.say(event));
         match runtime(args.runtime, Threads::Processors).server(addr, args.config(), on_event) {
             Ok(session) => listening.push(session),
             Err(error) => {
-                let error = cannot_listen(addr, &error);
-                note(&error);
-                return server.finish(End::Error, Exit::Local, Some(error));
+                return server.finish(End::Error, Exit::Local, Some(cannot_listen(addr, &error)));
             }
         }
     }
     server.listening = listening.iter().map(|session| session.local_addr()).collect();
     let sessions = sessions.get_or_init(|| listening);
     obey_now(sessions, interrupts.count());
-    let written = server.listens(sessions).and_then(|()| server.serve(&heard, &interrupts));
-    let asked = interrupts.count();
-    let (end, exit) = match asked {
-        0 => (End::Error, Exit::Local),
-        1 => (End::Count, Exit::Good),
-        _ => (End::Interrupted, Exit::Interrupted),
-    };
-    if written.is_err() {
-        // Nobody reads what it says any more; nobody asked it to end either.
-        return server.sink.verdict(if asked == 0 { Exit::Good } else { exit });
+    server.listens(sessions);
+    server.serve(&heard, &interrupts);
+    let vanished = server.tally.get().vanished > 0;
+    match interrupts.count() {
+        _ if vanished => {
+            let error = String::from("a server has ended and did not say why");
+            server.finish(End::Error, Exit::Local, Some(error))
+        }
+        0 => server.finish(End::Error, Exit::Local, Some(String::from("the servers have ended unasked"))),
+        1 => server.finish(End::Count, Exit::Good, None),
+        _ => server.finish(End::Interrupted, Exit::Interrupted, None),
     }
-    server.finish(end, exit, None)
+}
+
+/// Whether standard output takes anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Listener {
+    There,
+    Gone,
 }
 
 struct Serving<'a> {
     args: &'a Serve,
     clock: Clock,
     sink: Sink,
-    served: Served,
+    tally: Shared,
     listening: Vec<SocketAddr>,
+    output: Listener,
 }
 
 impl Serving<'_> {
-    fn listens(&mut self, sessions: &[Box<dyn ServerSession>]) -> Written {
+    fn listens(&mut self, sessions: &[Box<dyn ServerSession>]) {
         for session in sessions {
             let (local, options) = (session.local_addr(), session.socket_options());
-            self.write(About::default(), Body::Listening { local, options })?;
+            self.write(About::default(), Body::Listening { local, options });
         }
-        Ok(())
     }
 
-    /// Writes what happens until every server is done.
-    fn serve(&mut self, told: &Receiver<Heard>, interrupts: &Interrupts) -> Written {
-        let mut left = self.listening.len();
+    /// Writes what happens until every server is done, or one of them is gone.
+    fn serve(&mut self, told: &Receiver<Heard>, interrupts: &Interrupts) {
         let mut heard = 0;
-        while left > 0 {
+        loop {
             if interrupts.count() > heard {
                 heard = interrupts.count();
-                let open = self.served.accepted - self.served.ended;
-                match heard {
-                    1 => note(&format!(
-                        "draining: no new connections, {open} may finish within {:?}; again to reset them",
-                        self.args.drain_timeout
-                    )),
-                    _ => note(&format!("aborting: {open} connections are reset")),
-                }
+                self.asked(heard);
             }
-            match told.recv() {
-                Ok(Heard::Event(Event::Done)) => left -= 1,
-                Ok(Heard::Event(event)) => self.event(event)?,
-                Ok(Heard::Signal) => {}
-                Err(_) => break,
+            let Tally { silent, vanished, .. } = *self.tally.get();
+            let over = silent == self.listening.len() || vanished > 0;
+            let next = match told.try_recv() {
+                Ok(heard) => heard,
+                Err(_) => {
+                    // All that was queued is written; what came meanwhile found no place.
+                    self.tell_of_unwritten();
+                    if over {
+                        return;
+                    }
+                    let Ok(heard) = told.recv() else { return };
+                    heard
+                }
+            };
+            match next {
+                Heard::Event(event) => self.event(event),
+                Heard::Wake => {}
             }
         }
-        Ok(())
     }
 
-    fn event(&mut self, event: ServerEvent) -> Written {
+    fn asked(&self, times: u32) {
+        let Served { accepted, ended, .. } = self.tally.get().served;
+        let open = accepted.saturating_sub(ended);
+        match times {
+            1 => note(&format!(
+                "draining: no new connections, {open} may finish within {:?}; again to reset them",
+                self.args.drain_timeout
+            )),
+            _ => note(&format!("aborting: {open} connections are reset")),
+        }
+    }
+
+    fn tell_of_unwritten(&self) {
+        let unwritten = core::mem::take(&mut self.tally.get().unwritten);
+        if unwritten > 0 && self.output == Listener::There {
+            note(&format!("{unwritten} events were not written: standard output was not read in time"));
+        }
+    }
+
+    fn event(&mut self, event: ServerEvent) {
         let (peer, body) = match event {
-            Event::Accepted { peer } => {
-                self.served.accepted += 1;
-                (Some(peer), Body::Accepted {})
-            }
-            Event::Refused { peer, why } => {
-                self.served.refused += 1;
-                (Some(peer), Body::Refused { why: why.to_string() })
-            }
+            Event::Accepted { peer } => (Some(peer), Body::Accepted {}),
+            Event::Refused { peer, why } => (Some(peer), Body::Refused { why: why.to_string() }),
             Event::AcceptFailed { signal, .. } => {
                 (None, Body::AcceptFailed { cause: (&signal.cause(Op::Connect)).into() })
             }
             Event::Connection { peer, event } => {
-                self.served.ended += 1;
-                self.served.received += event.received;
-                self.served.echoed += event.echoed;
                 let (received, echoed) = (event.received, event.echoed);
                 (Some(peer), Body::Ended { cause: (&event.cause).into(), received, echoed })
             }
-            Event::Done => return Ok(()),
+            Event::Done => return,
         };
-        self.write(About { target: None, peer }, body)
+        self.write(About { target: None, peer }, body);
     }
 
-    fn write(&mut self, about: About, body: Body) -> Written {
+    fn line(&self, about: About, body: Body) -> Line {
         let t_ns = self.clock.now().nanos();
         let runtime = self.args.runtime.as_str();
-        self.sink.event(&Line { schema: SCHEMA, t_ns, event: body.name(), runtime, about, body })
+        Line { schema: SCHEMA, t_ns, event: body.name(), runtime, about, body }
     }
 
-    fn finish(&mut self, end: End, exit: Exit, error: Option<String>) -> Exit {
-        self.served.end = Some(end);
-        let _ = self.write_report(end, exit, error);
-        self.sink.verdict(exit)
-    }
-
-    fn write_report(&mut self, end: End, exit: Exit, error: Option<String>) -> Written {
-        let served = self.served;
-        if error.is_none() || self.sink.format != Format::Text {
-            self.write(About::default(), Body::Served(served))?;
+    fn write(&mut self, about: About, body: Body) {
+        let line = self.line(about, body);
+        if self.output == Listener::There && self.sink.event(&line).is_err() {
+            self.output = Listener::Gone;
+            note("standard output takes no more; serving goes on without it");
         }
-        self.sink.document(&Document {
+    }
+
+    /// Says how it ended: the error on standard error too, whatever the format.
+    fn finish(&mut self, end: End, exit: Exit, error: Option<String>) -> Exit {
+        if let Some(error) = &error {
+            note(error);
+        }
+        let served = Served { end: Some(end), ..self.tally.get().served };
+        let last = self.line(About::default(), Body::Served { served, error: error.clone() });
+        let document = Document {
             schema: SCHEMA,
             command: "serve",
             version: env!("CARGO_PKG_VERSION"),
@@ -186,7 +296,13 @@ impl Serving<'_> {
             exit: exit.code(),
             error,
             body: Report { listening: self.listening.clone(), summary: served },
-        })
+        };
+        if self.output == Listener::There {
+            let wanted = document.error.is_none() || self.sink.format != Format::Text;
+            let written = if wanted { self.sink.event(&last) } else { Ok(()) };
+            let _ = written.and_then(|()| self.sink.document(&document));
+        }
+        self.sink.verdict(exit)
     }
 }
 

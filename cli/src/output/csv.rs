@@ -55,6 +55,7 @@ const COLUMNS: &[&str] = &[
     "received",
     "end",
     "explain",
+    "error",
 ];
 
 /// The first row.

@@ -85,7 +85,12 @@ pub(crate) enum Body {
     Stall {
         late_ns: u64,
     },
-    Summary(Box<Summary>),
+    Summary {
+        #[serde(flatten)]
+        summary: Box<Summary>,
+        /// What went wrong with the command itself.
+        error: Option<String>,
+    },
     /// A server listens.
     Listening {
         local: SocketAddr,
@@ -112,7 +117,12 @@ pub(crate) enum Body {
         echoed: u64,
     },
     /// A server is over.
-    Served(Served),
+    Served {
+        #[serde(flatten)]
+        served: Served,
+        /// What went wrong with the command itself.
+        error: Option<String>,
+    },
 }
 
 impl Body {
@@ -128,13 +138,13 @@ impl Body {
             Self::Down { .. } => "down",
             Self::Retry { .. } => "retry",
             Self::Stall { .. } => "stall",
-            Self::Summary(_) => "summary",
+            Self::Summary { .. } => "summary",
             Self::Listening { .. } => "listening",
             Self::Accepted {} => "accepted",
             Self::Refused { .. } => "refused",
             Self::AcceptFailed { .. } => "accept_failed",
             Self::Ended { .. } => "ended",
-            Self::Served(_) => "served",
+            Self::Served { .. } => "served",
         }
     }
 

@@ -66,14 +66,14 @@ impl Text {
             Body::Stall { late_ns } => {
                 format!("{WARN}stall{WARN:#}: this host woke {} late; the peer is not blamed", time(*late_ns))
             }
-            Body::Summary(summary) => return Some(self::summary(line, summary)),
+            Body::Summary { summary, .. } => return Some(self::summary(line, summary)),
             Body::Listening { local, options } => return Some(self.listening(line, *local, options)),
             Body::Accepted {} if self.verbose => String::from("accepted"),
             Body::Accepted {} => return None,
             Body::Refused { why } => format!("{WARN}refused{WARN:#}: {why}"),
             Body::AcceptFailed { cause } => format!("{WARN}accept failed{WARN:#}: {}", cause.text),
             Body::Ended { cause, received, echoed } => return self.ended(line, cause, *received, *echoed),
-            Body::Served(served) => return Some(self::served(served)),
+            Body::Served { served, .. } => return Some(self::served(served)),
         };
         Some(format!("{}{said}\n", whom(line)))
     }

@@ -5,12 +5,13 @@
 
 use core::fmt;
 use core::net::SocketAddr;
+use core::sync::atomic::AtomicBool;
 use core::time::Duration;
 use std::collections::HashSet;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::thread;
 use std::time::Instant;
 
@@ -25,6 +26,7 @@ pub const LONG: Duration = Duration::from_secs(300);
 pub const RUNTIMES: [&str; 3] = ["std", "smol", "tokio"];
 
 pub fn resound(args: &[&str]) -> Command {
+    LazyLock::force(&HEARS);
     let mut command = Command::new(env!("CARGO_BIN_EXE_resound"));
     command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
@@ -32,6 +34,16 @@ pub fn resound(args: &[&str]) -> Command {
     }
     command
 }
+
+/// A child ignores what its parent ignores, and a script's background job ignores SIGINT. What is caught here is a
+/// child's own again.
+pub static HEARS: LazyLock<()> = LazyLock::new(|| {
+    let always = Arc::new(AtomicBool::new(true));
+    signal_hook::flag::register_conditional_shutdown(Signal::SIGINT as i32, 130, always).unwrap();
+});
+
+/// Longer than signals count as one request.
+pub const APART: Duration = Duration::from_millis(400);
 
 /// Runs it to its end.
 pub fn run(args: &[&str]) -> Ran {
@@ -311,7 +323,7 @@ pub fn insist(child: &mut Child, asking: Signal) -> ExitStatus {
         }
         assert!(began.elapsed() < LONG, "it does not end");
         signal(child, asking);
-        thread::sleep(Duration::from_millis(100));
+        thread::sleep(APART);
     }
 }
 
