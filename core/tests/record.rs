@@ -192,7 +192,7 @@ fn the_generated_runs_reach_what_they_are_meant_to_reach() {
         }
     }
     for (word, count) in [&client[..], &server[..]].concat() {
-        assert!(count >= 10, "{word} comes up in only {count} of 300 runs: {client:?} {server:?}");
+        assert!(count >= 5, "{word} comes up in only {count} of 300 runs: {client:?} {server:?}");
     }
 }
 
