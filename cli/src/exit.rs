@@ -32,8 +32,10 @@ pub(crate) enum Exit {
     Interrupted = 130,
 }
 
-/// For `--help`.
-pub(crate) const HELP: &str = "\
+macro_rules! help {
+    ($interrupted:literal) => {
+        concat!(
+            "\
 Exit codes:
   0    every message echoed, all healthy
   1    some messages lost
@@ -47,7 +49,21 @@ Exit codes:
   15   not an echo peer: mismatch, protocol, self-connect
   16   name resolution
   17   a local resource or permission is missing
-  130  interrupted; statistics are still printed, a second interrupt ends at once";
+  130  interrupted; statistics are still printed, ",
+            $interrupted,
+            "
+
+A command line that cannot be understood leaves no document, whatever the output format."
+        )
+    };
+}
+
+/// For `--help`.
+pub(crate) const HELP: &str = help!("a second interrupt ends at once");
+
+/// For `serve --help`.
+pub(crate) const SERVE_HELP: &str =
+    help!("the first one drains (0), the second one resets,\n       the third one ends at once");
 
 const TABLE: &[(Exit, &[Reason])] = {
     use Reason as R;
@@ -131,14 +147,14 @@ mod tests {
 
     #[test]
     fn the_help_names_every_code() {
-        let named: Vec<u8> = HELP
-            .lines()
-            .filter_map(|line| line.strip_prefix("  ")?.split(' ').next()?.parse().ok())
-            .collect();
+        let named = |help: &str| -> Vec<u8> {
+            help.lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next()?.parse().ok()).collect()
+        };
         let mut codes: Vec<u8> = TABLE.iter().map(|(exit, _)| exit.code()).collect();
         let others = [Exit::Good, Exit::SomeLost, Exit::Usage, Exit::Failed, Exit::Interrupted];
         codes.extend(others.map(Exit::code));
         codes.sort_unstable();
-        assert_eq!(named, codes);
+        assert_eq!(named(HELP), codes);
+        assert_eq!(named(SERVE_HELP), codes);
     }
 }

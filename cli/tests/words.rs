@@ -79,6 +79,14 @@ fn bad_targets_are_named_with_what_is_wrong() {
 fn timers_that_cannot_work_are_a_matter_of_usage() {
     let ran = run(&["ping", "127.0.0.1:7", "--idle", "1s", "--probe", "2s", "-c", "1"]);
     assert!(ran.code(2).stderr.contains("liveness.probe"), "{ran:?}");
+    for command in ["ping", "echo"] {
+        let line = [command, "127.0.0.1:7", "--idle", "1s", "--probe", "2s", "-o"];
+        let ran = run(&[&line[..], &["json"]].concat());
+        assert!(ran.code(2).document()["error"].as_str().unwrap().contains("liveness.probe"), "{ran:?}");
+        assert_eq!(ran.stderr.lines().count(), 1, "{ran:?}");
+        let ran = run(&[&line[..], &["jsonl"]].concat());
+        assert!(ran.code(2).lines()[0]["error"].as_str().unwrap().contains("liveness.probe"), "{ran:?}");
+    }
 }
 
 #[test]

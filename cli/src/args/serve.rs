@@ -13,9 +13,10 @@ use crate::exit;
 
 /// Serve echo: whatever comes in goes out again (RFC 862).
 ///
-/// The first Ctrl-C (or SIGTERM) drains: no new connections, and those that stand may finish. The second resets them.
+/// The first Ctrl-C (or SIGTERM) drains: no new connections, and those that stand may finish. The second resets them, the
+/// third ends at once.
 #[derive(Debug, Args)]
-#[command(after_help = exit::HELP)]
+#[command(after_help = exit::SERVE_HELP)]
 pub(crate) struct Serve {
     /// Listen on this address, ADDRESS:PORT, ADDRESS or PORT; port 0 lets the kernel choose. Repeatable
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7007", value_parser = listen_address)]
@@ -23,10 +24,10 @@ pub(crate) struct Serve {
     /// The runtime that serves
     #[arg(long, value_name = "NAME", value_enum, default_value_t)]
     pub(crate) runtime: RuntimeName,
-    /// At most this many connections at once
+    /// At most this many connections at once, on each --tcp address
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..), help_heading = "Limits")]
     pub(crate) max_connections: u32,
-    /// At most this many connections at once from one IPv4 address or one IPv6 /64
+    /// At most this many connections at once from one IPv4 address or one IPv6 /64, on each --tcp address
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..), help_heading = "Limits")]
     pub(crate) max_per_address: u32,
     /// Close a connection after this long without a byte either way; `never` is allowed

@@ -42,8 +42,7 @@ pub(super) fn run(args: &Compare) -> Exit {
     let interrupts = match Interrupts::watch(1, move |_| drop(wake.send(None))) {
         Ok(interrupts) => interrupts,
         Err(error) => {
-            note(&format!("cannot take signals: {error}"));
-            return Exit::Local;
+            return Comparing::new(clock, sink, 0).fail(format!("cannot take signals: {error}"));
         }
     };
     let plays = scenarios.len() * runtimes.len();
@@ -55,20 +54,26 @@ pub(super) fn run(args: &Compare) -> Exit {
         run_all(&runtimes, &played, TOGETHER, |outcome| drop(tell.send(Some(outcome.clone()))))
     });
     if let Err(error) = started {
-        note(&format!("cannot start a thread: {error}"));
-        return Exit::Local;
+        return Comparing::new(clock, sink, plays).fail(format!("cannot start a thread: {error}"));
     }
-    let mut comparing = Comparing { clock, sink, outcomes: Vec::new(), plays, shown: Progress::new() };
+    let mut comparing = Comparing::new(clock, sink, plays);
     let written = comparing.collect(&told, &interrupts);
     comparing.shown.clear();
     comparing.sort(&scenarios, &runtimes);
-    let end = if interrupts.count() > 0 { End::Interrupted } else { End::Count };
     let report = Report::of(&comparing.outcomes);
-    let exit = match end {
-        End::Interrupted => Exit::Interrupted,
-        _ if report.holds() && comparing.outcomes.len() == plays => Exit::Good,
-        _ => Exit::Failed,
+    let (end, exit) = match &comparing.error {
+        _ if interrupts.count() > 0 => (End::Interrupted, Exit::Interrupted),
+        Some(_) => (End::Error, Exit::Failed),
+        None if report.not_run() > 0 => {
+            comparing.error = Some(report.hindrance());
+            (End::Error, Exit::Local)
+        }
+        None if report.holds() => (End::Count, Exit::Good),
+        None => (End::Count, Exit::Failed),
     };
+    if let Some(error) = &comparing.error {
+        note(error);
+    }
     if written.is_ok() {
         let _ = comparing.finish(report, end, exit);
     }
@@ -108,9 +113,25 @@ struct Comparing {
     outcomes: Vec<Outcome>,
     plays: usize,
     shown: Progress,
+    /// What went wrong with the comparison itself.
+    error: Option<String>,
 }
 
 impl Comparing {
+    fn new(clock: Clock, sink: Sink, plays: usize) -> Self {
+        Self { clock, sink, outcomes: Vec::new(), plays, shown: Progress::new(), error: None }
+    }
+
+    /// Ends before anything was played.
+    fn fail(mut self, error: String) -> Exit {
+        note(&error);
+        self.error = Some(error);
+        if !matches!(self.sink.format, Format::Text | Format::Markdown) {
+            let _ = self.finish(Report::of(&[]), End::Error, Exit::Local);
+        }
+        self.sink.verdict(Exit::Local)
+    }
+
     /// Takes outcomes as they come, until all are there or a signal has come.
     fn collect(&mut self, told: &Receiver<Option<Outcome>>, interrupts: &Interrupts) -> Written {
         while self.outcomes.len() < self.plays && interrupts.count() == 0 {
@@ -120,7 +141,7 @@ impl Comparing {
                 Ok(Some(outcome)) => outcome,
                 Ok(None) => continue,
                 Err(_) => {
-                    note("no scenario has ended for a minute; giving up");
+                    self.error = Some(String::from("no scenario has ended for a minute; giving up"));
                     break;
                 }
             };
@@ -164,14 +185,14 @@ impl Comparing {
                 duration_ns: t_ns,
                 end,
                 exit: exit.code(),
-                error: None,
+                error: self.error.clone(),
                 body: report,
             }),
             Format::Jsonl => {
                 for difference in &report.differences {
                     self.sink.jsonl(&Event::difference(t_ns, difference))?;
                 }
-                self.sink.jsonl(&Event::compared(t_ns, &report, end))
+                self.sink.jsonl(&Event::compared(t_ns, &report, end, self.error.clone()))
             }
             Format::Csv => self.sink.start_csv(report::header),
             Format::Quiet => Ok(()),

@@ -78,11 +78,11 @@ pub(super) fn run(args: Ping) -> Exit {
     let mut config = args.timers.client(args.timeout);
     config.max_bytes =
         config.max_bytes.max(usize::try_from(args.size).unwrap_or(usize::MAX).saturating_mul(4));
-    if let Err(error) = config.link.check() {
-        note(&format!("these timers cannot work: {error}"));
-        return Exit::Usage;
-    }
     let clock = Clock::start();
+    let mut report = Report::new(&args, clock);
+    if let Err(error) = config.link.check() {
+        return report.refuse(Exit::Usage, format!("these timers cannot work: {error}"));
+    }
     let (tell, told) = sync_channel(BACKLOG);
     let wake = tell.clone();
     let interrupts = Interrupts::watch(1, move |_| {
@@ -93,12 +93,8 @@ pub(super) fn run(args: Ping) -> Exit {
     });
     let interrupts = match interrupts {
         Ok(interrupts) => interrupts,
-        Err(error) => {
-            note(&format!("cannot take signals: {error}"));
-            return Exit::Local;
-        }
+        Err(error) => return report.refuse(Exit::Local, format!("cannot take signals: {error}")),
     };
-    let mut report = Report::new(&args, clock);
     for index in 0..args.targets.len() {
         start(index, &args, config, clock, tell.clone());
     }
@@ -122,11 +118,24 @@ fn start(index: usize, args: &Ping, config: Config, clock: Clock, tell: SyncSend
     let thread_tell = tell.clone();
     let started = thread::Builder::new().name(format!("ping-{index}")).spawn(move || {
         // The main thread is gone once it has seen enough; there is nobody left to tell then.
+        let _will = Will(index, thread_tell.clone());
         let _ = probe(&plan, clock, &|told| thread_tell.send((Some(index), told)).map_err(drop));
     });
     if let Err(error) = started {
         let error = format!("cannot start a thread: {error}");
         let _ = tell.try_send((Some(index), Told::Failed { reason: None, exit: Exit::Local, error }));
+    }
+}
+
+/// What a thread that panics leaves to be told.
+struct Will(usize, SyncSender<Message>);
+
+impl Drop for Will {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let error = String::from("its thread has panicked");
+            let _ = self.1.send((Some(self.0), Told::Failed { reason: None, exit: Exit::Local, error }));
+        }
     }
 }
 
@@ -152,6 +161,21 @@ impl Report {
             targets: args.targets.iter().map(|named| target(&named.written)).collect(),
             errors: Vec::new(),
         }
+    }
+
+    /// Ends before anything was sent, for what concerns every target.
+    fn refuse(&mut self, exit: Exit, error: String) -> Exit {
+        note(&error);
+        let now = self.clock.now().nanos();
+        for target in &mut self.targets {
+            target.failure = Some((exit, error.clone()));
+            target.end = Some((now, End::Error));
+        }
+        self.errors.push(error);
+        if self.sink.format != Format::Text {
+            self.finish(false);
+        }
+        self.sink.verdict(exit)
     }
 
     /// Counts and writes until every target is over, or a signal has come.

@@ -108,3 +108,49 @@ impl fmt::Debug for Server {
         f.debug_struct("Server").field("handle", &self.handle).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use core::time::Duration;
+    use std::sync::mpsc::{RecvTimeoutError, channel};
+
+    use resound_core::stream::client::Config;
+
+    use crate::Runtime;
+    use crate::on::{smol::Smol, std::Std, tokio::Tokio};
+    use crate::runtime::{Dial, EchoClient, ServerConfig};
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn a_client_whose_driver_panics_says_no_more() {
+        for runtime in [&Std as &dyn Runtime, &Smol::threads(2), &Tokio::current_thread()] {
+            let nobody = ([127, 0, 0, 1], 1).into();
+            let client = EchoClient::new(Config::default(), 1, [nobody]).unwrap();
+            let (tell, events) = channel::<()>();
+            let on_event = Box::new(move |_, _| {
+                let _ = &tell;
+                panic!("this is what the test is about");
+            });
+            let session = runtime.client(client, Dial::default(), on_event).unwrap();
+            let end = events.recv_timeout(PATIENCE);
+            assert_eq!(end, Err(RecvTimeoutError::Disconnected), "{}", runtime.name());
+            drop(session);
+        }
+    }
+
+    #[test]
+    fn a_server_whose_driver_panics_can_still_be_dropped() {
+        let (dropped, gone) = channel::<()>();
+        std::thread::spawn(move || {
+            let on_event = Box::new(|_| panic!("this is what the test is about"));
+            let addr = ([127, 0, 0, 1], 0).into();
+            let server = Smol::threads(2).server(addr, ServerConfig::default(), on_event).unwrap();
+            drop(std::net::TcpStream::connect(server.local_addr()));
+            server.drain();
+            drop(server);
+            drop(dropped);
+        });
+        assert_eq!(gone.recv_timeout(PATIENCE), Err(RecvTimeoutError::Disconnected));
+    }
+}

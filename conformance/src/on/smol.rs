@@ -85,8 +85,9 @@ fn run(executor: &Executor<'_>, threads: usize, main: impl Future<Output = ()> +
         for _ in 1..threads {
             scope.spawn(|| future::block_on(executor.run(end.wait())));
         }
+        // Comes even if `main` panics: the other threads wait for it, and the scope for them.
+        let _come = Come(&end);
         async_io::block_on(executor.run(main));
-        end.come();
     });
 }
 
@@ -99,6 +100,14 @@ enum Came {
     #[default]
     No,
     Yes,
+}
+
+struct Come<'a>(&'a End);
+
+impl Drop for Come<'_> {
+    fn drop(&mut self) {
+        self.0.come();
+    }
 }
 
 impl End {

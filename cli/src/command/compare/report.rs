@@ -10,12 +10,16 @@ use crate::output::csv;
 use crate::output::event::{End, SCHEMA};
 use crate::stats::nanos;
 
+/// The numbers of EAGAIN (of a thread that cannot be started), ENOMEM, ENFILE, EMFILE and ENOBUFS, on Linux.
+const SHORTAGES: [i32; 5] = [11, 12, 23, 24, 105];
+
 /// The body of the document.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     profile: Profile,
     passed: usize,
     broken: usize,
+    not_run: usize,
     outcomes: Vec<Row>,
     pub(super) differences: Vec<Differs>,
 }
@@ -47,6 +51,8 @@ pub(super) struct Row {
     took_ns: u64,
     events: Vec<Moment>,
     broken: Vec<String>,
+    /// What this host lacked, so that nothing can be said about the runtime.
+    not_run: Option<String>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -90,26 +96,45 @@ pub(super) struct Compared {
     profile: Profile,
     passed: usize,
     broken: usize,
+    not_run: usize,
     differences: usize,
     end: End,
+    error: Option<String>,
 }
 
 impl Report {
     /// Of outcomes that stand scenario by scenario.
     pub(super) fn of(outcomes: &[Outcome]) -> Self {
-        let passed = outcomes.iter().filter(|outcome| outcome.passed()).count();
+        let ran: Vec<Outcome> =
+            outcomes.iter().filter(|outcome| hindered(outcome).is_none()).cloned().collect();
+        let passed = ran.iter().filter(|outcome| outcome.passed()).count();
         Self {
             profile: Profile::fast(),
             passed,
-            broken: outcomes.len() - passed,
+            broken: ran.len() - passed,
+            not_run: outcomes.len() - ran.len(),
             outcomes: outcomes.iter().map(Row::from).collect(),
-            differences: differences(outcomes).into_iter().map(Differs::from).collect(),
+            differences: differences(&ran).into_iter().map(Differs::from).collect(),
         }
     }
 
     /// Whether every promise was kept, by all alike.
     pub(super) const fn holds(&self) -> bool {
         self.broken == 0 && self.differences.is_empty()
+    }
+
+    /// How many runs this host could not make.
+    pub(super) const fn not_run(&self) -> usize {
+        self.not_run
+    }
+
+    /// Why, in one line.
+    pub(super) fn hindrance(&self) -> String {
+        let why = self.outcomes.iter().find_map(|row| row.not_run.as_deref()).unwrap_or_default();
+        let (not_run, all) = (self.not_run, self.outcomes.len());
+        format!(
+            "{not_run} of {all} runs could not be made on this host: {why}; see `ulimit -n` and `ulimit -u`"
+        )
     }
 
     pub(super) const fn passed(&self) -> usize {
@@ -171,6 +196,7 @@ impl From<&Outcome> for Row {
             took_ns: nanos(outcome.took),
             events: outcome.events.iter().map(moment).collect(),
             broken: outcome.broken.clone(),
+            not_run: hindered(outcome),
         }
     }
 }
@@ -194,9 +220,10 @@ impl<'a> Event<&'a Differs> {
 }
 
 impl Event<Compared> {
-    pub(super) const fn compared(t_ns: u64, report: &Report, end: End) -> Self {
-        let Report { profile, passed, broken, .. } = *report;
-        let body = Compared { profile, passed, broken, differences: report.differences.len(), end };
+    pub(super) const fn compared(t_ns: u64, report: &Report, end: End, error: Option<String>) -> Self {
+        let Report { profile, passed, broken, not_run, .. } = *report;
+        let body =
+            Compared { profile, passed, broken, not_run, differences: report.differences.len(), end, error };
         Self { schema: SCHEMA, t_ns, event: "compared", body }
     }
 }
@@ -205,6 +232,27 @@ impl Event<Listed> {
     pub(super) fn scenario(scenario: &Scenario) -> Self {
         Self { schema: SCHEMA, t_ns: 0, event: "scenario", body: listed(scenario) }
     }
+}
+
+/// What this host lacked for a run, if that is why it failed: descriptors, memory, threads. Then it tells nothing about
+/// the runtime.
+pub(super) fn hindered(outcome: &Outcome) -> Option<String> {
+    if outcome.passed() {
+        return None;
+    }
+    let said = outcome.events.iter().find_map(|moment| {
+        // accept(2) fails for what this host lacks; what a peer did to a connection is no such failure.
+        let lacks = [Reason::TooManyFiles.as_str(), Reason::NoBuffers.as_str(), "accept failed"];
+        lacks.into_iter().find(|word| moment.what.contains(word))
+    });
+    let failed = outcome.broken.iter().find_map(|broken| {
+        let (_, error) = broken.split_once("a socket or the runtime failed: ")?;
+        SHORTAGES
+            .iter()
+            .any(|number| error.ends_with(&format!("(os error {number})")))
+            .then(|| error.to_owned())
+    });
+    failed.or_else(|| said.map(String::from))
 }
 
 /// What is promised of a scenario.
@@ -252,6 +300,7 @@ pub(super) fn header() -> String {
         "took_ns",
         "events",
         "broken",
+        "not_run",
     ];
     csv::row(columns.map(String::from))
 }
@@ -271,6 +320,7 @@ pub(super) fn row(outcome: &Outcome) -> String {
         row.took_ns.to_string(),
         events.join("; "),
         row.broken.join("; "),
+        cell(row.not_run),
     ])
 }
 

@@ -2,7 +2,7 @@
 
 use resound_conformance::{Outcome, profile};
 
-use super::report::{Report, promised};
+use super::report::{Report, hindered, promised};
 use crate::output::text::time;
 use crate::stats::nanos;
 
@@ -61,7 +61,11 @@ impl<'a> Story<'a> {
     fn new(group: &'a [Outcome], report: &Report) -> Self {
         let first = &group[0];
         let differs = report.differs(first.scenario);
-        let broken = group.iter().flat_map(|outcome| {
+        let not_run = group
+            .iter()
+            .filter_map(|outcome| Some(format!("{} was not run: {}", outcome.runtime, hindered(outcome)?)));
+        let ran: Vec<&Outcome> = group.iter().filter(|outcome| hindered(outcome).is_none()).collect();
+        let broken = ran.iter().flat_map(|outcome| {
             let runtime = outcome.runtime;
             outcome.broken.iter().map(move |broken| format!("{runtime} broke its promise: {broken}"))
         });
@@ -70,13 +74,14 @@ impl<'a> Story<'a> {
         });
         Self {
             scenario: first.scenario,
-            reason: first
-                .verdict
+            reason: ran
+                .first()
+                .and_then(|outcome| outcome.verdict)
                 .map_or_else(|| "-".into(), |(reason, origin)| format!("{reason} ({origin})")),
             promised: first.promised.map_or_else(|| "-".into(), promised),
-            events: Lines::new(group),
-            wrong: broken.chain(differ).collect(),
-            outcomes: group.iter().collect(),
+            events: Lines::new(&ran),
+            wrong: not_run.chain(broken).chain(differ).collect(),
+            outcomes: ran.clone(),
             differing: differs.iter().map(|difference| difference.other()).collect(),
         }
     }
@@ -95,12 +100,12 @@ impl<'a> Story<'a> {
 }
 
 impl Lines {
-    fn new(group: &[Outcome]) -> Self {
-        let first = told(&group[0]);
+    fn new(group: &[&Outcome]) -> Self {
+        let first = group.first().map_or_else(|| String::from("nothing"), |outcome| told(outcome));
         if group.iter().all(|outcome| told(outcome) == first) {
             return Self::Same(first);
         }
-        let line = |outcome: &Outcome| {
+        let line = |outcome: &&Outcome| {
             let events = told(outcome);
             let mark = if events == first { Mark::None } else { Mark::Wrong };
             (outcome.runtime, events, mark)
@@ -133,7 +138,13 @@ pub(super) fn timers() -> String {
 /// What it amounts to.
 pub(super) fn verdict(report: &Report) -> String {
     let (passed, broken, differ) = (report.passed(), report.broken(), report.differences.len());
-    format!("{passed} runs kept their promises, {broken} broke one, {differ} differences between runtimes")
+    let not_run = match report.not_run() {
+        0 => String::new(),
+        not_run => format!(", {not_run} could not be made on this host"),
+    };
+    format!(
+        "{passed} runs kept their promises, {broken} broke one, {differ} differences between runtimes{not_run}"
+    )
 }
 
 #[cfg(test)]
@@ -173,6 +184,29 @@ pub(super) mod tests {
             ..outcome("tokio", &["dialing", "up"])
         };
         [std, late]
+    }
+
+    #[test]
+    fn what_this_host_cannot_do_breaks_no_promise_and_differs_from_nothing() {
+        let [sound, _] = sound();
+        let failed = "a socket or the runtime failed: Too many open files (os error 24)";
+        let hindered = Outcome { broken: vec![failed.into()], verdict: None, ..outcome("tokio", &[]) };
+        let refused = Outcome { broken: vec![failed.replace("24", "111")], ..hindered.clone() };
+        let lacking = Outcome {
+            broken: vec!["something".into()],
+            ..outcome("smol", &["dialing", "dial-failed too-many-files (local)"])
+        };
+        let outcomes = [sound.clone(), hindered, lacking];
+        let report = Report::of(&outcomes);
+        assert_eq!(
+            (report.passed(), report.broken(), report.not_run(), report.differences.len()),
+            (1, 0, 2, 0)
+        );
+        let stories = stories(&outcomes, &report);
+        assert_eq!(stories[0].cell("tokio"), None);
+        assert_eq!(stories[0].wrong[0], "tokio was not run: Too many open files (os error 24)");
+        assert_eq!(stories[0].wrong[1], "smol was not run: too-many-files");
+        assert_eq!(Report::of(&[sound, refused]).broken(), 1);
     }
 
     #[test]

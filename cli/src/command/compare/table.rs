@@ -1,6 +1,6 @@
 //! The comparison for people, as a table in a terminal: a row for each scenario and a column for each runtime, under each
 //! row the events, and whatever broke or differs in full. What is to be shown and how it is marked is decided in
-//! [`story`](super::story).
+//! [`super::story`].
 
 use core::fmt::Write as _;
 
