@@ -177,6 +177,7 @@ fn measure(options: Options) -> io::Result<()> {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
 
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let wanted = |name: &str| options.runtime.is_none_or(|runtime| name.contains(runtime));
     let mut compared = Vec::new();
     if options.part != Part::Counted {
@@ -195,7 +196,7 @@ fn measure(options: Options) -> io::Result<()> {
         }
         core = counted::core().inspect_err(|e| eprintln!("no counts of the core: {e}")).unwrap_or_default();
     }
-    let report = report::markdown(options.scale, &compared, &counted, &core);
+    let report = report::markdown(&load, options.scale, &compared, &counted, &core);
     print!("{report}");
     if options.part == Part::Both && options.runtime.is_none() {
         std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/RESULTS.md"), report)?;

@@ -24,8 +24,9 @@ with such a buffer), on smol `smol::io::copy`. Tokio is its current-thread runti
 one.
 ";
 
-/// The whole report.
+/// The whole report. `load` is what `/proc/loadavg` said before.
 pub(crate) fn markdown(
+    load: &str,
     scale: Scale,
     compared: &[Compared],
     counted: &[Counted],
@@ -33,7 +34,8 @@ pub(crate) fn markdown(
 ) -> String {
     let mut out = String::from("# Results\n\n");
     out += HOW;
-    let _ = write!(out, "\n{}\n", environment());
+    let busy = load.split(' ').next().unwrap_or_default();
+    let _ = write!(out, "\n{} Load of the machine before the first run: {busy}.\n", environment());
     if !compared.is_empty() {
         let _ = write!(out, "\n## By the clock\n\n{} rounds of {:?}.\n\n", scale.rounds, scale.run);
         out +=
