@@ -11,6 +11,7 @@
 //! ```
 
 #![forbid(unsafe_code)]
+#![allow(rustdoc::broken_intra_doc_links, reason = "the help says [v6]:port")]
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 extern crate alloc;
