@@ -200,13 +200,17 @@ impl ClientHandle {
     }
 
     /// Sends; if there is no place, the task is woken when there may be one.
-    fn send(&self, payload: Bytes, cx: &mut Context<'_>) -> Result<Seq, Unsent> {
+    ///
+    /// `accepted` is called before anybody can drive the machine on, with the machine locked; nobody has been woken yet.
+    fn send(&self, payload: Bytes, cx: &mut Context<'_>, accepted: impl FnOnce(Seq)) -> Result<Seq, Unsent> {
         let send = |machine: &mut Machine, now| {
             let seq = machine.next_seq();
-            machine.command(now, Command::Send(payload)).map(|()| seq).map_err(|refused| match refused {
+            machine.command(now, Command::Send(payload)).map_err(|refused| match refused {
                 Refused { command: Command::Send(payload), why: Refusal::Full } => Unsent::Full(payload),
                 refused => Unsent::Refused(refused),
-            })
+            })?;
+            accepted(seq);
+            Ok(seq)
         };
         self.machine.poll_with(cx, send, |unsent| matches!(unsent, Unsent::Full(_)))
     }
@@ -220,7 +224,7 @@ enum Unsent {
     Refused(Refused),
 }
 
-/// The future of [`ClientHandle::echo`].
+/// The future of [`ClientHandle::echo`]. Polled again after it was ready, it is pending for ever.
 #[derive(Debug)]
 #[must_use = "nothing is sent before it is polled"]
 pub struct Echoing {
@@ -241,13 +245,10 @@ impl Future for Echoing {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match core::mem::replace(&mut self.stage, Stage::Over) {
             Stage::Unsent(payload) => {
-                // The place at the desk must be there before anybody can drive the machine on.
-                let mut places = self.handle.desk.places();
-                let sent = self.handle.send(payload, cx);
-                if let Ok(seq) = &sent {
-                    places.insert(*seq, Place::Waiting(cx.waker().clone()));
-                }
-                drop(places);
+                let (desk, waker) = (&self.handle.desk, cx.waker().clone());
+                // Here the desk is locked while the machine is; nowhere the other way round.
+                let take_place = |seq| drop(desk.places().insert(seq, Place::Waiting(waker)));
+                let sent = self.handle.send(payload, cx, take_place);
                 self.stage = match sent {
                     Ok(seq) => Stage::Sent(seq),
                     Err(Unsent::Full(payload)) => Stage::Unsent(payload),
@@ -286,7 +287,7 @@ pub struct EchoSink {
 impl EchoSink {
     fn poll_held(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Refused>> {
         let Some(payload) = self.held.take() else { return Poll::Ready(Ok(())) };
-        match self.handle.send(payload, cx) {
+        match self.handle.send(payload, cx, drop) {
             Ok(_) => Poll::Ready(Ok(())),
             Err(Unsent::Full(payload)) => {
                 self.held = Some(payload);

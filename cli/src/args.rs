@@ -1,10 +1,11 @@
 //! The command line as types. Everything about it that can be checked without the network is checked here.
 
+use core::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
 use clap::builder::styling::Styles;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use resound_sockets::resolve::Target;
+use resound_sockets::resolve::{Host, Target};
 
 use crate::exit;
 
@@ -32,7 +33,8 @@ const STYLES: Styles = Styles::styled();
 
 /// Is it up, how fast, and if not, why not: echo over TCP, with named reasons.
 ///
-/// Every echo server (RFC 862) is a peer: one by resound, `ncat -l -k -e /bin/cat`, or port 7 of an old machine.
+/// Every echo server (RFC 862) is a peer: one by resound, `socat TCP-LISTEN:7007,fork EXEC:cat`, or port 7 of an
+/// old machine.
 #[derive(Debug, Parser)]
 #[command(name = "resound", version, styles = STYLES, after_help = exit::HELP, propagate_version = true)]
 pub(crate) struct Cli {
@@ -93,8 +95,22 @@ pub(crate) struct Named {
     pub(crate) target: Target,
 }
 
+/// TCP is between two (RFC 9293, 3.9.2.3).
+fn single(ip: IpAddr) -> Result<(), String> {
+    if ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST) {
+        return Err("a multicast or broadcast address: TCP connects two hosts, and this names many".into());
+    }
+    Ok(())
+}
+
 fn target(written: &str) -> Result<Named, String> {
-    let target = written.parse().map_err(|error: resound_sockets::resolve::TargetError| error.to_string())?;
+    let target: Target =
+        written.parse().map_err(|error: resound_sockets::resolve::TargetError| error.to_string())?;
+    match target.host() {
+        Host::V4(ip) => single((*ip).into())?,
+        Host::V6 { ip, .. } => single((*ip).into())?,
+        Host::Name(_) => {}
+    }
     Ok(Named { written: written.into(), target })
 }
 
@@ -121,7 +137,16 @@ mod tests {
 
     #[test]
     fn targets_are_checked_before_anything_starts() {
-        for bad in ["foo:99999", "[::1", "http://foo", "a:b:c", "foo:0"] {
+        for bad in [
+            "foo:99999",
+            "[::1",
+            "http://foo",
+            "a:b:c",
+            "foo:0",
+            "224.0.0.1:7",
+            "255.255.255.255",
+            "[ff02::1]:7",
+        ] {
             let complaint = complaint(&format!("resound ping {bad}"));
             assert!(complaint.contains(bad), "{complaint}");
         }

@@ -115,6 +115,22 @@ fn a_server_that_cannot_be_reached_ends_it_at_once_with_the_reason() {
     let ran = feed(&["echo", &nobody()], b"hello\n");
     assert!(ran.code(10).stderr.contains("conn-refused"), "{ran:?}");
     assert!(began.elapsed() < Duration::from_secs(19), "a silent host takes 20 s");
+    let mut child =
+        resound(&["echo", &nobody(), "-o", "json", "--profile", "fast", "--retries", "3", "--window", "3"])
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"hello\n").unwrap();
+    let status = wait(&mut child);
+    let ran = collect(child);
+    drop(stdin);
+    let document = ran.document();
+    assert_eq!(
+        (status.code(), &document["bytes_sent"], &document["bytes_unsent"]),
+        (Some(10), &3.into(), &3.into())
+    );
+    assert!(ran.stderr.contains("3 bytes were read and never sent; the input was not read"), "{ran:?}");
     let ran = run(&["echo", "no-such-host.invalid", "-o", "json"]);
     assert_eq!(ran.code(16).document()["summary"]["last_reason"], "name-resolution");
 }

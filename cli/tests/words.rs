@@ -36,6 +36,7 @@ fn manual_pages_are_roff() {
     assert!(ran.code(0).text().contains(".TH resound 1"), "{ran:?}");
     let ran = run(&["man", "ping"]);
     assert!(ran.code(0).text().contains("resound\\-ping"), "{ran:?}");
+    assert!(ran.text().contains(".SH \"EXIT STATUS\"\n") && !ran.text().contains(".SH EXTRA"), "{ran:?}");
     run(&["man", "pong"]).code(2);
     let dir = std::env::temp_dir().join(format!("resound-man-{}", std::process::id()));
     run(&["man", "--dir", dir.to_str().unwrap()]).code(0);

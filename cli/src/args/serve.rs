@@ -6,9 +6,10 @@ use core::time::Duration;
 use clap::Args;
 use resound_conformance::ServerConfig;
 use resound_core::stream::server;
+use resound_sockets::resolve::{Target, TargetError};
 
 use super::time::{Limit, time, time_or_never};
-use super::{DEFAULT_PORT, Output, RuntimeName};
+use super::{DEFAULT_PORT, Output, RuntimeName, single};
 use crate::exit;
 
 /// Serve echo: whatever comes in goes out again (RFC 862).
@@ -62,6 +63,15 @@ impl Serve {
 }
 
 fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    let addr = written_address(text)?;
+    single(addr.ip())?;
+    Ok(addr)
+}
+
+fn written_address(text: &str) -> Result<SocketAddr, String> {
+    if text.contains('%') {
+        return zoned(text);
+    }
     if let Ok(addr) = text.parse() {
         return Ok(addr);
     }
@@ -74,6 +84,19 @@ fn listen_address(text: &str) -> Result<SocketAddr, String> {
     }
     Err("not an address to listen on; write 127.0.0.1:7007, [::1]:7007, an address or a port (names are not looked up)"
         .into())
+}
+
+/// With an interface, by name or number, and perhaps port 0, which no TARGET has.
+fn zoned(text: &str) -> Result<SocketAddr, String> {
+    let (host, port) = match text.rsplit_once("]:") {
+        Some((host, port)) => (format!("{host}]"), port.parse().map_err(|_| format!("`{port}` is no port"))?),
+        None => (text.to_owned(), DEFAULT_PORT),
+    };
+    let target: Target = host.parse().map_err(|error: TargetError| error.to_string())?;
+    let found = target.look_up(DEFAULT_PORT).map_err(|error| error.to_string())?;
+    let mut addr = *found.first().ok_or("there is no such address")?;
+    addr.set_port(port);
+    Ok(addr)
 }
 
 #[cfg(test)]
@@ -92,7 +115,11 @@ mod tests {
         ] {
             assert_eq!(listen_address(text), Ok(addr.parse().unwrap()), "{text}");
         }
-        for bad in ["", "localhost:7", "127.0.0.1:99999", "99999", "[::1"] {
+        assert_eq!(listen_address("[fe80::1%1]:0").map(|addr| addr.to_string()), Ok("[fe80::1%1]:0".into()));
+        for many in ["224.0.0.1:7", "255.255.255.255:7", "[ff02::1]:7"] {
+            assert!(listen_address(many).is_err_and(|error| error.contains("multicast")), "{many}");
+        }
+        for bad in ["[fe80::1%1]:x", "[fe80::1%]:0", "", "localhost:7", "127.0.0.1:99999", "99999", "[::1"] {
             assert!(listen_address(bad).is_err(), "{bad}");
         }
     }

@@ -12,7 +12,10 @@ pub(super) fn time_or_zero(text: &str) -> Result<Duration, String> {
     }
     // A bare number is what ping(8) takes for seconds.
     if let Ok(seconds) = text.parse::<f64>() {
-        return Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string());
+        return Duration::try_from_secs_f64(seconds).map_err(|error| match error {
+            _ if seconds > 0.0 => String::from("too long"),
+            error => error.to_string(),
+        });
     }
     humantime::parse_duration(text).map_err(|error| format!("{error}; write 200ms, 1.5 or 2m"))
 }
@@ -29,6 +32,13 @@ pub(super) fn time_or_never(text: &str) -> Result<Limit, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_too_long_is_called_so() {
+        for long in ["1e300", "1e30", "inf"] {
+            assert_eq!(time(long), Err("too long".into()), "{long}");
+        }
+    }
 
     #[test]
     fn times_are_read_as_people_write_them() {

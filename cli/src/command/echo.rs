@@ -53,6 +53,8 @@ struct Report {
     bytes_sent: u64,
     bytes_echoed: u64,
     bytes_lost: u64,
+    /// Read, and never sent.
+    bytes_unsent: u64,
     summary: Summary,
 }
 
@@ -200,6 +202,7 @@ fn not_begun(args: &Echo, clock: Clock, sink: &mut Sink, why: NotBegun) -> Exit 
         bytes_sent: 0,
         bytes_echoed: 0,
         bytes_lost: 0,
+        bytes_unsent: 0,
     };
     let _ = write_report(sink, args, &clock, report, exit, error);
     sink.verdict(exit)
@@ -315,6 +318,11 @@ impl<'a> Echoing<'a> {
                 self.ledger.under_way()
             ));
         }
+        let bytes_unsent = self.unsent();
+        if bytes_unsent > 0 && written.is_ok() {
+            let rest = if self.input == Input::Ended { "" } else { "; the input was not read to its end" };
+            note(&format!("{bytes_unsent} bytes were read and never sent{rest}"));
+        }
         if written.is_ok() {
             let report = Report {
                 about: self.tracker.about(),
@@ -322,11 +330,22 @@ impl<'a> Echoing<'a> {
                 bytes_sent: self.ledger.sent,
                 bytes_echoed: self.ledger.echoed,
                 bytes_lost: self.ledger.lost,
+                bytes_unsent,
             };
             let error = self.error.take();
             let _ = write_report(&mut self.sink, self.args, &self.clock, report, exit, error);
         }
         self.sink.verdict(exit)
+    }
+
+    /// Bytes that were read and that no session took, those among them that still wait to be heard.
+    fn unsent(&mut self) -> u64 {
+        while let Ok(heard) = self.heard.try_recv() {
+            if let Heard::Input(piece) = heard {
+                self.piece(piece);
+            }
+        }
+        self.held.iter().map(|piece| piece.len() as u64).sum()
     }
 
     fn code(&self, summary: &Summary) -> Exit {
@@ -459,7 +478,10 @@ impl<'a> Echoing<'a> {
             Event::Down { cause, in_flight, .. } => {
                 self.reason = Some(cause.reason);
                 let explain = cause.reason.explain();
-                note(&format!("the connection is down: {cause}; {in_flight} messages in flight. {explain}"));
+                let hint = self.hint(cause.reason);
+                note(&format!(
+                    "the connection is down: {cause}; {in_flight} messages in flight. {explain}{hint}"
+                ));
             }
             Event::Retry { delay, .. } => {
                 let persist = self.args.timers.retries.is_some() || self.args.timers.give_up.is_some();
@@ -486,6 +508,12 @@ impl<'a> Echoing<'a> {
             return Ok(());
         }
         self.sink.event(&line(self.args, t_ns, self.tracker.about(), body))
+    }
+
+    /// What helps against a peer that has stopped because its own pipes are full.
+    fn hint(&self, reason: Reason) -> &'static str {
+        let stopped = matches!(reason, Reason::WriteBlocked | Reason::PeerStalled);
+        if stopped && self.args.window > 32_768 { " Try --window 32768." } else { "" }
     }
 
     fn no_connection(&mut self, cause: &Cause) {
