@@ -8,6 +8,9 @@
 //! that filled the chunk is followed by another one at once. With 64 messages in flight that leaves one read, one write
 //! and one wait for all of them.
 //!
+//! One case is known where that is not so: a read stops short at TCP's urgent mark with bytes behind it (RFC 6093 asks
+//! nobody to use it any more). With an edge-triggered runtime those wait until the peer sends more.
+//!
 //! The end of the stream may come in the same report as the last bytes. It is not lost: the kernel says it again
 //! (level-triggered runtimes), or the runtime keeps it (tokio never clears the closed half of a readiness, an event
 //! loop lowers no flag for it before a read has said it).
