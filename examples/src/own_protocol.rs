@@ -135,7 +135,7 @@ impl<T: Clone> Asker<T> {
 
     fn received(&mut self, conn: ConnId, bytes: &[u8]) {
         self.tell(Told::Heard { conn });
-        self.wire.bytes_came();
+        self.wire.bytes_came(bytes.len());
         for &byte in bytes {
             if byte != b'\n' && self.line.len() < LONGEST {
                 self.line.push(byte);

@@ -241,7 +241,7 @@ impl Connection {
         if chunk.is_empty() {
             return;
         }
-        self.wire.bytes_came();
+        self.wire.bytes_came(chunk.bytes().len());
         self.received += chunk.bytes().len() as u64;
         self.progress = self.now;
         match self.state {

@@ -9,9 +9,9 @@
 
 use crate::signal::{Cause, Errno, Op, Reason, Signal};
 
-/// How often a connection on which a write has failed is examined while bytes still come. What a receive buffer holds is
-/// read by then; a peer that goes on for ever is not waited for.
-const EXAMINATIONS: u8 = 255;
+/// How many bytes are still read from a connection on which a write has failed. What a receive buffer holds is read by
+/// then; a peer that goes on for ever is not waited for. Bytes, not reads: splitting what arrives must change nothing.
+const LAST_BYTES: usize = 64 << 20;
 
 const PIPE: Signal = Signal::Errno(Errno::Pipe);
 
@@ -22,7 +22,7 @@ pub struct Wire {
     write_error: Option<Signal>,
     /// Whether bytes came in since the last examination was asked for.
     fresh: bool,
-    examinations: u8,
+    last_bytes: usize,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -94,10 +94,12 @@ impl Wire {
         self.fresh = false;
     }
 
-    /// Bytes came in.
-    #[inline]
-    pub fn bytes_came(&mut self) {
+    /// So many bytes came in.
+    pub fn bytes_came(&mut self, n: usize) {
         self.fresh = true;
+        if self.write_error.is_some() {
+            self.last_bytes = self.last_bytes.saturating_add(n);
+        }
     }
 
     /// The peer ended its side. `due` is how much it still owed: messages or bytes.
@@ -120,10 +122,7 @@ impl Wire {
     pub fn examined(&mut self) -> Findings {
         match self.write_error {
             None => Findings::Nothing,
-            Some(_) if core::mem::take(&mut self.fresh) && self.examinations < EXAMINATIONS => {
-                self.examinations += 1;
-                Findings::Again
-            }
+            Some(_) if core::mem::take(&mut self.fresh) && self.last_bytes < LAST_BYTES => Findings::Again,
             Some(signal) => Findings::Over(signal.cause(Op::Write)),
         }
     }

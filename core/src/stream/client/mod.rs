@@ -407,7 +407,7 @@ impl<T> Client<T> {
         if self.link.conn() != Some(conn) {
             return chunk.clear();
         }
-        self.wire.bytes_came();
+        self.wire.bytes_came(chunk.bytes().len());
         while !chunk.is_empty() {
             let Some(n) = self.match_oldest(conn, chunk.bytes()) else {
                 chunk.clear();
