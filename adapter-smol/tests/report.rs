@@ -1,7 +1,5 @@
 //! A report of the reactor is believed, although another thread had begun to wait in it before it was asked for.
 
-#![allow(clippy::std_instead_of_core, clippy::std_instead_of_alloc, reason = "tests have std")]
-
 use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;

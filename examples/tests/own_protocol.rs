@@ -1,7 +1,5 @@
 //! The protocol of the guide, on every adapter and in the loop of the guide, against a small server on a thread.
 
-#![allow(clippy::std_instead_of_alloc, reason = "a test has std")]
-
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;

@@ -8,7 +8,7 @@
 //! ```text
 //!           bytes                        written
 //!  Open ───────────► (chunk held, no reading) ───────► Open        FIN from the peer: flush, then close
-//!   │ drain: echo what had come in, half-close, then wait for the peer's FIN
+//!   │ drain: echo until the peer is quiet, half-close, then wait for the peer's FIN
 //! ```
 //!
 //! Three limits end a connection that does nothing: silence both ways (idle), a peer that does not read (stall), and a
@@ -129,7 +129,8 @@ transitions! {
 /// What a server can ask of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Leave in good order: read no more to echo it, write what is held, half-close, and wait for the peer's end.
+    /// Leave in good order: echo on until the peer is quiet for 100 ms or half the drain is over, half-close, and wait for
+    /// the peer's end.
     Drain,
     /// Reset it now.
     Abort,
