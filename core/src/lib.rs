@@ -16,6 +16,7 @@
 //! | [`budget`] | how many links of one process may try at once |
 //! | [`link`] | one peer: all of the above, for any protocol |
 //! | [`stream`] | echo over byte streams: [a client](stream::client), [a server's side](stream::server), [who is let in](stream::admission); and the contract with whoever drives them |
+//! | [`datagram`] | echo with many peers on one socket; and the contract with whoever drives it |
 //!
 //! Each block works alone; those above `link` use no heap.
 //!
@@ -82,6 +83,7 @@ extern crate alloc;
 pub mod backoff;
 pub mod budget;
 mod config;
+pub mod datagram;
 pub mod link;
 pub mod liveness;
 pub mod race;
