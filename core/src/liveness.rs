@@ -190,6 +190,12 @@ impl Liveness {
         self.last_rx
     }
 
+    /// When the last probe since the last byte was due; `None` while there was no need for one.
+    #[must_use]
+    pub fn probed(&self) -> Option<Instant> {
+        if self.stretch == Stretch::Quiet { None } else { self.probed }
+    }
+
     /// How long probes have gone unanswered.
     #[must_use]
     pub fn probing_for(&self, now: Instant) -> Duration {
@@ -233,6 +239,12 @@ impl Liveness {
         }
     }
 
+    /// One of the answers that were due will not come any more: the network has lost it, or the send. It is no longer
+    /// waited for, but the probe that its silence calls for stays due.
+    pub fn waived(&mut self) {
+        self.due = self.due.saturating_sub(1);
+    }
+
     /// A sign of trouble that proves nothing, such as a soft error: the next probe comes at once, but no more than
     /// one in each P'.
     pub fn hint(&mut self, policy: &Policy, now: Instant) {
@@ -248,6 +260,17 @@ impl Liveness {
             return Due::Nothing;
         }
         self.probe(policy, now, 0);
+        Due::Probe
+    }
+
+    /// Answers may have been lost on this side: the last probe does not count as unanswered, and another one is due.
+    pub fn voided(&mut self, policy: &Policy, now: Instant) -> Due {
+        let unanswered = match self.stretch {
+            Stretch::Quiet => return Due::Nothing,
+            Stretch::Probing { unanswered } => unanswered,
+            Stretch::Examining => policy.misses - 1,
+        };
+        self.probe(policy, now, unanswered);
         Due::Probe
     }
 

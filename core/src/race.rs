@@ -155,7 +155,10 @@ pub struct Race {
     round: Option<Round>,
 }
 
-/// There is one in every link.
+/// Which addresses led nowhere when they were last tried. None, unless a race says otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory(u32);
+
 const _: () = assert!(size_of::<Race>() <= 48);
 
 #[derive(Clone, Debug)]
@@ -181,7 +184,19 @@ impl Race {
     /// No round is running, and no address has failed.
     #[must_use]
     pub const fn new() -> Self {
-        Self { failed: 0, round: None }
+        Self::recalling(Memory(0))
+    }
+
+    /// No round is running; which addresses have failed is what another race remembered of them.
+    #[must_use]
+    pub const fn recalling(memory: Memory) -> Self {
+        Self { failed: memory.0, round: None }
+    }
+
+    /// All that is left of a race when no round is running.
+    #[must_use]
+    pub const fn memory(&self) -> Memory {
+        Memory(self.failed)
     }
 
     /// Whether a round is running. One that is lost or overdue runs until it is ended.
@@ -289,6 +304,14 @@ impl Race {
     pub fn target(&self, attempt: u8) -> Option<u8> {
         let round = self.round.as_ref()?;
         if attempt < round.started { round.target(attempt) } else { None }
+    }
+
+    /// Whether an attempt of the running round is under way.
+    #[must_use]
+    pub fn is_pending(&self, attempt: u8) -> bool {
+        self.round
+            .as_ref()
+            .is_some_and(|round| round.pending.checked_shr(u32::from(attempt)).unwrap_or(0) & 1 == 1)
     }
 
     /// Whether the round's connect deadline has passed.

@@ -145,7 +145,9 @@ fn told(conn: ConnId) -> Vec<Told> {
             Told::Answered { conn, round_trip: Some(Duration::from_millis(3)) },
             Told::Answered { conn, round_trip: None },
         ],
-        Hint => [Told::Hint { conn }],
+        Waived => [Told::Waived { conn }],
+        Hint => [Told::Hint { conn, cause: None }, Told::Hint { conn, cause: Some(Cause::timer(Reason::TimedOut)) }],
+        Voided => [Told::Voided { conn }],
         Ended => [
             Told::Ended { conn, cause: Cause::peer(Reason::Closed) },
             Told::Ended { conn, cause },

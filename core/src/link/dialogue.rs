@@ -43,8 +43,20 @@ pub enum Told {
         /// How long it took; `None` if what it answers was sent more than once.
         round_trip: Option<Duration>,
     },
-    /// A sign of trouble that proves nothing.
+    /// Something that was sent will not be answered any more: on a network that loses, nobody waits for ever.
+    Waived {
+        /// On which connection.
+        conn: ConnId,
+    },
+    /// A sign of trouble that proves nothing: it hastens a probe.
     Hint {
+        /// On which connection or attempt.
+        conn: ConnId,
+        /// What it says, to be given as the reason if the peer stays silent.
+        cause: Option<Cause>,
+    },
+    /// This side has lost what came in: that the last probe stayed unanswered counts for nothing.
+    Voided {
         /// On which connection.
         conn: ConnId,
     },

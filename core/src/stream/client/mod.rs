@@ -547,7 +547,9 @@ impl<T> Client<T> {
                 self.tell(Told::Ended { conn, cause });
             }
             Fact::Failed { conn, op, signal } => self.tell(Told::Ended { conn, cause: signal.cause(op) }),
-            Fact::Hint { conn, .. } => self.tell(Told::Hint { conn }),
+            Fact::Hint { conn, signal } => {
+                self.tell(Told::Hint { conn, cause: Some(signal.cause(Op::Read)) });
+            }
             Fact::Examined { conn, kernel } if stands(conn) => self.examined(conn, kernel),
             Fact::Examined { .. } => {}
             Fact::Resumed => self.tell(Told::Resumed),
