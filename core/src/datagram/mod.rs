@@ -36,6 +36,7 @@ use crate::signal::{IcmpError, Op, Signal};
 use crate::time::Instant;
 
 mod batch;
+pub mod client;
 mod turn;
 
 pub use crate::stream::Via;

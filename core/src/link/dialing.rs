@@ -32,8 +32,8 @@ impl Link {
             self.next_id = 1;
         }
         let (next_id, targets) = (self.next_id, self.targets);
-        self.second_from = self.second_from.max(now + policy.backoff.floor());
         let outage = self.outage_mut();
+        outage.second_from = outage.second_from.max(now + policy.backoff.floor());
         outage.round_base = next_id;
         outage.round_began = now;
         outage.retry_at = None;
@@ -126,7 +126,7 @@ impl Link {
         self.conn = Some(conn);
         self.proof = Proof::None;
         self.up_since = now;
-        self.recovered();
+        self.recovered(policy);
         self.liveness = Some(Liveness::new(&policy.liveness, &mut self.probe_rng, now));
         out.extend([Action::Event(Event::Up { conn, target, established })]);
     }
@@ -146,7 +146,7 @@ impl Link {
         let (lost, began) = (outage.rounds_lost, outage.round_began);
         let spent = policy.give_up.rounds.is_some_and(|most| lost >= most);
         if spent || cause.retry() == Retry::Never {
-            return self.give_up(cause, out);
+            return self.give_up(policy, cause, out);
         }
         if self.step(Input::RoundLost) {
             let delay = self.backoff.failed(&policy.backoff, &mut self.rng);

@@ -76,14 +76,12 @@ pub struct Link {
     probe_rng: Rng,
     backoff: Backoff,
     up_since: Instant,
-    /// No second connection is dialed before this.
-    second_from: Instant,
     liveness: Option<Liveness>,
     outage: Option<Box<Outage>>,
 }
 
 /// A fleet holds one of them for each peer.
-const _: () = assert!(size_of::<Link>() <= 144);
+const _: () = assert!(size_of::<Link>() <= 128);
 
 impl Link {
     /// A link that has not been opened. Everything random in it follows from `seed`; give every link another one.
@@ -100,7 +98,6 @@ impl Link {
             probe_rng: Rng::from_seed(!seed),
             backoff: Backoff::new(),
             up_since: Instant::EPOCH,
-            second_from: Instant::EPOCH,
             liveness: None,
             outage: None,
         }
@@ -125,6 +122,12 @@ impl Link {
     #[inline]
     pub fn second(&self) -> Option<ConnId> {
         self.outage.as_ref()?.second.map(|(conn, ..)| conn)
+    }
+
+    /// What was last said of a peer that has not been heard since.
+    #[must_use]
+    pub fn hint(&self) -> Option<Cause> {
+        self.outage.as_ref().and_then(|outage| outage.hint)
     }
 
     /// When the last probe of a silent peer went out; `None` while nothing is wrong with it.
@@ -222,8 +225,8 @@ impl Link {
             }
             Told::Resumed => self.resumed(policy, now, out),
             Told::Hurry => self.hurry(policy, now, out),
-            Told::Drain => self.drain(out),
-            Told::Close { how } => self.close(how, out),
+            Told::Drain => self.drain(policy, out),
+            Told::Close { how } => self.close(policy, how, out),
         }
     }
 
@@ -245,46 +248,49 @@ impl Link {
         self.outage.get_or_insert_with(|| Outage::new(self.memory))
     }
 
-    fn recovered(&mut self) {
-        if let Some(outage) = self.outage.take() {
-            self.memory = outage.race.memory();
+    /// A connection stands, or nothing ever will again. `second_from` outlives it where it is ever asked for.
+    fn recovered(&mut self, policy: &Policy) {
+        let Some(outage) = self.outage.take() else { return };
+        self.memory = outage.race.memory();
+        if policy.on_suspect == OnSuspect::DialSecond {
+            self.outage_mut().second_from = outage.second_from;
         }
     }
 
     // Ending.
 
-    fn drain(&mut self, out: &mut impl Extend<Action>) {
+    fn drain(&mut self, policy: &Policy, out: &mut impl Extend<Action>) {
         if self.step(Input::Drain) {
             self.cancel_second(out);
             if self.state == State::Closed {
-                self.cut(Close::Drop, out);
+                self.cut(policy, Close::Drop, out);
                 out.extend([Action::Event(Event::Closed)]);
             }
         }
     }
 
-    fn give_up(&mut self, cause: Cause, out: &mut impl Extend<Action>) {
+    fn give_up(&mut self, policy: &Policy, cause: Cause, out: &mut impl Extend<Action>) {
         if self.step(Input::GiveUp) {
-            self.cut(Close::Reset, out);
+            self.cut(policy, Close::Reset, out);
             out.extend([Action::Event(Event::GaveUp { cause })]);
         }
     }
 
-    fn close(&mut self, how: Close, out: &mut impl Extend<Action>) {
+    fn close(&mut self, policy: &Policy, how: Close, out: &mut impl Extend<Action>) {
         if self.step(Input::Close) {
-            self.cut(how, out);
+            self.cut(policy, how, out);
             out.extend([Action::Event(Event::Closed)]);
         }
     }
 
     /// Ends whatever is under way, and every timer with it.
-    fn cut(&mut self, how: Close, out: &mut impl Extend<Action>) {
+    fn cut(&mut self, policy: &Policy, how: Close, out: &mut impl Extend<Action>) {
         self.cancel_second(out);
         if let Some(conn) = self.conn.take() {
             out.extend([Action::Close { conn, how }]);
         }
         self.liveness = None;
-        self.recovered();
+        self.recovered(policy);
     }
 
     // Time.
@@ -336,7 +342,7 @@ impl Link {
             out.extend([Action::Event(Event::Stalled { late })]);
         } else {
             let cause = outage.failure.or(outage.hint).unwrap_or(Cause::timer(Reason::NoResponse));
-            self.give_up(cause, out);
+            self.give_up(policy, cause, out);
         }
     }
 
@@ -358,7 +364,7 @@ impl Link {
                     && self.second().is_none()
                     && !self.outage.as_ref().is_some_and(|outage| outage.race.is_running());
                 // A second dial is a round like any other: no oftener than the backoff allows.
-                if wants_second && now >= self.second_from {
+                if wants_second && self.outage.as_ref().is_none_or(|outage| now >= outage.second_from) {
                     self.begin_round(policy, now, out);
                 }
             }

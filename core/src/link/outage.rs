@@ -25,6 +25,8 @@ pub(super) struct Outage {
     pub(super) hint: Option<Cause>,
     /// A second connection, dialed while the first is suspected, that has not yielded a byte yet.
     pub(super) second: Option<(ConnId, u8, Established)>,
+    /// No second connection is dialed before this.
+    pub(super) second_from: Instant,
     /// The delay that the peer asked for when it said goodbye.
     pub(super) asked_delay: Option<Asked>,
 }
@@ -48,6 +50,7 @@ impl Outage {
             failure: None,
             hint: None,
             second: None,
+            second_from: Instant::EPOCH,
             asked_delay: None,
         })
     }

@@ -54,7 +54,8 @@ impl Link {
             }
             let delay = self.delay_after_loss(policy, now);
             self.stand(policy, now, conn, target, established, out);
-            self.second_from = self.second_from.max(now + delay);
+            let outage = self.outage_mut();
+            outage.second_from = outage.second_from.max(now + delay);
         }
     }
 
@@ -152,7 +153,7 @@ impl Link {
         out.extend([Action::Event(Event::Down { conn, cause, silent })]);
         self.down_from(policy, now);
         if cause.retry() == Retry::Never {
-            return self.give_up(cause, out);
+            return self.give_up(policy, cause, out);
         }
         let delay = self.delay_after_loss(policy, now);
         let outage = self.outage_mut();
@@ -160,7 +161,8 @@ impl Link {
         if let Some((conn, target, established)) = outage.second {
             self.step(Input::Established);
             self.stand(policy, now, conn, target, established, out);
-            self.second_from = self.second_from.max(now + delay);
+            let outage = self.outage_mut();
+            outage.second_from = outage.second_from.max(now + delay);
             out.extend([Action::Probe { conn }]);
             return;
         }
