@@ -97,6 +97,12 @@ impl Policy {
         Duration::from_nanos(self.tolerance)
     }
 
+    /// P: no probe is unanswered before it is as old as this.
+    #[must_use]
+    pub const fn patience(&self) -> Duration {
+        Duration::from_nanos(self.probe)
+    }
+
     /// The time within which a dead peer is convicted, counted from the last byte: I + M·P, with round trips so short
     /// that P' = P and a driver that is never late. `None` if the detector is off.
     #[must_use]

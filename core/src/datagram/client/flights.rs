@@ -7,6 +7,10 @@
 //!
 //! Numbers count up and are never used twice; a number is a place in the ring. Because all datagrams may take equally
 //! long, the oldest one is always the first to be given up: no timer is needed for any other.
+//!
+//! In the same way the ring watches over silence. A peer that leaves a flight unanswered wants attention no earlier than
+//! the shortest patience after that flight; so one cursor, as many seconds behind, brings up those peers. The others, of
+//! which there are many more, need no timer for it.
 
 use alloc::collections::VecDeque;
 use core::time::Duration;
@@ -19,6 +23,8 @@ use crate::time::Instant;
 pub(super) struct Flight {
     /// When it was sent; before that, when it was accepted.
     pub(super) sent: Instant,
+    /// How long it had to wait for that, in microseconds, rounded up.
+    waited: u32,
     /// The peer's place in the table.
     pub(super) peer: u32,
     /// How far back the previous one to the same peer lies; 0 if there is none, or too far.
@@ -54,6 +60,33 @@ pub(super) enum Seen {
 }
 
 impl Flight {
+    /// A flight that begins now.
+    pub(super) const fn new(now: Instant, peer: u32, back: u32, kind: Kind, payload: Bytes) -> Self {
+        Self {
+            sent: now,
+            waited: 0,
+            peer,
+            back,
+            payload,
+            kind,
+            stage: Stage::Queued,
+            answers_elsewhere: Seen::No,
+        }
+    }
+
+    /// It leaves.
+    pub(super) fn leave(&mut self, now: Instant) {
+        let waited = now.since(self.sent).as_nanos().div_ceil(1_000);
+        self.waited = u32::try_from(waited).unwrap_or(u32::MAX);
+        self.sent = now;
+        self.stage = Stage::Sent;
+    }
+
+    /// When it was accepted, or up to a microsecond earlier. In the ring, these times never fall.
+    fn accepted(&self) -> Instant {
+        Instant::from_nanos(self.sent.nanos().saturating_sub(u64::from(self.waited) * 1_000))
+    }
+
     const fn has_ended(&self) -> bool {
         matches!(self.stage, Stage::Echoed | Stage::Lost)
     }
@@ -65,6 +98,8 @@ pub(super) struct Flights {
     first: u64,
     due: u64,
     unsent: u64,
+    /// The first that no peer was brought up for; none from here on was accepted earlier.
+    unwatched: u64,
 }
 
 impl Flights {
@@ -120,8 +155,11 @@ impl Flights {
         }
     }
 
-    /// Passes over what has ended, so that `due` and `unsent` show something that has not.
+    /// Passes over what has ended, so that each cursor shows something that has not.
     fn settle(&mut self) {
+        while self.unwatched < self.end() && self.get(self.unwatched).is_some_and(Flight::has_ended) {
+            self.unwatched += 1;
+        }
         while self.unsent < self.end() && self.get(self.unsent).is_some_and(Flight::has_ended) {
             self.unsent += 1;
         }
@@ -136,6 +174,25 @@ impl Flights {
             return None;
         }
         self.get(self.due).filter(|flight| !flight.has_ended()).map(|flight| (self.due, flight))
+    }
+
+    /// Whether its peer will be brought up for this one if it stays unanswered.
+    pub(super) fn is_watched(&self, number: u64) -> bool {
+        number >= self.unwatched && self.get(number).is_some_and(|flight| !flight.has_ended())
+    }
+
+    /// When [`unanswered`](Self::unanswered) will have a peer.
+    pub(super) fn unanswered_at(&self, patience: Duration) -> Option<Instant> {
+        self.get(self.unwatched).map(|flight| flight.accepted() + patience)
+    }
+
+    /// The next peer that has left a flight unanswered for so long.
+    pub(super) fn unanswered(&mut self, now: Instant, patience: Duration) -> Option<u32> {
+        self.unanswered_at(patience).filter(|&at| at <= now)?;
+        let peer = self.get(self.unwatched)?.peer;
+        self.unwatched += 1;
+        self.settle();
+        Some(peer)
     }
 
     /// Forgets what ended long ago, and what is more than may be remembered.
@@ -157,15 +214,7 @@ mod tests {
     use super::*;
 
     fn flight(at: u64) -> Flight {
-        Flight {
-            sent: Instant::from_nanos(at),
-            peer: 0,
-            back: 0,
-            payload: Bytes::new(),
-            kind: Kind::Probe,
-            stage: Stage::Queued,
-            answers_elsewhere: Seen::No,
-        }
+        Flight::new(Instant::from_nanos(at), 0, 0, Kind::Probe, Bytes::new())
     }
 
     #[test]
@@ -183,19 +232,19 @@ mod tests {
         for expected in [0, 2] {
             let (number, flight) = flights.next_unsent().unwrap();
             assert_eq!(number, expected);
-            flight.stage = Stage::Sent;
+            flight.leave(Instant::from_nanos(5));
             flights.sent();
         }
         assert_eq!(flights.oldest().unwrap().0, 0);
         flights.finish(0, Stage::Echoed);
         assert_eq!(flights.oldest().unwrap().0, 2);
-        flights.forget(Instant::from_nanos(100), Duration::from_nanos(100), 10);
-        assert!(flights.get(0).is_none() && flights.get(1).is_some());
-        flights.forget(Instant::from_nanos(100), Duration::from_secs(1), 0);
-        assert!(
-            flights.get(1).is_none() && flights.get(2).is_some(),
-            "what is on its way is never forgotten"
-        );
+        let mut forget = |at, most| {
+            flights.forget(Instant::from_nanos(at), Duration::from_nanos(100), most);
+            [0, 1, 2].map(|number| flights.get(number).is_some())
+        };
+        assert_eq!(forget(50, 10), [true, true, true]);
+        assert_eq!(forget(50, 1), [false, true, true], "no more than that many");
+        assert_eq!(forget(500, 10), [false, false, true], "what is on its way is never forgotten");
         assert!(flights.has_unsent() && flights.is_waiting(3));
     }
 }

@@ -337,9 +337,22 @@ impl Client {
     fn tell(&mut self, index: u32, told: Told) {
         let Some(peer) = self.peers.at_mut(index) else { return };
         peer.link.handle(&self.policy, self.now, told, &mut self.actions);
-        self.peers.arm(index);
         if !self.actions.is_empty() {
             self.act_all(index);
+        }
+        self.arm(index);
+    }
+
+    /// Sees to it that the peer is brought up in time: by its own timer, or by the flight that it has to answer.
+    #[inline]
+    fn arm(&mut self, index: u32) {
+        let Some(peer) = self.peers.at_mut(index) else { return };
+        let Some(at) = peer.link.deadline() else { return };
+        let watched = peer.newest > 0
+            && self.flights.is_watched(peer.newest - 1)
+            && at >= self.now + self.policy.liveness.patience();
+        if !watched {
+            self.peers.arm(index, at);
         }
     }
 
@@ -422,15 +435,7 @@ impl Client {
         peer.newest = number + 1;
         peer.in_flight += 1;
         let standing = peer.link.conn();
-        self.flights.push(Flight {
-            sent: self.now,
-            peer: index,
-            back,
-            payload,
-            kind,
-            stage: Stage::Queued,
-            answers_elsewhere: Seen::No,
-        });
+        self.flights.push(Flight::new(self.now, index, back, kind, payload));
         if let Some(conn) = standing {
             self.tell(index, Told::Sent { conn });
         }
@@ -456,8 +461,7 @@ impl Client {
             };
             let Some((head, payload)) = room.split_first_chunk_mut::<HEADER>() else { return };
             payload.copy_from_slice(&flight.payload);
-            flight.sent = self.now;
-            flight.stage = Stage::Sent;
+            flight.leave(self.now);
             let conn = peer.conn.map_or(0, ConnId::get);
             let generation = self.peers.id(index).generation;
             Header { index, generation, conn, number }.write(&self.key, to, head);
@@ -494,6 +498,8 @@ impl Client {
         if let Some(conn) = self.peers.at(index).and_then(|peer| peer.link.conn()) {
             self.tell(index, Told::Waived { conn });
         }
+        // It watched over the peer, perhaps.
+        self.arm(index);
     }
 
     /// Every flight to a peer that has not ended, newest first.
@@ -772,6 +778,9 @@ impl Client {
             }
             _ => {}
         }
+        while let Some(index) = self.flights.unanswered(self.now, self.policy.liveness.patience()) {
+            self.arm(index);
+        }
         while let Some(index) = self.peers.due(self.now) {
             self.attend(index);
         }
@@ -782,7 +791,6 @@ impl Client {
     fn attend(&mut self, index: u32) {
         self.void_if_deaf(index);
         self.tell(index, Told::Tick);
-        self.peers.arm(index);
     }
 
     /// A probe that was on its way while this host dropped datagrams convicts nobody. True if it was so.
@@ -901,7 +909,8 @@ impl Machine for Client {
             _ => self.oldest_ends(),
         };
         let closing = if let Life::Closing(by) = self.life { Some(by) } else { None };
-        earliest([self.peers.deadline(), flights, closing])
+        let silence = self.flights.unanswered_at(self.policy.liveness.patience());
+        earliest([self.peers.deadline(), silence, flights, closing])
     }
 
     fn is_done(&self) -> bool {

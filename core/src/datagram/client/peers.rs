@@ -216,11 +216,10 @@ impl Peers {
         self.slots[index as usize] = Slot::Free(generation, self.free.replace(index));
     }
 
-    /// Sees to it that the peer is brought up no later than it wants to be.
+    /// Sees to it that the peer is brought up no later than at this time.
     #[inline]
-    pub(super) fn arm(&mut self, index: u32) {
+    pub(super) fn arm(&mut self, index: u32, at: Instant) {
         let Some(peer) = self.at_mut(index) else { return };
-        let Some(at) = peer.link.deadline() else { return };
         if peer.armed.is_none_or(|armed| at < armed) {
             peer.armed = Some(at);
             self.attention.push(Reverse((at, index)));
