@@ -314,6 +314,12 @@ impl Race {
             .is_some_and(|round| round.pending.checked_shr(u32::from(attempt)).unwrap_or(0) & 1 == 1)
     }
 
+    /// The latest attempt of the running round that is under way.
+    #[must_use]
+    pub fn latest(&self) -> Option<u8> {
+        self.round.as_ref().and_then(|round| round.pending.checked_ilog2()).map(|bit| bit as u8)
+    }
+
     /// Whether the round's connect deadline has passed.
     #[must_use]
     pub fn is_overdue(&self, now: Instant) -> bool {

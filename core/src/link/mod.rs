@@ -117,6 +117,16 @@ impl Link {
         self.conn
     }
 
+    /// The connection that stands; if none does, the latest attempt that is under way.
+    #[must_use]
+    #[inline]
+    pub fn current(&self) -> Option<ConnId> {
+        self.conn.or_else(|| {
+            let outage = self.outage.as_ref()?;
+            outage.race.latest().map(|attempt| outage.attempt_id(attempt))
+        })
+    }
+
     /// The second connection of a suspected peer, while neither has won.
     #[must_use]
     #[inline]

@@ -50,6 +50,8 @@ pub(super) enum Stage {
     Sent,
     Echoed,
     Lost,
+    /// It was lost, and came back after all.
+    Late,
 }
 
 /// Whether its answer was seen to come from another address than it was sent to.
@@ -88,7 +90,7 @@ impl Flight {
     }
 
     const fn has_ended(&self) -> bool {
-        matches!(self.stage, Stage::Echoed | Stage::Lost)
+        matches!(self.stage, Stage::Echoed | Stage::Lost | Stage::Late)
     }
 }
 

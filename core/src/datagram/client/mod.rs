@@ -25,7 +25,7 @@
 //! send more. It is remembered, and given as the reason if the peer stays silent.
 //!
 //! **Silence.** Before a flight is given up or a peer convicted, the driver is asked to read what the kernel still holds
-//! ([`Step::Examine`]). What was on its way while this host dropped datagrams convicts nobody.
+//! ([`Step::Examine`]). What was on its way while this host dropped datagrams, or did not let any out, convicts nobody.
 //!
 //! Dialing is asking: the first answer makes the link stand. While a peer is down nothing is sent to it but what the
 //! backoff allows.
@@ -43,9 +43,10 @@ use crate::link::{self, Action, Link, State, Told};
 use crate::liveness::Writing;
 use crate::rng::Rng;
 use crate::signal::{Cause, Errno, IcmpError, Op, Origin, Reason, Signal};
-use crate::stream::{ConnId, Established};
+use crate::stream::{Close, ConnId, Established};
 use crate::time::{Instant, earliest};
 
+mod agenda;
 mod config;
 mod dialogue;
 mod flights;
@@ -207,6 +208,7 @@ impl Client {
         self.now = self.now.max(now);
         let known = self.peers.get(peer).is_some();
         if known {
+            self.tell(peer.index, Told::Close { how: Close::Drop });
             self.lose_all(peer.index, Cause::local(Reason::Aborted));
             self.peers.remove(peer.index);
         }
@@ -237,7 +239,7 @@ impl Client {
         }
         match self.peers.get(peer) {
             None => Some(Refusal::UnknownPeer),
-            Some(peer) if peer.conn.is_none() => Some(Refusal::Down),
+            Some(peer) if peer.link.current().is_none() => Some(Refusal::Down),
             Some(_) if self.messages >= self.config.max_in_flight => Some(Refusal::Full),
             Some(_) => None,
         }
@@ -368,13 +370,7 @@ impl Client {
 
     fn act(&mut self, index: u32, action: Action) {
         match action {
-            Action::Dial { conn, .. } => {
-                if let Some(peer) = self.peers.at_mut(index) {
-                    peer.conn = Some(conn);
-                }
-                self.probe(index);
-            }
-            Action::Probe { .. } => self.probe(index),
+            Action::Dial { .. } | Action::Probe { .. } => self.probe(index),
             Action::Examine { .. } => {
                 self.doubts.push(index);
                 self.want_examined();
@@ -392,30 +388,26 @@ impl Client {
             link::Event::Up { conn, .. } => Event::Up { peer, attempt: conn },
             link::Event::Suspect { unanswered } => Event::Suspect { peer, unanswered },
             link::Event::Retry { level, delay } => Event::Retry { peer, level, delay },
-            link::Event::GaveUp { cause } => Event::GaveUp { peer, cause },
+            link::Event::GaveUp { cause } => {
+                self.events.push_back(Event::GaveUp { peer, cause });
+                return self.lose_all(index, cause);
+            }
             link::Event::Stalled { late } => {
                 self.stalled = self.stalled.max(Some(late));
                 return;
             }
             link::Event::DialFailed { conn, cause, .. } => {
                 self.events.push_back(Event::DialFailed { peer, attempt: conn, cause });
-                return self.disconnect(index, cause);
+                return self.lose_all(index, cause);
             }
             link::Event::Down { conn, cause, silent } => {
                 let in_flight = self.messages_to(index);
                 self.events.push_back(Event::Down { peer, attempt: conn, cause, in_flight, silent });
-                return self.disconnect(index, cause);
+                return self.lose_all(index, cause);
             }
             link::Event::Closed => return,
         };
         self.events.push_back(event);
-    }
-
-    fn disconnect(&mut self, index: u32, cause: Cause) {
-        if let Some(peer) = self.peers.at_mut(index) {
-            peer.conn = None;
-        }
-        self.lose_all(index, cause);
     }
 
     // Flights: from the launch to the end.
@@ -429,6 +421,7 @@ impl Client {
     }
 
     fn launch(&mut self, index: u32, kind: Kind, payload: Bytes) -> u64 {
+        self.flights.forget(self.now, self.config.remember, self.config.remember_most);
         let number = self.flights.end();
         let Some(peer) = self.peers.at_mut(index) else { return number };
         let back = if peer.newest == 0 { 0 } else { u32::try_from(number + 1 - peer.newest).unwrap_or(0) };
@@ -443,7 +436,6 @@ impl Client {
     }
 
     fn fill(&mut self, batch: &mut Batch) {
-        self.flights.forget(self.now, self.config.remember, self.config.remember_most);
         while let Some((number, flight)) = self.flights.next_unsent() {
             let index = flight.peer;
             let Some(peer) = self.peers.at_mut(index) else {
@@ -462,7 +454,7 @@ impl Client {
             let Some((head, payload)) = room.split_first_chunk_mut::<HEADER>() else { return };
             payload.copy_from_slice(&flight.payload);
             flight.leave(self.now);
-            let conn = peer.conn.map_or(0, ConnId::get);
+            let conn = peer.link.current().map_or(0, ConnId::get);
             let generation = self.peers.id(index).generation;
             Header { index, generation, conn, number }.write(&self.key, to, head);
             self.flights.sent();
@@ -556,7 +548,7 @@ impl Client {
             self.strays.stale += 1;
             return;
         };
-        let current = peer.conn.filter(|conn| conn.get() == header.conn);
+        let current = peer.link.current().filter(|conn| conn.get() == header.conn);
         let stage = match self.flights.get(header.number) {
             Some(flight) if flight.stage == Stage::Sent => {
                 let same = whole && datagram[HEADER..] == flight.payload;
@@ -569,7 +561,7 @@ impl Client {
         let Some(peer) = self.peers.at_mut(index) else { return };
         let seq = Seq(header.number);
         match stage {
-            Some((Stage::Echoed, kind, _)) => {
+            Some((Stage::Echoed | Stage::Late, kind, _)) => {
                 peer.duplicated = peer.duplicated.saturating_add(1);
                 if kind == Kind::Message {
                     self.events.push_back(Event::Duplicated { peer: id, seq });
@@ -577,6 +569,7 @@ impl Client {
             }
             Some((_, kind, round_trip)) => {
                 peer.late = peer.late.saturating_add(1);
+                self.flights.finish(header.number, Stage::Late);
                 if kind == Kind::Message {
                     self.events.push_back(Event::Late { peer: id, seq, round_trip });
                 }
@@ -607,10 +600,13 @@ impl Client {
         }
         let Some((_, payload)) = self.end(number, Stage::Echoed) else { return };
         if let Some(peer) = self.peers.at_mut(index) {
-            if number < peer.highest {
+            // How far the highest lies ahead. What lies further ahead than the newest of all was long ago.
+            let ahead = peer.highest.wrapping_sub(number as u32);
+            if ahead > 0 && u64::from(ahead) <= self.flights.end() - number {
                 peer.reordered = peer.reordered.saturating_add(1);
+            } else {
+                peer.highest = (number + 1) as u32;
             }
-            peer.highest = peer.highest.max(number + 1);
         }
         if let Some(conn) = conn {
             self.tell(index, Told::Answered { conn, round_trip: Some(round_trip) });
@@ -676,7 +672,8 @@ impl Client {
     fn flight_failed(&mut self, id: PeerId, header: &Header, cause: Cause, mtu: Option<u32>) {
         let index = id.index;
         let on_its_way = self.flights.get(header.number).is_some_and(|f| f.stage == Stage::Sent);
-        let Some(conn) = self.peers.at(index).and_then(|peer| peer.conn).filter(|c| c.get() == header.conn)
+        let Some(conn) =
+            self.peers.at(index).and_then(|peer| peer.link.current()).filter(|c| c.get() == header.conn)
         else {
             self.strays.stale += 1;
             return;
@@ -689,8 +686,18 @@ impl Client {
             return self.over(index, conn, cause);
         }
         self.trouble(id, cause, mtu);
-        self.lose(header.number, cause);
-        self.tell(index, Told::Hint { conn, cause: Some(cause) });
+        self.fail(index, header.number, cause);
+        self.tell(index, Told::Hint { conn, cause: Some(cause).filter(|c| c.reason != Reason::TooBig) });
+    }
+
+    /// A flight will not be answered. The probe of a dial stays on the books until its time is over: the next one
+    /// follows then, and no sooner.
+    fn fail(&mut self, index: u32, number: u64, cause: Cause) {
+        let stands = self.peers.at(index).is_some_and(|peer| peer.link.conn().is_some());
+        let message = self.flights.get(number).is_some_and(|flight| flight.kind == Kind::Message);
+        if stands || message {
+            self.lose(number, cause);
+        }
     }
 
     /// The attempt failed, or the connection is over.
@@ -705,15 +712,17 @@ impl Client {
     /// Said about a peer's address, with nothing to prove that it concerns anything that was sent there.
     fn rumour(&mut self, index: u32, cause: Cause, mtu: Option<u32>) {
         let Some(peer) = self.peers.at(index) else { return };
-        let Some(conn) = peer.conn else {
+        let Some(conn) = peer.link.current() else {
             self.strays.stale += 1;
             return;
         };
-        // The same thing said again is no news.
-        if peer.link.hint() != Some(cause) {
+        // The first one since the peer was heard is news. All others count for no more than that there are any.
+        let news = peer.link.hint().is_none();
+        if news {
             self.trouble(self.peers.id(index), cause, mtu);
         }
-        self.tell(index, Told::Hint { conn, cause: Some(cause) });
+        let cause = Some(cause).filter(|cause| news && cause.reason != Reason::TooBig);
+        self.tell(index, Told::Hint { conn, cause });
     }
 
     fn trouble(&mut self, peer: PeerId, cause: Cause, mtu: Option<u32>) {
@@ -730,20 +739,27 @@ impl Client {
         let id = PeerId { index: header.index, generation: header.generation };
         // The call itself failed: whatever the number can mean elsewhere, here this host said it.
         let cause = Cause { origin: Origin::Local, ..signal.cause(Op::Write) };
-        let conn = self.peers.get(id).and_then(|peer| peer.conn).filter(|c| c.get() == header.conn);
-        let stands = self.peers.get(id).is_some_and(|peer| peer.link.conn().is_some());
-        // That a queue of this host was full says nothing about the way to the peer.
-        let passing = matches!(signal, Signal::Errno(Errno::NoBufs | Errno::NoMem));
-        match conn {
-            Some(conn) if !stands && !passing => self.over(id.index, conn, cause),
-            Some(conn) => {
-                self.lose(header.number, cause);
-                if !passing {
-                    self.trouble(id, cause, mtu);
-                    self.tell(id.index, Told::Hint { conn, cause: Some(cause) });
-                }
+        let Some(peer) = self.peers.get(id) else { return self.lose(header.number, cause) };
+        let stands = peer.link.conn().is_some();
+        let current = peer.link.current().filter(|conn| conn.get() == header.conn);
+        let Some(conn) = current else { return self.lose(header.number, cause) };
+        match signal {
+            // A queue of this host was full: that says nothing about the way to the peer.
+            Signal::Errno(Errno::NoBufs | Errno::NoMem) => {
+                self.deaf = Some(self.now);
+                self.fail(id.index, header.number, cause);
             }
-            None => self.lose(header.number, cause),
+            // It says nothing about shorter ones.
+            Signal::Errno(Errno::MsgSize) => {
+                self.trouble(id, cause, mtu);
+                self.fail(id.index, header.number, cause);
+            }
+            _ if stands => {
+                self.trouble(id, cause, mtu);
+                self.lose(header.number, cause);
+                self.tell(id.index, Told::Hint { conn, cause: Some(cause) });
+            }
+            _ => self.over(id.index, conn, cause),
         }
     }
 
@@ -784,17 +800,25 @@ impl Client {
         while let Some(index) = self.peers.due(self.now) {
             self.attend(index);
         }
-        self.close_if_done();
         self.tell_stalled();
+        self.close_if_done();
     }
 
     fn attend(&mut self, index: u32) {
+        if self.peers.at(index).is_some_and(|peer| peer.link.state() == State::Dialing) {
+            // The round's end is a verdict as well.
+            self.doubts.push(index);
+            return self.want_examined();
+        }
         self.void_if_deaf(index);
         self.tell(index, Told::Tick);
     }
 
-    /// A probe that was on its way while this host dropped datagrams convicts nobody. True if it was so.
+    /// A probe that was on its way while this host dropped datagrams, or let none out, convicts nobody. True if it was so.
     fn void_if_deaf(&mut self, index: u32) -> bool {
+        if self.outlet == Outlet::Blocked {
+            self.deaf = Some(self.now);
+        }
         let Some(deaf) = self.deaf else { return false };
         let Some(link) = self.peers.at(index).map(|peer| &peer.link) else { return false };
         let (Some(conn), Some(probed)) = (link.conn(), link.probed()) else { return false };
@@ -818,30 +842,30 @@ impl Client {
             if flight.sent + self.config.timeout > asked {
                 break;
             }
-            self.give_up_flight(number, flight.sent, flight.peer);
+            self.give_up_flight(number, (flight.sent, flight.kind, flight.peer));
         }
-        let writing = if self.outlet == Outlet::Blocked { Writing::Blocked } else { Writing::Free };
         for index in core::mem::take(&mut self.doubts) {
-            if !self.void_if_deaf(index) {
-                let conn = self.peers.at(index).and_then(|peer| peer.link.conn());
-                if let Some(conn) = conn {
-                    self.tell(index, Told::Examined { conn, kernel: None, writing });
+            let Some(link) = self.peers.at(index).map(|peer| &peer.link) else { continue };
+            match link.conn() {
+                None => self.tell(index, Told::Tick),
+                Some(conn) if !self.void_if_deaf(index) => {
+                    self.tell(index, Told::Examined { conn, kernel: None, writing: Writing::Free });
                 }
+                Some(_) => {}
             }
         }
-        self.close_if_done();
         self.tell_stalled();
+        self.close_if_done();
     }
 
-    fn give_up_flight(&mut self, number: u64, sent: Instant, index: u32) {
+    fn give_up_flight(&mut self, number: u64, flight: (Instant, Kind, u32)) {
+        let (sent, kind, index) = flight;
         let deaf = self.deaf.is_some_and(|at| at >= sent);
         let cause = if deaf { Cause::local(Reason::NoBuffers) } else { Cause::timer(Reason::NoEcho) };
         self.lose(number, cause);
         // A first datagram that was lost on the way is no reason to wait for the round's end.
-        let dialing = self.peers.at(index).is_some_and(|peer| {
-            peer.link.state() == State::Dialing && peer.conn.is_some() && peer.in_flight == 0
-        });
-        if dialing {
+        let dialing = self.peers.at(index).is_some_and(|peer| peer.link.state() == State::Dialing);
+        if dialing && kind == Kind::Probe {
             self.probe(index);
         }
     }

@@ -1,21 +1,18 @@
 //! The peers of a client: a table by place, an index by address, and the times at which they want attention.
 //!
-//! Nothing here costs more with more peers, but for the times: those stand in a heap, and a place in it is taken when a
-//! peer wants attention earlier than it last said. A peer that wants it later (each answer has that effect) leaves its
-//! entry where it is; when that comes up, the peer is asked again. So no message moves a timer.
+//! Nothing here costs more with more peers. An entry in the agenda is made when a peer wants attention earlier than it
+//! last said. A peer that wants it later (each answer has that effect) leaves its entry where it is; when that comes up,
+//! the peer is asked again. So no message moves a timer.
 
-use alloc::collections::BinaryHeap;
-use alloc::collections::binary_heap::PeekMut;
 use alloc::vec::Vec;
-use core::cmp::Reverse;
 use core::hash::Hasher;
 use core::net::{Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 use hashbrown::HashTable;
 use siphasher::sip::SipHasher13;
 
+use super::agenda::Agenda;
 use crate::link::Link;
-use crate::stream::ConnId;
 use crate::time::Instant;
 
 /// A peer of a client. A place that was given up gets another generation with the next peer: the name of one that was
@@ -38,12 +35,10 @@ impl PeerId {
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) link: Link,
-    /// The attempt under way, or the connection that stands.
-    pub(super) conn: Option<ConnId>,
     /// The number after that of its newest flight; 0 before the first.
     pub(super) newest: u64,
-    /// The number after the highest that was echoed.
-    pub(super) highest: u64,
+    /// The number after the highest that was echoed: its lower half.
+    pub(super) highest: u32,
     pub(super) echoed: u64,
     pub(super) lost: u64,
     pub(super) in_flight: u32,
@@ -91,7 +86,6 @@ impl Addr {
 }
 
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "nearly all places are taken, and none may cost an allocation")]
 enum Slot {
     Taken(Peer),
     /// The generation of the peer that had it, and the next free place.
@@ -114,8 +108,8 @@ impl Slot {
     }
 }
 
-/// What an idle peer costs, besides 16 bytes in the heap and some 10 in the index: no more than 256 together.
-const _: () = assert!(size_of::<Slot>() <= 216);
+/// What an idle peer costs, besides 12 bytes in the agenda and some 10 in the index: no more than 256 together.
+const _: () = assert!(size_of::<Slot>() <= 208);
 
 #[derive(Debug)]
 pub(super) struct Peers {
@@ -123,7 +117,7 @@ pub(super) struct Peers {
     free: Option<u32>,
     by_addr: HashTable<u32>,
     hasher: SipHasher13,
-    attention: BinaryHeap<Reverse<(Instant, u32)>>,
+    agenda: Agenda,
 }
 
 impl Peers {
@@ -133,7 +127,7 @@ impl Peers {
             free: None,
             by_addr: HashTable::new(),
             hasher: SipHasher13::new_with_keys(secret[1], secret[0]),
-            attention: BinaryHeap::new(),
+            agenda: Agenda::new(),
         }
     }
 
@@ -181,7 +175,6 @@ impl Peers {
         };
         let peer = Peer {
             link,
-            conn: None,
             newest: 0,
             highest: 0,
             echoed: 0,
@@ -222,39 +215,33 @@ impl Peers {
         let Some(peer) = self.at_mut(index) else { return };
         if peer.armed.is_none_or(|armed| at < armed) {
             peer.armed = Some(at);
-            self.attention.push(Reverse((at, index)));
+            self.agenda.add(at, index);
+        }
+        // Peers that come and go leave entries behind.
+        if self.agenda.len() > 8 * self.len() + 64 {
+            let slots = &self.slots;
+            self.agenda.retain(|at, index| {
+                slots.get(index as usize).and_then(Slot::peer).is_some_and(|peer| peer.armed == Some(at))
+            });
         }
     }
 
-    /// When to ask [`due`](Self::due) next; a peer may turn out to want attention later than that.
+    /// When to ask [`due`](Self::due) next; no peer may want attention then after all.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.attention.peek().map(|Reverse((at, _))| *at)
+        self.agenda.deadline()
     }
 
     /// The next peer that wants attention by now, once. To be armed anew afterwards.
     pub(super) fn due(&mut self, now: Instant) -> Option<u32> {
-        while let Some(mut top) = self.attention.peek_mut() {
-            let Reverse((at, index)) = *top;
-            if at > now {
-                return None;
-            }
+        while let Some((at, index)) = self.agenda.pop(now) {
             let peer = self.slots.get_mut(index as usize).and_then(Slot::peer_mut);
-            let Some(peer) = peer.filter(|peer| peer.armed == Some(at)) else {
-                // An earlier entry has brought it up already, or it is gone.
-                PeekMut::pop(top);
-                continue;
-            };
-            match peer.link.deadline() {
-                Some(later) if later > now => {
-                    peer.armed = Some(later);
-                    *top = Reverse((later, index));
-                }
-                wanted => {
-                    peer.armed = None;
-                    PeekMut::pop(top);
-                    if wanted.is_some() {
-                        return Some(index);
-                    }
+            // Otherwise an earlier entry has brought it up already, or it is gone.
+            if let Some(peer) = peer.filter(|peer| peer.armed == Some(at)) {
+                peer.armed = None;
+                match peer.link.deadline() {
+                    Some(later) if later > now => self.arm(index, later),
+                    Some(_) => return Some(index),
+                    None => {}
                 }
             }
         }
