@@ -89,6 +89,7 @@ pub mod liveness;
 pub mod race;
 mod rng;
 pub mod signal;
+mod sources;
 pub mod stream;
 mod table;
 mod time;

@@ -28,11 +28,8 @@ use core::time::Duration;
 
 use crate::config::BadConfig;
 use crate::signal::{Errno, Signal};
+use crate::sources::{Source, Sources};
 use crate::time::{Instant, nanos};
-
-mod table;
-
-use table::{Added, Removed, Source, Table};
 
 /// The limits of a server. [`Admission::new`] checks them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,7 +172,9 @@ pub struct Admission {
     connections: u32,
     live: u32,
     draining: bool,
-    table: Table,
+    per_address: u32,
+    /// How many connections each peer has.
+    counts: Sources<u32>,
     /// Live connections whose peers found the table full.
     uncounted: u32,
     first_pause: u64,
@@ -199,7 +198,8 @@ impl Admission {
             connections: config.connections,
             live: 0,
             draining: false,
-            table: Table::new(config.addresses, config.per_address, key),
+            per_address: config.per_address,
+            counts: Sources::new(config.addresses, key),
             uncounted: 0,
             first_pause: nanos(config.first_pause),
             longest_pause: nanos(config.longest_pause),
@@ -221,10 +221,10 @@ impl Admission {
         if self.live >= self.connections {
             return Err(Refusal::Connections);
         }
-        match self.table.add(Source::of(peer)) {
-            Added::Counted => {}
-            Added::TableFull => self.uncounted += 1,
-            Added::LimitReached => return Err(Refusal::PerAddress),
+        match self.counts.get_or_insert(Source::of(peer), 0) {
+            Some(count) if *count >= self.per_address => return Err(Refusal::PerAddress),
+            Some(count) => *count += 1,
+            None => self.uncounted += 1,
         }
         self.live += 1;
         Ok(())
@@ -232,10 +232,12 @@ impl Admission {
 
     /// A connection that was admitted has ended. One release too many frees no place that was not taken.
     pub fn release(&mut self, peer: IpAddr) {
-        match (self.table.remove(Source::of(peer)), self.uncounted) {
-            (Removed::Counted, _) => {}
-            (Removed::Unknown, 0) => return,
-            (Removed::Unknown, _) => self.uncounted -= 1,
+        let source = Source::of(peer);
+        match self.counts.get_mut(source) {
+            Some(count) if *count > 1 => *count -= 1,
+            Some(_) => self.counts.remove(source),
+            None if self.uncounted == 0 => return,
+            None => self.uncounted -= 1,
         }
         self.live = self.live.saturating_sub(1);
     }
@@ -306,7 +308,7 @@ impl fmt::Debug for Admission {
         f.debug_struct("Admission")
             .field("live", &self.live)
             .field("connections", &self.connections)
-            .field("addresses", &self.table.used())
+            .field("addresses", &self.counts.used())
             .field("uncounted", &self.uncounted)
             .field("draining", &self.draining)
             .field("paused_until", &self.paused_until)

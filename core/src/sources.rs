@@ -1,8 +1,8 @@
-//! How many connections each peer has: a hash table whose size never changes.
+//! What is remembered of each source: a hash table whose size never changes.
 //!
 //! Open addressing with linear probing, at most four fifths full, so that probes stay short. Removal closes the gap it
 //! leaves (Knuth, "The Art of Computer Programming", volume 3, 6.4, algorithm R): nothing is ever rebuilt, and nothing
-//! deleted slows down a search. The hash is keyed, so that no peer can choose addresses that collide.
+//! deleted slows down a search. The hash is keyed, so that nobody can choose addresses that collide.
 
 use alloc::boxed::Box;
 use alloc::vec;
@@ -13,16 +13,16 @@ use siphasher::sip::SipHasher13;
 
 use crate::signal::Version;
 
-/// Whom a connection is counted for: an IPv4 address, or an IPv6 /64.
+/// Whom something is counted for: an IPv4 address, or an IPv6 /64, of which anybody has 2⁶⁴ addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Source {
+pub(crate) struct Source {
     network: u64,
     version: Version,
 }
 
 impl Source {
     /// An IPv4-mapped address is the IPv4 address.
-    pub(super) fn of(peer: IpAddr) -> Self {
+    pub(crate) fn of(peer: IpAddr) -> Self {
         match peer.to_canonical() {
             IpAddr::V4(ip) => Self { network: u64::from(ip.to_bits()), version: Version::V4 },
             IpAddr::V6(ip) => Self { network: (ip.to_bits() >> 64) as u64, version: Version::V6 },
@@ -30,114 +30,96 @@ impl Source {
     }
 }
 
-pub(super) struct Table {
+/// A value for each of so many sources at most.
+pub(crate) struct Sources<T> {
     /// A power of two; there is always a free one.
-    slots: Box<[Option<Slot>]>,
+    slots: Box<[Option<Slot<T>>]>,
     used: u32,
-    /// How many sources are counted at once.
     capacity: u32,
-    per_source: u32,
     hasher: SipHasher13,
 }
 
-/// A [`Source`], laid out without padding, and how often it was added.
+/// A [`Source`], laid out without padding, and what is remembered of it.
 #[derive(Clone, Copy)]
-struct Slot {
+struct Slot<T> {
     network: u64,
-    count: u32,
+    value: T,
     version: Version,
 }
 
-/// What the documentation of `addresses` promises hangs on it.
-const _: () = assert!(size_of::<Option<Slot>>() == 16);
+/// What the documentation of configurations promises hangs on these.
+const _: () = assert!(size_of::<Option<Slot<u32>>>() == 16);
+const _: () = assert!(size_of::<Option<Slot<u64>>>() == 24);
 
-impl Slot {
-    const fn source(self) -> Source {
+impl<T> Slot<T> {
+    const fn source(&self) -> Source {
         Source { network: self.network, version: self.version }
     }
 }
 
-pub(super) enum Added {
-    Counted,
-    /// The source is not in the table, and there is no room for it.
-    TableFull,
-    /// The source has as many as it may have.
-    LimitReached,
-}
-
-pub(super) enum Removed {
-    Counted,
-    /// The source is not in the table.
-    Unknown,
-}
-
-impl Table {
-    pub(super) fn new(capacity: u32, per_source: u32, key: [u64; 2]) -> Self {
+impl<T: Copy> Sources<T> {
+    /// An empty table. Allocates here, and never again.
+    pub(crate) fn new(capacity: u32, key: [u64; 2]) -> Self {
         let slots = (u64::from(capacity) * 5).div_ceil(4).next_power_of_two();
         Self {
             slots: vec![None; slots as usize].into_boxed_slice(),
             used: 0,
             capacity,
-            per_source,
             hasher: SipHasher13::new_with_keys(key[0], key[1]),
         }
     }
 
     /// How many sources are in it.
-    pub(super) const fn used(&self) -> u32 {
+    pub(crate) const fn used(&self) -> u32 {
         self.used
     }
 
-    pub(super) fn add(&mut self, source: Source) -> Added {
+    /// What is remembered of a source.
+    pub(crate) fn get_mut(&mut self, source: Source) -> Option<&mut T> {
         let at = self.find(source);
-        match &mut self.slots[at] {
-            Some(slot) if slot.count >= self.per_source => Added::LimitReached,
-            Some(slot) => {
-                slot.count += 1;
-                Added::Counted
-            }
-            None if self.used >= self.capacity => Added::TableFull,
-            free => {
-                *free = Some(Slot { network: source.network, count: 1, version: source.version });
-                self.used += 1;
-                Added::Counted
-            }
-        }
+        self.slots[at].as_mut().map(|slot| &mut slot.value)
     }
 
-    pub(super) fn remove(&mut self, source: Source) -> Removed {
+    /// What is remembered of a source: `fresh`, if nothing was. `None` if nothing was and there is no room for it.
+    pub(crate) fn get_or_insert(&mut self, source: Source, fresh: T) -> Option<&mut T> {
         let at = self.find(source);
-        match &mut self.slots[at] {
-            None => return Removed::Unknown,
-            Some(slot) if slot.count > 1 => slot.count -= 1,
-            Some(_) => {
-                self.used -= 1;
-                self.close_gap(at);
-            }
+        let slot = &mut self.slots[at];
+        if slot.is_none() && self.used < self.capacity {
+            *slot = Some(Slot { network: source.network, value: fresh, version: source.version });
+            self.used += 1;
         }
-        Removed::Counted
+        slot.as_mut().map(|slot| &mut slot.value)
+    }
+
+    /// Forgets a source.
+    pub(crate) fn remove(&mut self, source: Source) {
+        let at = self.find(source);
+        self.free(at);
     }
 
     /// Where the source is, or the free slot where it would be.
     fn find(&self, source: Source) -> usize {
         let mut at = self.home(source);
-        while self.slots[at].is_some_and(|slot| slot.source() != source) {
+        while self.slots[at].as_ref().is_some_and(|slot| slot.source() != source) {
             at = self.after(at);
         }
         at
     }
 
     /// Frees a slot, and moves what was displaced by it closer to home.
-    fn close_gap(&mut self, mut gap: usize) {
+    fn free(&mut self, mut gap: usize) {
+        if self.slots[gap].take().is_some() {
+            self.used -= 1;
+        }
         let mut at = self.after(gap);
         while let Some(slot) = self.slots[at] {
             if self.distance(self.home(slot.source()), at) >= self.distance(gap, at) {
                 self.slots[gap] = Some(slot);
+                self.slots[at] = None;
                 gap = at;
             }
             at = self.after(at);
         }
-        self.slots[gap] = None;
     }
 
     fn home(&self, source: Source) -> usize {
