@@ -37,6 +37,8 @@ pub(crate) struct Sources<T> {
     used: u32,
     capacity: u32,
     hasher: SipHasher13,
+    /// The slot that [`recycle`](Self::recycle) looks at next.
+    hand: usize,
 }
 
 /// A [`Source`], laid out without padding, and what is remembered of it.
@@ -66,6 +68,7 @@ impl<T: Copy> Sources<T> {
             used: 0,
             capacity,
             hasher: SipHasher13::new_with_keys(key[0], key[1]),
+            hand: 0,
         }
     }
 
@@ -95,6 +98,18 @@ impl<T: Copy> Sources<T> {
     pub(crate) fn remove(&mut self, source: Source) {
         let at = self.find(source);
         self.free(at);
+    }
+
+    /// Looks at the next few slots for a source of which nothing need be remembered, and forgets the first. The hand
+    /// goes round: each source gets its look, and no call takes longer in a larger table.
+    pub(crate) fn recycle(&mut self, looks: u32, idle: impl Fn(&T) -> bool) {
+        for _ in 0..looks {
+            let hand = self.hand;
+            if self.slots[hand].as_ref().is_some_and(|slot| idle(&slot.value)) {
+                return self.free(hand);
+            }
+            self.hand = self.after(hand);
+        }
     }
 
     /// Where the source is, or the free slot where it would be.

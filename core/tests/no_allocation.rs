@@ -5,6 +5,8 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use bytes::Bytes;
+use resound_core::datagram::server::{Config as DatagramConfig, Server as DatagramServer};
+use resound_core::datagram::{self, Train};
 use resound_core::stream::client::{self, Client, Command};
 use resound_core::stream::{Chunk, Established, Fact, Machine, Step, server};
 use resound_core::{ConnId, Instant};
@@ -125,6 +127,37 @@ fn an_echo_allocates_nothing_in_either_role() {
         pair.echo();
     }
     assert_eq!(allocations() - before, 0);
+}
+
+/// Neither for a known source nor for one that finds the table full, neither for an answer nor for an event.
+#[test]
+fn a_datagram_server_allocates_nothing() {
+    use datagram::{Fact, Machine, Step};
+    let config = DatagramConfig { sources: 100, burst: 10, ..DatagramConfig::default() };
+    let mut server = DatagramServer::new(config, [1, 2]).unwrap();
+    let (mut events, mut looks) = (0u32, 0u32);
+    let before = allocations();
+    for n in 0..10_000u32 {
+        let now = Instant::EPOCH + Duration::from_micros(500) * n;
+        let forged = core::net::SocketAddr::from((n.to_be_bytes(), 40_000));
+        let honest = core::net::SocketAddr::from(([192, 0, 2, 1], 40_000));
+        for from in [forged, honest] {
+            let train = Train { size: 1, ..Train::one(from, &[7; 20]) };
+            server.handle(now, Fact::Received { train: &train });
+        }
+        server.handle(now, Fact::Overrun { lost: 1 });
+        server.handle(now, Fact::Tick);
+        loop {
+            match server.poll() {
+                Step::Event(_) => events += 1,
+                Step::Examine => looks += 1,
+                Step::Transmit => panic!("a server sends nothing of its own"),
+                Step::Wait(_) => break,
+            }
+        }
+    }
+    assert_eq!(allocations() - before, 0);
+    assert!(server.counts().echoed > 10_000 && events >= 8 && looks >= 4, "{server:?}");
 }
 
 #[test]

@@ -37,6 +37,7 @@ use crate::time::Instant;
 
 mod batch;
 pub mod client;
+pub mod server;
 mod turn;
 
 pub use crate::stream::Via;
