@@ -1,5 +1,5 @@
 //! The echo server over UDP: what it answers, what it never answers, and that neither a flood nor a forged source makes
-//! it do more.
+//! it do more. Asserted on the way, after every operation: P1 and P2 of the machines' rules.
 
 extern crate alloc;
 
@@ -122,7 +122,6 @@ struct World {
     told_at: BTreeMap<String, Instant>,
     /// The sums of all events of each kind.
     told: BTreeMap<String, u64>,
-    examined: u32,
     /// Datagrams and bytes that went back, and those that came.
     back: (usize, usize),
     came: (usize, usize),
@@ -137,7 +136,6 @@ impl World {
             log: Vec::new(),
             told_at: BTreeMap::new(),
             told: BTreeMap::new(),
-            examined: 0,
             back: (0, 0),
             came: (0, 0),
         }
@@ -241,7 +239,6 @@ impl World {
                 }
                 Step::Examine => {
                     assert_eq!(announced, Some(Instant::EPOCH));
-                    self.examined += 1;
                     self.log.push((self.now - self.start, "examine".into()));
                     self.server.handle(self.now, Fact::Examined);
                 }
@@ -461,6 +458,34 @@ proptest! {
         // A place is looked for in a few slots only. A few may find none there, and take from what is shared.
         prop_assert!(answered as u32 + 4 * burst >= sources * burst, "{} of {}", answered, sources * burst);
     }
+}
+
+proptest! {
+    /// Whoever is short of a full burst keeps its place, however many places around it are given to others.
+    #[test]
+    fn only_full_buckets_are_forgotten(key: [u64; 2], pairs in 1u32..200) {
+        let config = Config { rate: Some(1_000), burst: 10, sources: 2 * pairs, ..Config::default() };
+        let mut server = Server::new(config, key).expect("an accepted configuration");
+        for n in 0..pairs {
+            ask(&mut server, START, host(2 * n), 1);
+            ask(&mut server, START, host(2 * n + 1), 10);
+        }
+        let now = START + Duration::from_millis(1);
+        for n in 0..pairs {
+            ask(&mut server, now, host(0x00ff_0000 + n), 10);
+        }
+        for n in 0..pairs {
+            prop_assert_eq!(ask(&mut server, now, host(2 * n + 1), 10), 1, "what came back in 1 ms");
+        }
+    }
+}
+
+#[test]
+fn a_share_is_never_rounded_to_be_too_short() {
+    let mut server = server(Config { rate: Some(3), burst: 1, ..Config::default() });
+    let at = |nanos| START + Duration::from_nanos(nanos);
+    let answers = [0, 333_333_333, 333_333_334].map(|nanos| ask(&mut server, at(nanos), host(1), 1));
+    assert_eq!(answers, [1, 0, 1]);
 }
 
 /// A flood that does not keep the table full is not noticed by anybody else: 400 000 forged sources per second against
@@ -780,10 +805,29 @@ fn what_was_dropped_behind_the_last_datagram_is_told_within_a_second() {
     let until = turn(&mut server, &mut port, || START, |event| events.push(event));
     assert_eq!((port.echoed, until), (5, Some(START + SECOND)));
     assert_eq!(events, []);
-    // Nobody speaks any more: one look, then no deadline.
+    // Nobody speaks any more: one look, then no deadline. (`turn` asks before that, at every deadline.)
     let until = turn(&mut server, &mut port, || START + SECOND, |event| events.push(event));
     assert_eq!(events, [Event::Overrun { lost: 7 }]);
     assert_eq!(until, None);
+}
+
+#[test]
+fn the_driver_is_asked_to_look_once_after_datagrams_came() {
+    let mut server = server(Config::default());
+    ask(&mut server, START, host(1), 1);
+    ask(&mut server, START + SECOND / 2, host(1), 1);
+    server.handle(START + SECOND, Fact::Tick);
+    assert_eq!(server.poll(), Step::Examine);
+    server.handle(START + SECOND, Fact::Examined);
+    assert_eq!(server.poll(), Step::Wait(None));
+}
+
+#[test]
+fn a_clock_that_goes_back_is_not_followed() {
+    let mut server = server(Config::default());
+    server.handle(START + SECOND, Fact::Tick);
+    ask(&mut server, START, host(1), 1);
+    assert_eq!(server.next_deadline(), Some(START + SECOND * 2));
 }
 
 // The configuration.
