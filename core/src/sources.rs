@@ -37,8 +37,6 @@ pub(crate) struct Sources<T> {
     used: u32,
     capacity: u32,
     hasher: SipHasher13,
-    /// The slot that [`recycle`](Self::recycle) looks at next.
-    hand: usize,
 }
 
 /// A [`Source`], laid out without padding, and what is remembered of it.
@@ -68,7 +66,6 @@ impl<T: Copy> Sources<T> {
             used: 0,
             capacity,
             hasher: SipHasher13::new_with_keys(key[0], key[1]),
-            hand: 0,
         }
     }
 
@@ -100,15 +97,16 @@ impl<T: Copy> Sources<T> {
         self.free(at);
     }
 
-    /// Looks at the next few slots for a source of which nothing need be remembered, and forgets the first. The hand
-    /// goes round: each source gets its look, and no call takes longer in a larger table.
-    pub(crate) fn recycle(&mut self, looks: u32, idle: impl Fn(&T) -> bool) {
+    /// Makes room for a source in a full table: looks at a few slots from its home on for another one of which nothing
+    /// need be remembered, and forgets the first. Homes are as good as random, so that the table is as even as before;
+    /// a hand that goes round would leave what it has not yet reached ever more crowded.
+    pub(crate) fn make_room(&mut self, source: Source, looks: u32, idle: impl Fn(&T) -> bool) {
+        let mut at = self.home(source);
         for _ in 0..looks {
-            let hand = self.hand;
-            if self.slots[hand].as_ref().is_some_and(|slot| idle(&slot.value)) {
-                return self.free(hand);
+            if self.slots[at].as_ref().is_some_and(|slot| idle(&slot.value)) {
+                return self.free(at);
             }
-            self.hand = self.after(hand);
+            at = self.after(at);
         }
     }
 

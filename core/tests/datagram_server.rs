@@ -503,6 +503,20 @@ fn a_flood_that_does_not_fill_the_table_hurts_nobody() {
     }
 }
 
+/// A place for a newcomer costs the same whether the table is full or not. One that is found by going round the table
+/// makes rows of thousands of slots on the way, and takes some hundred times as long.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "what is measured is how long it really takes")]
+fn a_full_table_is_not_slow() {
+    let mut server = server(Config { rate: Some(10_000_000), burst: 1, ..Config::default() });
+    let began = std::time::Instant::now();
+    for n in 0..200_000 {
+        let now = START + Duration::from_micros(1) * n;
+        assert_eq!(ask(&mut server, now, host(n), 1), 1);
+    }
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+}
+
 // Two servers that can be made to answer each other.
 
 struct Wired {
