@@ -59,5 +59,6 @@ pub mod port;
 pub mod resolve;
 mod start;
 pub mod tcp;
+pub mod udp;
 
 pub use start::StartError;

@@ -1,0 +1,210 @@
+//! Linux: many datagrams in one call, and everything that comes along with them.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::BorrowedFd;
+
+use nix::libc;
+use resound_core::datagram::{Cast, End};
+use resound_core::signal::{Errno, IcmpError, Version};
+
+use super::{Arrival, Entry, Message, Source};
+
+mod calls;
+mod control;
+mod name;
+mod options;
+
+use control::{Outgoing, int, word};
+pub(super) use name::Family;
+pub(super) use options::{describe, facts, multicast_interface_v4, one_by_one, prepare};
+
+/// Room for datagrams that come in.
+#[derive(Debug)]
+pub(super) struct Arrivals(calls::Slots);
+
+impl Arrivals {
+    pub(super) fn new(count: usize, room: usize) -> Self {
+        Self(calls::Slots::new(count, room))
+    }
+
+    /// How many one call can bring.
+    pub(super) fn most(&self) -> usize {
+        self.0.count()
+    }
+
+    pub(super) fn receive(&mut self, fd: BorrowedFd<'_>) -> Result<usize, Errno> {
+        self.0.receive(fd, 0)
+    }
+
+    /// What came into a slot. `None`: from nobody that has an address.
+    pub(super) fn get(&self, at: usize) -> Option<Arrival<'_>> {
+        let (head, bytes) = self.0.get(at);
+        let end = if head.flags & libc::MSG_TRUNC == 0 { End::Whole } else { End::Truncated };
+        let mut arrival = Arrival {
+            from: name::read(head.name())?,
+            to: None,
+            cast: Cast::Unicast,
+            source: None,
+            bytes,
+            size: bytes.len(),
+            end,
+            dropped: None,
+        };
+        for message in control::messages(head.control()) {
+            match (message.level, message.kind) {
+                (libc::IPPROTO_IP, libc::IP_PKTINFO) => asked_v4(&mut arrival, message.data),
+                // Of an IPv4 datagram a dual-stack socket gives both, and the other one tells more.
+                (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) if arrival.to.is_none() => {
+                    asked_v6(&mut arrival, message.data);
+                }
+                (libc::SOL_UDP, libc::UDP_GRO) => {
+                    let size = int(message.data, 0).and_then(|size| usize::try_from(size).ok());
+                    arrival.size = size.filter(|&size| size > 0).unwrap_or(bytes.len()).min(bytes.len());
+                }
+                (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) => arrival.dropped = word(message.data, 0),
+                _ => {}
+            }
+        }
+        Some(arrival)
+    }
+}
+
+/// `struct in_pktinfo`: the interface, the address to answer from, the destination. The first address is the second
+/// one unless the datagram was sent to many (`fib_compute_spec_dst`); it is 0 where the kernel does not know.
+fn asked_v4(arrival: &mut Arrival<'_>, info: &[u8]) {
+    let address = |at: usize| info.get(at..)?.first_chunk().map(|octets: &[u8; 4]| Ipv4Addr::from(*octets));
+    let (Some(here), Some(asked)) = (address(4), address(8)) else { return };
+    arrival.to = Some(asked.into());
+    arrival.cast = if asked.is_multicast() {
+        Cast::Multicast
+    } else if asked.is_broadcast() || (here != asked && !here.is_unspecified()) {
+        Cast::Broadcast
+    } else {
+        Cast::Unicast
+    };
+    let here = if arrival.cast == Cast::Unicast { asked } else { here };
+    arrival.source = (!here.is_unspecified()).then_some(Source { address: here.into(), interface: 0 });
+}
+
+/// `struct in6_pktinfo`: the destination, the interface. A link-local address is answered through that interface, any
+/// other one by the routes.
+fn asked_v6(arrival: &mut Arrival<'_>, info: &[u8]) {
+    let (Some(octets), Some(interface)) = (info.first_chunk::<16>(), word(info, 16)) else { return };
+    let asked = Ipv6Addr::from(*octets);
+    let address = asked.to_canonical();
+    arrival.to = Some(address);
+    if address.is_multicast() {
+        arrival.cast = Cast::Multicast;
+    } else if address == IpAddr::V4(Ipv4Addr::BROADCAST) {
+        arrival.cast = Cast::Broadcast;
+    } else {
+        let interface = if asked.is_unicast_link_local() { interface } else { 0 };
+        arrival.source = Some(Source { address, interface });
+    }
+}
+
+/// Room for what the error queue gives. It quotes at most 576 bytes of an IPv4 datagram, 1 280 of an IPv6 one.
+#[derive(Debug)]
+pub(super) struct ErrorQueue(calls::Slots);
+
+impl ErrorQueue {
+    /// `None` on a system that has none.
+    #[allow(clippy::unnecessary_wraps, reason = "other systems have none")]
+    pub(super) fn new() -> Option<Self> {
+        Some(Self(calls::Slots::new(8, 1_280)))
+    }
+
+    /// How many one call can bring.
+    pub(super) fn most(&self) -> usize {
+        self.0.count()
+    }
+
+    pub(super) fn receive(&mut self, fd: BorrowedFd<'_>) -> Result<usize, Errno> {
+        self.0.receive(fd, libc::MSG_ERRQUEUE)
+    }
+
+    /// What came into a slot; `None` if it is no error.
+    pub(super) fn get(&self, at: usize) -> Option<Entry<'_>> {
+        let (head, quote) = self.0.get(at);
+        let entry = control::messages(head.control()).find(|message| {
+            matches!(
+                (message.level, message.kind),
+                (libc::IPPROTO_IP, libc::IP_RECVERR) | (libc::IPPROTO_IPV6, libc::IPV6_RECVERR)
+            )
+        })?;
+        parse_entry(entry.data, name::read(head.name()), quote)
+    }
+}
+
+/// `struct sock_extended_err`: errno, origin, type, code, padding, info, data; and the offender's address. The level
+/// says which kind of socket it is, and only the origin which ICMP it was.
+fn parse_entry<'a>(data: &[u8], destination: Option<SocketAddr>, quote: &'a [u8]) -> Option<Entry<'a>> {
+    let &[origin, kind, code] = data.get(4..)?.first_chunk()?;
+    let mtu = word(data, 8).filter(|&mtu| mtu > 0);
+    let version = match origin {
+        libc::SO_EE_ORIGIN_ICMP => Version::V4,
+        libc::SO_EE_ORIGIN_ICMP6 => Version::V6,
+        libc::SO_EE_ORIGIN_LOCAL => {
+            let errno = crate::errno::from_raw(int(data, 0)?);
+            return Some(Entry::Local { mtu: mtu.filter(|_| errno == Errno::MsgSize) });
+        }
+        _ => return None,
+    };
+    let tells_mtu = matches!((version, kind, code), (Version::V4, 3, 4) | (Version::V6, 2, _));
+    let offender = data.get(16..).and_then(name::read).map(|offender| offender.ip());
+    let mtu = mtu.filter(|_| tells_mtu);
+    Some(Entry::Icmp { error: IcmpError { version, kind, code, offender, destination, mtu }, quote })
+}
+
+/// Sends the first [`MOST`] of these messages, and says how many went.
+pub(super) fn send<'a>(
+    fd: BorrowedFd<'_>,
+    family: Family,
+    messages: impl Iterator<Item = Message<'a>>,
+) -> Result<usize, Errno> {
+    calls::send(fd, messages.map(|message| envelope(&message, family)))
+}
+
+fn envelope<'a>(message: &Message<'a>, family: Family) -> calls::Envelope<'a> {
+    let mut control = Outgoing::EMPTY;
+    if let Some(source) = message.source {
+        from(&mut control, source, family);
+    }
+    if let Some(size) = message.segments {
+        control.push(libc::SOL_UDP, libc::UDP_SEGMENT, &size.get().to_ne_bytes());
+    }
+    calls::Envelope { name: name::Name::of(message.to, family), control, bytes: message.bytes }
+}
+
+fn from(control: &mut Outgoing, source: Source, family: Family) {
+    let interface = source.interface.to_ne_bytes();
+    match (source.address, family) {
+        (IpAddr::V4(address), Family::V4) => {
+            let mut info = [0; 12];
+            info[..4].copy_from_slice(&interface);
+            info[4..8].copy_from_slice(&address.octets());
+            control.push(libc::IPPROTO_IP, libc::IP_PKTINFO, &info);
+        }
+        (address, _) => {
+            let mut info = [0; 20];
+            let address = match address {
+                IpAddr::V4(address) => address.to_ipv6_mapped(),
+                IpAddr::V6(address) => address,
+            };
+            info[..16].copy_from_slice(&address.octets());
+            info[16..].copy_from_slice(&interface);
+            control.push(libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, &info);
+        }
+    }
+}
+
+/// How many datagrams the kernel has dropped in front of this socket since it was made. `None` before Linux 4.12.
+pub(super) fn dropped(fd: BorrowedFd<'_>) -> Option<u32> {
+    // SO_MEMINFO and the index of SK_MEMINFO_DROPS (`linux/sock_diag.h`), which libc does not have for every target.
+    const SO_MEMINFO: libc::c_int = 55;
+    const DROPS: usize = 8;
+    let mut words = [0; DROPS + 1];
+    let known = calls::get(fd, libc::SOL_SOCKET, SO_MEMINFO, &mut words)?;
+    // A counter that wraps, not an `int`.
+    (known > DROPS).then_some(words[DROPS] as u32)
+}
