@@ -22,6 +22,8 @@ pub(crate) struct Polled {
     socket: UdpSocket,
     wanted: PollFlags,
     ready: PollFlags,
+    /// Takes nothing to be sent.
+    pub(crate) choked: bool,
 }
 
 const fn flags(want: Want) -> PollFlags {
@@ -36,7 +38,7 @@ impl Socket for Polled {
     type Context<'a> = ();
 
     fn register(fd: OwnedFd, (): &mut ()) -> io::Result<Self> {
-        Ok(Self { socket: fd.into(), wanted: PollFlags::empty(), ready: PollFlags::empty() })
+        Ok(Self { socket: fd.into(), wanted: PollFlags::empty(), ready: PollFlags::empty(), choked: false })
     }
 
     fn poll_ready(&mut self, want: Want, (): &mut ()) -> Poll<io::Result<()>> {
@@ -49,6 +51,9 @@ impl Socket for Polled {
 
     fn attempt<T>(&mut self, want: Want, call: impl FnOnce(BorrowedFd<'_>) -> (T, Left)) -> Option<T> {
         self.ready -= flags(want);
+        if want == Want::Write && self.choked {
+            return None;
+        }
         Some(call(self.socket.as_fd()).0)
     }
 }
@@ -207,6 +212,8 @@ impl Driven {
     /// Sleeps until the socket has what the last turn left wanting; whether it has.
     pub(crate) fn sleep(&mut self, timeout: Duration) -> bool {
         let polled = self.endpoint.socket_mut();
+        let unwanted = if polled.choked { PollFlags::POLLOUT } else { PollFlags::empty() };
+        polled.wanted -= unwanted;
         let mut fds = [PollFd::new(polled.socket.as_fd(), polled.wanted - PollFlags::POLLERR)];
         wait(&mut fds, Some(timeout)).unwrap();
         let told = fds[0].revents().unwrap();

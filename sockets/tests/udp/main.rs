@@ -4,3 +4,5 @@
 
 mod driver;
 mod errors;
+mod namespace;
+mod trains;
