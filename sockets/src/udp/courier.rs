@@ -19,8 +19,6 @@
 //! `sendmmsg` that fails in the middle says how far it came, and forgets why. The next call begins with the message that
 //! failed, and shows whether it still does.
 
-use core::num::NonZeroU16;
-
 use resound_core::datagram::Fact;
 use resound_core::signal::Errno;
 
@@ -185,7 +183,7 @@ impl<S: Socket> Courier<'_, S> {
             }
             let sent = match cursor.by_hand {
                 None => self.call((cursor.message..).map_while(&messages).take_while(together)),
-                Some(ByHand { gone, .. }) => self.call((gone..first.count()).map(|at| first.datagram(at))),
+                Some(ByHand { gone, .. }) => self.call(first.datagrams().skip(gone)),
             };
             let errno = match sent {
                 Ok(sent) => {
@@ -210,11 +208,15 @@ impl<S: Socket> Courier<'_, S> {
                             cursor.by_hand = Some(ByHand { gone: 0, refused: Some(errno), taken: false });
                         }
                         None => {
-                            (0..first.count()).for_each(|at| unsent(tell, &first.datagram(at), errno, mtu));
+                            first.datagrams().for_each(|one| unsent(tell, &one, errno, mtu));
                             self.advance(cursor, &first, 1, false);
                         }
                         Some(ByHand { gone, .. }) => {
-                            unsent(tell, &first.datagram(gone), errno, mtu);
+                            first
+                                .datagrams()
+                                .skip(gone)
+                                .take(1)
+                                .for_each(|one| unsent(tell, &one, errno, mtu));
                             self.advance(cursor, &first, 1, false);
                         }
                     }
@@ -240,7 +242,7 @@ impl<S: Socket> Courier<'_, S> {
         };
         by_hand.gone += by;
         by_hand.taken |= taken;
-        if by_hand.gone < first.count() {
+        if by_hand.gone < first.datagrams().count() {
             return;
         }
         // Only what the kernel took one by one was refused for being together.
@@ -263,28 +265,5 @@ impl<S: Socket> Courier<'_, S> {
             _ if tries < TRIES => Verdict::Again,
             _ => Verdict::Later,
         }
-    }
-}
-
-impl<'a> Message<'a> {
-    /// A message of what lies here: of one datagram, or of several of this size.
-    pub(super) fn new(to: std::net::SocketAddr, bytes: &'a [u8], size: usize) -> Self {
-        let size = u16::try_from(size).ok().filter(|&size| usize::from(size) < bytes.len());
-        Self { to, source: None, bytes, segments: size.and_then(NonZeroU16::new) }
-    }
-
-    fn count(&self) -> usize {
-        self.segments.map_or(1, |size| self.bytes.len().div_ceil(size.get().into()))
-    }
-
-    fn datagram(&self, at: usize) -> Self {
-        let bytes = match self.segments {
-            None => self.bytes,
-            Some(size) => {
-                let size = usize::from(size.get());
-                &self.bytes[at * size..self.bytes.len().min((at + 1) * size)]
-            }
-        };
-        Self { bytes, segments: None, ..*self }
     }
 }

@@ -11,6 +11,7 @@ use resound_core::stream::Via;
 use socket2::SockRef;
 
 use super::courier::{Counts, Courier, Cursor, Flow, TRIES, listen, may_be_about_another};
+use super::message::Replies;
 use super::sys::{self, Arrivals, ErrorQueue};
 use super::{Arrival, Facts, LONGEST_TRAIN, Message, Socket, Want};
 use crate::errno;
@@ -49,8 +50,8 @@ pub struct Endpoint<S> {
     receive_buffer: usize,
     arrivals: Arrivals,
     errors: Option<ErrorQueue>,
-    /// What goes back, by slot.
-    replies: Vec<Reply>,
+    /// What goes back.
+    replies: Replies,
     replied: Cursor,
     batch: Batch,
     sent: Cursor,
@@ -60,13 +61,6 @@ pub struct Endpoint<S> {
     counts: Counts,
     /// What the runtime said when it could no longer watch the socket; told by the next read.
     unwatched: Option<Errno>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Reply {
-    slot: usize,
-    /// How many bytes of it.
-    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -113,7 +107,7 @@ impl<S: Socket> Endpoint<S> {
             facts,
             receive_buffer,
             errors: if facts.errors { ErrorQueue::new() } else { None },
-            replies: Vec::with_capacity(arrivals.most()),
+            replies: Replies::new(arrivals.most(), facts.segments),
             arrivals,
             replied: Cursor::default(),
             batch: Batch::new(sizes.batch, sizes.runs, facts.segments),
@@ -245,8 +239,7 @@ impl<S: Socket> Endpoint<S> {
             tell(Fact::Received { train: &train });
             let echo = train.echo.get();
             if echo > 0 {
-                let bytes = echo.saturating_mul(arrival.size).min(arrival.bytes.len());
-                self.replies.push(Reply { slot, bytes });
+                self.replies.push(slot, &self.arrivals, echo, self.longest_segment);
             }
         }
         if !self.replies.is_empty() && self.gates.write == Gate::Open {
@@ -257,12 +250,6 @@ impl<S: Socket> Endpoint<S> {
 
     fn reply<T: FnMut(Fact<'_>)>(&mut self, tell: &mut T) -> Flow {
         let (arrivals, replies) = (&self.arrivals, &self.replies);
-        let message = |at: usize| {
-            let &Reply { slot, bytes } = replies.get(at)?;
-            let arrival = arrivals.get(slot)?;
-            let message = Message::new(arrival.from, &arrival.bytes[..bytes], arrival.size);
-            Some(Message { source: arrival.source, ..message })
-        };
         let mut lost = 0;
         let mut courier = Courier {
             socket: &mut self.socket,
@@ -271,7 +258,8 @@ impl<S: Socket> Endpoint<S> {
             longest_segment: &mut self.longest_segment,
             counts: &mut self.counts,
         };
-        let flow = courier.send(&mut self.replied, message, tell, |_, _, _, _| lost += 1);
+        let flow =
+            courier.send(&mut self.replied, |at| replies.message(at, arrivals), tell, |_, _, _, _| lost += 1);
         self.counts.replies_lost += lost;
         if flow == Flow::Done {
             self.replies.clear();
@@ -305,7 +293,7 @@ impl<S: Socket> Endpoint<S> {
         };
         let flow = courier.send(&mut self.sent, message, tell, |tell, message, errno, mtu| {
             let signal = Signal::Errno(errno);
-            tell(Fact::Unsent { to: message.to, datagram: message.bytes, signal, mtu });
+            tell(Fact::Unsent { to: message.to, datagram: message.datagram(), signal, mtu });
         });
         if flow == Flow::Done {
             self.batch.clear();

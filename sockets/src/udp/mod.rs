@@ -1,7 +1,6 @@
 //! UDP: one socket, many peers; which calls, with which options, and whose fault an error is.
 
 use core::net::{IpAddr, SocketAddr};
-use core::num::NonZeroU16;
 use core::task::Poll;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -14,6 +13,7 @@ use crate::port::Left;
 mod courier;
 mod describe;
 mod endpoint;
+mod message;
 mod options;
 
 #[cfg(target_os = "linux")]
@@ -24,6 +24,8 @@ use linux as sys;
 mod other;
 #[cfg(not(target_os = "linux"))]
 use other as sys;
+
+use message::Message;
 
 pub use courier::Counts;
 pub use describe::describe;
@@ -96,7 +98,7 @@ struct Arrival<'a> {
 }
 
 /// Where a datagram comes from.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Source {
     address: IpAddr,
     /// Zero: as the routes say.
@@ -110,16 +112,6 @@ enum Entry<'a> {
     Icmp { error: IcmpError, quote: &'a [u8] },
     /// This host says so of the send that just failed.
     Local { mtu: Option<u32> },
-}
-
-/// One message to be sent: a datagram, or several of one size.
-#[derive(Clone, Copy, Debug)]
-struct Message<'a> {
-    to: SocketAddr,
-    source: Option<Source>,
-    bytes: &'a [u8],
-    /// How long each datagram is, but the last, if the kernel is to cut them apart.
-    segments: Option<NonZeroU16>,
 }
 
 /// What a socket is.

@@ -97,7 +97,7 @@ pub(super) fn send<'a>(
         to.set_ip(v4.to_ipv6_mapped().into());
     }
     let socket = SockRef::from(&fd);
-    again(|| socket.send_to_with_flags(message.bytes, &to.into(), libc::MSG_DONTWAIT))?;
+    again(|| socket.send_to_with_flags(message.datagram(), &to.into(), libc::MSG_DONTWAIT))?;
     Ok(1)
 }
 

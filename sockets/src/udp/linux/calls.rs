@@ -78,9 +78,8 @@ impl Slots {
         let mut headers = [const { MaybeUninit::<libc::mmsghdr>::uninit() }; MOST];
         let mut iovecs = [const { MaybeUninit::<libc::iovec>::uninit() }; MOST];
         let slots = self.heads.iter_mut().zip(self.bytes.chunks_exact_mut(self.room));
-        for ((header, iovec), (head, bytes)) in headers.iter_mut().zip(&mut iovecs).zip(slots) {
-            let iovec =
-                iovec.write(libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() });
+        for ((header, iovec), (head, bytes)) in headers.iter_mut().zip(iovecs.chunks_mut(1)).zip(slots) {
+            iovec[0].write(libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() });
             let (name, control) = (&mut head.name.0, &mut head.control.0);
             header.write(message(name, iovec, control.as_mut_ptr(), control.len()));
         }
@@ -112,44 +111,54 @@ impl Slots {
     }
 }
 
-/// A message to be sent, as the kernel wants it.
+/// What goes with a message's bytes, as the kernel wants it.
 #[derive(Debug)]
-pub(super) struct Envelope<'a> {
+pub(super) struct Envelope {
     pub(super) name: (name::Name, usize),
     pub(super) control: control::Outgoing,
-    pub(super) bytes: &'a [u8],
 }
 
-/// Sends the first [`MOST`] of these messages, and says how many went. An error is about the first of them, or about
-/// something that was sent earlier; one that a later message met is not told (`__sys_sendmmsg`).
+/// Sends the first of these messages, as many as one call takes, and says how many went. An error is about the first of
+/// them, or about something that was sent earlier; one that a later message met is not told (`__sys_sendmmsg`).
+///
+/// No message has more than [`MOST`] pieces.
 pub(super) fn send<'a>(
     fd: BorrowedFd<'_>,
-    messages: impl Iterator<Item = Envelope<'a>>,
+    messages: impl Iterator<Item = (Envelope, impl Iterator<Item = &'a [u8]>)>,
 ) -> Result<usize, Errno> {
     let mut headers = [const { MaybeUninit::<libc::mmsghdr>::uninit() }; MOST];
-    let mut parts = [const { MaybeUninit::<(Envelope<'a>, libc::iovec)>::uninit() }; MOST];
-    let mut count = 0;
-    for ((header, part), envelope) in headers.iter_mut().zip(&mut parts).zip(messages) {
-        let iovec = libc::iovec {
-            iov_base: envelope.bytes.as_ptr().cast_mut().cast(),
-            iov_len: envelope.bytes.len(),
-        };
-        let (envelope, iovec) = part.write((envelope, iovec));
-        let control = &mut envelope.control;
-        header.write(message(&mut envelope.name.0.0[..], iovec, control.bytes.as_mut_ptr(), control.len));
-        // A shorter name for IPv4, and no name is never the case.
-        // SAFETY: written on the line before.
-        unsafe { header.assume_init_mut() }.msg_hdr.msg_namelen = envelope.name.1 as libc::socklen_t;
+    let mut envelopes = [const { MaybeUninit::<Envelope>::uninit() }; MOST];
+    let mut iovecs = [const { MaybeUninit::<libc::iovec>::uninit() }; MOST];
+    let (mut free, mut count) = (&mut iovecs[..], 0);
+    for ((header, envelope), (content, mut pieces)) in headers.iter_mut().zip(&mut envelopes).zip(messages) {
+        let mut used = 0;
+        for (iovec, piece) in free.iter_mut().zip(pieces.by_ref()) {
+            iovec.write(libc::iovec { iov_base: piece.as_ptr().cast_mut().cast(), iov_len: piece.len() });
+            used += 1;
+        }
+        // No place is left for another piece: there may have been one. The next call begins with this message.
+        if used == free.len() && pieces.next().is_some() {
+            break;
+        }
+        let (mine, rest) = core::mem::take(&mut free).split_at_mut(used);
+        free = rest;
+        let Envelope { name: (name, name_len), control } = envelope.write(content);
+        let mut message = message(&mut name.0, mine, control.bytes.as_mut_ptr(), control.len);
+        message.msg_hdr.msg_namelen = *name_len as libc::socklen_t;
+        header.write(message);
         count += 1;
+        if free.is_empty() {
+            break;
+        }
     }
     if count == 0 {
         return Ok(0);
     }
     again(|| {
         // SAFETY: `fd` is open for as long as it is borrowed. The first `count` (at most `MOST`) headers were written
-        // above; each points to an iovec, a name and control messages in `parts` on this stack, and the iovec to bytes
-        // that are borrowed for `'a`; all are valid for reading for the lengths given. The kernel writes only the
-        // headers' own `msg_len`, and keeps no pointer.
+        // above; each points to a name and control messages in its own envelope and to its own part of the iovecs, all
+        // written above and on this stack, and the iovecs to bytes that are borrowed for `'a`; all are valid for
+        // reading for the lengths given. The kernel writes only the headers' own `msg_len`, and keeps no pointer.
         unsafe {
             libc::sendmmsg(
                 fd.as_raw_fd(),
@@ -161,13 +170,18 @@ pub(super) fn send<'a>(
     })
 }
 
-fn message(name: &mut [u8], iovec: &mut libc::iovec, control: *mut u8, control_len: usize) -> libc::mmsghdr {
+fn message(
+    name: &mut [u8],
+    iovecs: &mut [MaybeUninit<libc::iovec>],
+    control: *mut u8,
+    control_len: usize,
+) -> libc::mmsghdr {
     // SAFETY: integers and pointers, for all of which zero is a value. (Some C libraries have private padding in it.)
     let mut header: libc::mmsghdr = unsafe { MaybeUninit::zeroed().assume_init() };
     header.msg_hdr.msg_name = name.as_mut_ptr().cast();
     header.msg_hdr.msg_namelen = name.len() as libc::socklen_t;
-    header.msg_hdr.msg_iov = iovec;
-    header.msg_hdr.msg_iovlen = 1;
+    header.msg_hdr.msg_iov = iovecs.as_mut_ptr().cast();
+    header.msg_hdr.msg_iovlen = iovecs.len() as _;
     header.msg_hdr.msg_control = if control_len == 0 { null_mut() } else { control.cast() };
     header.msg_hdr.msg_controllen = control_len as _;
     header

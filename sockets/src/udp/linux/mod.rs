@@ -162,10 +162,10 @@ pub(super) fn send<'a>(
     family: Family,
     messages: impl Iterator<Item = Message<'a>>,
 ) -> Result<usize, Errno> {
-    calls::send(fd, messages.map(|message| envelope(&message, family)))
+    calls::send(fd, messages.map(|message| (envelope(&message, family), message.pieces())))
 }
 
-fn envelope<'a>(message: &Message<'a>, family: Family) -> calls::Envelope<'a> {
+fn envelope(message: &Message<'_>, family: Family) -> calls::Envelope {
     let mut control = Outgoing::EMPTY;
     if let Some(source) = message.source {
         from(&mut control, source, family);
@@ -173,7 +173,7 @@ fn envelope<'a>(message: &Message<'a>, family: Family) -> calls::Envelope<'a> {
     if let Some(size) = message.segments {
         control.push(libc::SOL_UDP, libc::UDP_SEGMENT, &size.get().to_ne_bytes());
     }
-    calls::Envelope { name: name::Name::of(message.to, family), control, bytes: message.bytes }
+    calls::Envelope { name: name::Name::of(message.to, family), control }
 }
 
 fn from(control: &mut Outgoing, source: Source, family: Family) {
