@@ -33,6 +33,7 @@
 //! | [`pool`] | how to lend buffers without an allocation for each read |
 //! | [`port`] | the sockets of one machine, over whatever a runtime's socket is: the calls of a turn, and which to spare |
 //! | [`resolve`] | how people write a target, and which addresses it has |
+//! | [`udp`] | how to bind, how to send and receive many datagrams at once, whose fault an error is |
 //!
 //! # What it takes care of
 //!
@@ -41,12 +42,16 @@
 //! * **No write raises SIGPIPE**, even where the process has that signal at its default, as programs in C have.
 //! * **No close blocks.** A socket with `SO_LINGER` set to some seconds blocks in `close` even if it is non-blocking.
 //! * **A dial that reached itself is a failure.** A loop that dials a dead local server gets there sooner or later.
+//! * **An error about one UDP peer takes no datagram from another.** The kernel fails the next send with it, whomever
+//!   that is for.
+//! * **A UDP answer comes from the address that was asked**, on a host with several too.
 //! * **An error keeps its number.** `io::ErrorKind` folds many into one, and gives some no name at all.
 //!
 //! # Systems
 //!
 //! Tested on Linux. On other Unixes it is written to compile, and is not verified: there, [`tcp::kernel_view`] knows
-//! nothing, `TCP_USER_TIMEOUT` is not set, and [`clock::Clock`] may stand still in suspend.
+//! nothing, `TCP_USER_TIMEOUT` is not set, [`clock::Clock`] may stand still in suspend, and [`udp`] has neither an error
+//! queue nor batches.
 
 #![deny(unsafe_code)]
 

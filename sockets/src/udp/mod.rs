@@ -1,4 +1,78 @@
 //! UDP: one socket, many peers; which calls, with which options, and whose fault an error is.
+//!
+//! # Theory of operation
+//!
+//! ```text
+//!   turn (core) ── Port ──► Exchange, for one turn ──► Endpoint ──► Socket, the runtime's
+//!                           how much a turn takes in    │             when
+//!                                                       ├─ arrivals, replies   recvmmsg, and back with sendmmsg
+//!                                                       ├─ batch               sendmmsg
+//!                                                       └─ error queue         recvmmsg(MSG_ERRQUEUE)
+//! ```
+//!
+//! A socket is made by [`bind`] with [`Options`], handed to a runtime as its [`Socket`], and given to an [`Endpoint`],
+//! which keeps all buffers. For each turn an [`Exchange`] lends both to the core's
+//! [`turn`](resound_core::datagram::turn):
+//!
+//! ```
+//! # use resound_core::datagram::{Machine, turn};
+//! # use resound_sockets::{clock::Clock, udp::{Endpoint, Exchange, Socket}};
+//! fn one_turn<M: Machine, S: Socket>(
+//!     machine: &mut M, endpoint: &mut Endpoint<S>, clock: Clock, cx: &mut S::Context<'_>,
+//! ) {
+//!     let mut port = Exchange::new(endpoint, cx);
+//!     let until = turn(machine, &mut port, || clock.now(), |event| { /* show it to the program */ });
+//!     if port.exhausted() {
+//!         // let others run, then turn again
+//!     } else {
+//!         // sleep until the socket is ready, a command comes, or `until`
+//!     }
+//! }
+//! ```
+//!
+//! The socket is not connected. A connected one would hear of hard errors without an error queue, but of one peer only,
+//! and what an error of the last peer leaves behind hits the next one.
+//!
+//! # Errors that arrive later
+//!
+//! With an error queue ([`Errors::Queued`]) the kernel tells each ICMP error with its destination. The price: **the next
+//! call fails with it, whomever that call is for, and sends nothing.** So the queue is emptied before each send and
+//! before each read; a send that fails all the same is made again once it is known whose error it was (`courier.rs`);
+//! and an error is told of its destination, never of the datagram whose call it disturbed. What is left in the queue
+//! costs: it keeps `EPOLLERR` up (a level-triggered runtime spins), and is charged to the receive buffer, where a few
+//! hundred entries shut everything else out.
+//!
+//! A server has none. Its peers come and go, and nothing that it could do follows from the errors.
+//!
+//! # Many datagrams for one call
+//!
+//! Measured on the loopback device with 64 datagrams of 64 bytes in flight, the processor time of a server for one echo:
+//!
+//! | client | server | on two processors | on one |
+//! |---|---|---|---|
+//! | `recv`, `send` | `recv_from`, `send_to` | 5.5 µs | 4.3 µs |
+//! | `recv`, `send` | `recvmmsg`, `sendmmsg` | 5.2 µs | 3.8 µs |
+//! | `recv`, `send` | and replies to one peer as one message | 4.6 µs | 3.2 µs |
+//! | `UDP_SEGMENT` | `recvmmsg`, `UDP_SEGMENT` | 1.8 µs | 0.66 µs |
+//! | `UDP_GRO`, `UDP_SEGMENT` | likewise | 0.68 µs | 0.16 µs |
+//!
+//! So both are used: `recvmmsg` and `sendmmsg` carry many messages in a call, and a message carries up to 64 datagrams
+//! through the whole stack at once. Where a kernel or a device cannot cut them apart, they go one by one. What comes in
+//! one by one from one peer goes back together.
+//!
+//! A single datagram is 0.5 µs dearer than with `recv_from`: the control messages, and the look for a second one. How
+//! many slots there are does not show, from 8 on; 32 are for bursts of different peers. Neither does their size: room
+//! that is not used is not touched. [`Sizes`] has what an endpoint takes.
+//!
+//! # Which crate
+//!
+//! `socket2` for what it has a name for; the calls and the control messages by hand (`linux/`). `nix::sendmmsg` gives all
+//! messages of a call the same control messages, so that replies to different peers, or from different addresses, cannot
+//! share one; and its headers, which it keeps, hold pointers and cannot go to another thread. `quinn-udp` tells neither
+//! the destination of an error nor what was quoted.
+
+// What only Linux tells has fields on every system.
+#![cfg_attr(not(target_os = "linux"), allow(dead_code))]
 
 use core::net::{IpAddr, SocketAddr};
 use core::task::Poll;

@@ -1,8 +1,7 @@
 //! Control messages, read and written as bytes: a header of length, level and type, then the data, padded
 //! (`struct cmsghdr`, cmsg(3)).
 //!
-//! By hand, because both are done for every datagram: `nix` copies each message into an enum that knows no UDP_GRO
-//! together with the rest, and writes into a vector; and only bytes at offsets need no `unsafe`.
+//! By hand: only bytes at offsets need no `unsafe`, and a few comparisons for each datagram are all that it costs.
 
 use nix::libc::{self, c_int};
 
