@@ -16,7 +16,7 @@
 //! that were touched are memory, and one descriptor. It holds a buffer only while echoes are unsent.
 
 use core::convert::Infallible;
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::{fmt, slice};
 use std::net::{TcpListener, TcpStream};
@@ -34,7 +34,7 @@ use resound_sockets::clock::Clock;
 use resound_sockets::poll::{PollFd, PollFlags, Waker, wait};
 use resound_sockets::pool::Pool;
 use resound_sockets::port::Lines;
-use resound_sockets::tcp::{self, DialOptions, ListenOptions};
+use resound_sockets::tcp::{self, DialOptions, ListenOptions, ReadBack};
 use resound_sockets::{StartError, entropy, errno};
 
 use crate::sockets::{Polled, Slept, WITHOUT_POLL, sleep, turn};
@@ -81,6 +81,7 @@ struct Control {
     addr: SocketAddr,
     /// Of the listener.
     options: Vec<(&'static str, String)>,
+    read_back: ReadBack,
     admission: Mutex<Admission>,
     all_gone: Condvar,
     /// Neither is ever cleared. An abort wakes both: a thread watches `drain` until it has heard it, then `abort`.
@@ -124,17 +125,19 @@ where
     F: Fn(SocketAddr, Instant) -> M + Send + Sync + 'static,
     E: Fn(Event<M::Event>) + Send + Sync + 'static,
 {
-    let admission = Admission::new(config.admission, entropy::key())?;
+    let clock = Clock::start();
+    let admission = Admission::new(config.admission, entropy::key(), clock.now())?;
     let listener = tcp::listen(addr, &config.listen)?;
     let control = Arc::new(Control {
         addr: listener.local_addr()?,
         options: tcp::describe(&listener),
+        read_back: config.listen.read_back,
         admission: Mutex::new(admission),
         all_gone: Condvar::new(),
         abort: Waker::new()?,
         drain: Waker::new()?,
         aborted: AtomicBool::new(false),
-        clock: Clock::start(),
+        clock,
         pool: Arc::new(Pool::default()),
     });
     let program = Arc::new(Program { control: Arc::clone(&control), make, on_event });
@@ -235,12 +238,12 @@ impl Control {
 /// A connection's place among those that are let in; dropping it, even in a panic, makes it free.
 struct Place {
     control: Arc<Control>,
-    ip: IpAddr,
+    peer: SocketAddr,
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.control.admission().release(self.ip);
+        self.control.admission().release(self.peer);
         self.control.all_gone.notify_all();
     }
 }
@@ -287,14 +290,14 @@ where
     }
 
     fn admit(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, stack: usize) -> Then {
-        let admitted = self.control.admission().admit(peer.ip());
+        let admitted = self.control.admission().admit(peer);
         if let Err(why) = admitted {
             self.control.admission().accepted();
             tcp::close(stream, Close::Reset);
             (self.on_event)(Event::Refused { peer, why });
             return if why == Refusal::Draining { Then::End } else { Then::GoOn };
         }
-        let place = Place { control: Arc::clone(&self.control), ip: peer.ip() };
+        let place = Place { control: Arc::clone(&self.control), peer };
         let program = Arc::clone(self);
         let name = String::from("resound-conn");
         let spawned = thread::Builder::new()
@@ -320,8 +323,8 @@ where
     // A connection's thread.
 
     fn serve_connection(&self, stream: TcpStream, peer: SocketAddr, _: &Place) {
-        (self.on_event)(Event::Accepted { peer });
-        let Control { abort, drain, aborted, clock, pool, .. } = &*self.control;
+        let Control { read_back, abort, drain, aborted, clock, pool, .. } = &*self.control;
+        (self.on_event)(tcp::arrival(&stream, peer, *read_back));
         let mut machine = (self.make)(peer, clock.now());
         let mut lines = Lines::accepted(Polled::new(stream));
         // What was heard once is not listened for again: it stays readable for ever.

@@ -7,7 +7,7 @@
 use core::time::Duration;
 
 use resound_core::liveness::Policy;
-use resound_core::stream::{admission, client, server};
+use resound_core::stream::{client, server};
 use resound_core::{backoff, link, liveness, race};
 
 use crate::ServerConfig;
@@ -41,10 +41,14 @@ pub fn fast() -> Profile {
     Profile {
         client: client::Config { link, close_within: MS(5_000), ..client::Config::default() },
         server: ServerConfig {
-            admission: admission::Config::default(),
-            // Twice the clients' I, or it would end connections that are only quiet.
-            connection: server::Config { idle: Some(MS(2_000)), stall: MS(1_000), drain: MS(2_000) },
-            backlog: None,
+            connection: server::Config {
+                // Twice the clients' I, or it would end connections that are only quiet.
+                idle: Some(MS(2_000)),
+                stall: MS(1_000),
+                drain: MS(2_000),
+                ..server::Config::default()
+            },
+            ..ServerConfig::default()
         },
     }
 }

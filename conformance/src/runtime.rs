@@ -7,6 +7,7 @@ use std::io;
 use resound_core::Instant;
 use resound_core::stream::client::{Client, Command, Event, Refused};
 use resound_core::stream::{admission, server};
+use resound_sockets::tcp::ListenOptions;
 
 /// The echo client that the suite drives.
 pub type EchoClient = Client<SocketAddr>;
@@ -62,8 +63,8 @@ pub struct ServerConfig {
     pub admission: admission::Config,
     /// The limits of each connection.
     pub connection: server::Config,
-    /// Length of the kernel's accept queue; `None` is the adapter's default.
-    pub backlog: Option<i32>,
+    /// How it listens.
+    pub listen: ListenOptions,
 }
 
 /// A running echo client, for any thread. Dropping it ends it.

@@ -3,25 +3,26 @@
 extern crate alloc;
 
 use alloc::collections::BTreeMap;
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
 
 use proptest::prelude::*;
 use resound_core::Instant;
 use resound_core::signal::{Errno, Signal};
-use resound_core::stream::admission::{AcceptError, Admission, Config, Refusal};
+use resound_core::stream::admission::{AcceptError, Admission, Config, Foreign, Refusal};
 
 /// A peer, and the number of the source it must be counted for.
-fn peer(pool: u16) -> impl Strategy<Value = (u32, IpAddr)> {
-    (0..pool, any::<u64>(), 0u8..4).prop_map(|(n, host, form)| {
+fn peer(pool: u16) -> impl Strategy<Value = (u32, SocketAddr)> {
+    (0..pool, any::<u64>(), 0u8..4, any::<u16>()).prop_map(|(n, host, form, port)| {
         let v4 = Ipv4Addr::new(192, 0, (n >> 8) as u8, n as u8);
         // An IPv6 network whose number is that of the IPv4 address: they are not the same peer.
         let v6 = |host| IpAddr::V6(Ipv6Addr::from_bits(u128::from(v4.to_bits()) << 64 | u128::from(host)));
-        match form {
+        let (source, ip) = match form {
             0 => (u32::from(n), v4.into()),
             1 => (u32::from(n), v4.to_ipv6_mapped().into()),
             _ => (u32::from(n) | 1 << 16, v6(host)),
-        }
+        };
+        (source, SocketAddr::new(ip, port))
     })
 }
 
@@ -36,11 +37,11 @@ fn config() -> impl Strategy<Value = Config> {
 
 #[derive(Clone, Debug)]
 enum Told {
-    Admit((u32, IpAddr)),
+    Admit((u32, SocketAddr)),
     /// The connection at this place among those that are live ends.
     Release(prop::sample::Index),
     /// A release that nobody was admitted for.
-    Foreign((u32, IpAddr)),
+    Foreign((u32, SocketAddr)),
 }
 
 fn script(pool: u16, foreign: u32) -> impl Strategy<Value = Vec<Told>> {
@@ -92,7 +93,7 @@ proptest! {
     fn the_table_does_what_the_model_does(
         config in config(), key: [u64; 2], script in script(40, 1),
     ) {
-        let mut admission = Admission::new(config, key).expect("an accepted configuration");
+        let mut admission = Admission::new(config, key, Instant::EPOCH).expect("an accepted configuration");
         let mut model = Model { config, counts: BTreeMap::new(), uncounted: 0 };
         let mut live = Vec::new();
         for told in script {
@@ -121,7 +122,7 @@ proptest! {
     #[test]
     fn no_limit_is_ever_exceeded(config in config(), key: [u64; 2], script in script(100, 0)) {
         let config = Config { addresses: config.connections, ..config };
-        let mut admission = Admission::new(config, key).expect("an accepted configuration");
+        let mut admission = Admission::new(config, key, Instant::EPOCH).expect("an accepted configuration");
         let mut live = Vec::new();
         for told in script {
             match told {
@@ -156,7 +157,7 @@ proptest! {
     fn the_accept_loop_never_spins(
         which in prop::collection::vec(any::<prop::sample::Index>(), 1..8), other: i32, start: u64,
     ) {
-        let mut admission = Admission::new(Config::default(), [1, 2]).expect("the default");
+        let mut admission = Admission::new(Config::default(), [1, 2], Instant::EPOCH).expect("the default");
         let signals: Vec<Signal> = which.iter().map(|which| {
             let at = which.index(Errno::ALL.len() + 1);
             Signal::Errno(Errno::ALL.get(at).copied().unwrap_or(Errno::Other(other)))
@@ -185,7 +186,7 @@ proptest! {
 }
 
 fn admission() -> Admission {
-    Admission::new(Config::default(), [1, 2]).expect("the default")
+    Admission::new(Config::default(), [1, 2], Instant::EPOCH).expect("the default")
 }
 
 fn at(ms: u64) -> Instant {
@@ -254,7 +255,7 @@ fn a_long_row_of_lost_connections_costs_a_short_pause() {
 #[test]
 fn draining_admits_nobody_and_keeps_what_is_live() {
     let mut admission = admission();
-    let peer = IpAddr::from([192, 0, 2, 1]);
+    let peer = SocketAddr::from(([192, 0, 2, 1], 7));
     assert_eq!(admission.admit(peer), Ok(()));
     admission.drain();
     assert_eq!(admission.admit(peer), Err(Refusal::Draining));
@@ -264,10 +265,42 @@ fn draining_admits_nobody_and_keeps_what_is_live() {
 }
 
 #[test]
+fn the_first_accept_waits_as_long_as_was_asked_and_no_other_does() {
+    let config = Config { first_accept_after: Duration::from_millis(30), ..Config::default() };
+    let mut admission = Admission::new(config, [1, 2], at(5)).expect("an accepted configuration");
+    assert!(!admission.resume(at(34)));
+    assert_eq!(admission.ready_at(), Some(at(35)));
+    assert!(admission.resume(at(35)));
+    admission.accepted();
+    assert_eq!(admission.failed(at(40), Signal::Errno(Errno::MFile)), AcceptError::Pause { until: at(50) });
+}
+
+#[test]
+fn a_foreign_address_keeps_everybody_else_out() {
+    let only = |foreign: Foreign| {
+        let config = Config { foreign: Some(foreign), ..Config::default() };
+        Admission::new(config, [1, 2], at(0)).expect("an accepted configuration")
+    };
+    let ip = IpAddr::from([192, 0, 2, 1]);
+    let mapped = IpAddr::from(Ipv4Addr::new(192, 0, 2, 1).to_ipv6_mapped());
+    for known in [ip, mapped] {
+        let mut any_port = only(Foreign { ip: known, port: None });
+        let mut one_port = only(Foreign { ip: known, port: Some(7) });
+        for peer in [ip, mapped] {
+            assert_eq!(any_port.admit((peer, 8).into()), Ok(()));
+            assert_eq!(one_port.admit((peer, 7).into()), Ok(()));
+            assert_eq!(one_port.admit((peer, 8).into()), Err(Refusal::Foreign));
+        }
+        assert_eq!(any_port.admit(([192, 0, 2, 2], 7).into()), Err(Refusal::Foreign));
+        assert_eq!((any_port.live(), one_port.live()), (2, 2));
+    }
+}
+
+#[test]
 fn a_full_table_falls_back_to_the_limit_for_all() {
     let config = Config { connections: 5, per_address: 1, addresses: 1, ..Config::default() };
-    let mut admission = Admission::new(config, [1, 2]).expect("an accepted configuration");
-    let [counted, other] = [1, 2].map(|n| IpAddr::from([192, 0, 2, n]));
+    let mut admission = Admission::new(config, [1, 2], Instant::EPOCH).expect("an accepted configuration");
+    let [counted, other] = [1, 2].map(|n| SocketAddr::from(([192, 0, 2, n], 7)));
     assert_eq!(admission.admit(counted), Ok(()));
     assert_eq!(admission.admit(counted), Err(Refusal::PerAddress));
     for _ in 0..4 {
@@ -290,6 +323,9 @@ fn a_bad_field_is_named() {
         (Config { longest_pause: Duration::MAX, ..good }, "admission.longest_pause"),
     ];
     for (config, field) in cases {
-        assert_eq!(Admission::new(config, [1, 2]).expect_err("a bad configuration").field, field);
+        assert_eq!(
+            Admission::new(config, [1, 2], Instant::EPOCH).expect_err("a bad configuration").field,
+            field
+        );
     }
 }

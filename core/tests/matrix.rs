@@ -428,18 +428,30 @@ fn the_matrix_of_the_client() {
 #[test]
 fn the_matrix_of_a_servers_connection() {
     const HELD: &str = "received 1 68656c6c6f";
-    let cases: [(&str, &[&str]); 11] = [
-        ("Open", &[]),
-        ("Echoing, a write was asked for", &[HELD]),
-        ("Echoing, blocked", &[HELD, "wrote 1 1", "blocked 1"]),
-        ("Echoing, a write met EPIPE", &[HELD, "failed 1 write EPIPE"]),
-        ("Echoing, a write met ECONNRESET", &[HELD, "failed 1 write ECONNRESET"]),
-        ("Flushing", &[HELD, "ended 1"]),
-        ("Draining", &[HELD, "command drain"]),
-        ("Leaving", &["command drain"]),
-        ("Shut", &["command drain", "examined 1"]),
-        ("Shut, with bytes that cannot be echoed", &["command drain", "examined 1", "received 1 6869"]),
-        ("Closed", &["command abort"]),
+    let plain = server::Config::default();
+    let pausing = server::Config {
+        first_read_after: Duration::from_secs(3),
+        close_after: Duration::from_secs(4),
+        ..plain
+    };
+    let cases: [(&str, server::Config, &[&str]); 13] = [
+        ("Fresh", pausing, &[]),
+        ("Open", plain, &[]),
+        ("Echoing, a write was asked for", plain, &[HELD]),
+        ("Echoing, blocked", plain, &[HELD, "wrote 1 1", "blocked 1"]),
+        ("Echoing, a write met EPIPE", plain, &[HELD, "failed 1 write EPIPE"]),
+        ("Echoing, a write met ECONNRESET", plain, &[HELD, "failed 1 write ECONNRESET"]),
+        ("Flushing", plain, &[HELD, "ended 1"]),
+        ("CloseWait", pausing, &["tick when due", "ended 1"]),
+        ("Draining", plain, &[HELD, "command drain"]),
+        ("Leaving", plain, &["command drain"]),
+        ("Shut", plain, &["command drain", "examined 1"]),
+        (
+            "Shut, with bytes that cannot be echoed",
+            plain,
+            &["command drain", "examined 1", "received 1 6869"],
+        ),
+        ("Closed", plain, &["command abort"]),
     ];
     let commands = || {
         every!(ServerCommand {
@@ -451,8 +463,8 @@ fn the_matrix_of_a_servers_connection() {
     let mut table = String::from(
         "A server's side of a connection in each state, told each fact and each command. `core/tests/matrix.rs` writes this file.\n",
     );
-    for (title, script) in &cases {
-        let fresh = || Connection::new(server::Config::default().check().unwrap(), Instant::EPOCH);
+    for (title, config, script) in &cases {
+        let fresh = || Connection::new(config.check().unwrap(), Instant::EPOCH);
         let named = state(&brought(fresh(), script).0);
         assert!(title.starts_with(&named), "{title} is {named}");
         head(&mut table, title);
@@ -460,7 +472,7 @@ fn the_matrix_of_a_servers_connection() {
     }
     for state in server::State::ALL {
         let named = format!("{state:?}");
-        assert!(cases.iter().any(|(title, _)| title.starts_with(&named)), "{named} is missing");
+        assert!(cases.iter().any(|(title, ..)| title.starts_with(&named)), "{named} is missing");
     }
     expect_file!["snapshots/server.txt"].assert_eq(&table);
 }

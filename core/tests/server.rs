@@ -40,7 +40,7 @@ proptest! {
     /// Whatever has room and is not cut short comes back whole, however it was cut up on the way.
     #[test]
     fn everything_comes_back_to_a_peer_that_reads(operations in operations(Manners::Polite)) {
-        let config = Config { idle: None, stall: Duration::from_secs(1 << 20), drain: Duration::from_secs(1) };
+        let config = Config { idle: None, stall: Duration::from_secs(1 << 20), ..Config::default() };
         let calm = |op: &&Do| !matches!(op, Do::WriteFails { .. } | Do::PeerResets | Do::PeerDies | Do::Deadline { .. });
         let mut peer = Peer::new(config, START, Delivery::Whole);
         operations.iter().filter(calm).for_each(|op| peer.apply(op));
@@ -110,7 +110,7 @@ fn the_generated_sequences_reach_what_they_are_meant_to_reach() {
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
 fn limits() -> Config {
-    Config { idle: Some(MS(5_000)), stall: MS(3_000), drain: MS(2_000) }
+    Config { idle: Some(MS(5_000)), stall: MS(3_000), drain: MS(2_000), ..Config::default() }
 }
 
 fn after(operations: &[Do]) -> Peer {
@@ -193,6 +193,66 @@ fn time_that_goes_backwards_is_clamped() {
     peer.server.command(START, Command::Drain).unwrap();
     peer.settle();
     assert_eq!(peer.server.next_deadline(), Some(START + MS(2_500)));
+}
+
+// Pauses.
+
+fn pausing() -> Peer {
+    let config = Config { first_read_after: MS(7_000), close_after: MS(9_000), ..limits() };
+    Peer::new(config, START, Delivery::Whole)
+}
+
+#[test]
+fn nothing_is_read_before_the_pause_is_over_and_then_everything_is() {
+    let mut peer = pausing();
+    peer.apply(&Do::PeerSends { n: 20 });
+    // Longer than the idle limit, which does not count before it listens.
+    peer.apply(&Do::Sleep { ms: 6_999 });
+    assert_eq!((peer.server.state(), peer.received.len()), (State::Fresh, 0));
+    assert_eq!(peer.server.next_deadline(), Some(START + MS(7_000)));
+    peer.apply(&Do::Sleep { ms: 1 });
+    assert_eq!((peer.server.state(), peer.echoed.len()), (State::Open, 20));
+    ends_after(peer, MS(5_000), Cause::timer(Reason::Aborted), Close::Drop);
+}
+
+#[test]
+fn the_close_waits_when_everything_was_said() {
+    let mut peer = pausing();
+    for op in [Do::Sleep { ms: 7_000 }, Do::PeerSends { n: 50 }, Do::PeerEnds] {
+        peer.apply(&op);
+    }
+    assert_eq!(peer.server.state(), State::Echoing, "what is held comes first");
+    peer.apply(&Do::Roomy);
+    assert_eq!((peer.server.state(), peer.echoed.len()), (State::CloseWait, 50));
+    ends_after(peer, MS(9_000), Cause::peer(Reason::Closed), Close::Drop);
+}
+
+#[test]
+fn a_drain_and_an_abort_wait_for_no_pause() {
+    let mut peer = pausing();
+    peer.apply(&Do::PeerSends { n: 5 });
+    peer.apply(&Do::Drain);
+    assert_eq!((peer.server.state(), peer.echoed.len()), (State::Leaving, 5));
+    peer.apply(&Do::PeerEnds);
+    assert_eq!(peer.cause(), Some(Cause::peer(Reason::Closed)), "nor for one that would begin now");
+
+    let mut peer = pausing();
+    [Do::Sleep { ms: 7_000 }, Do::PeerEnds].iter().for_each(|op| peer.apply(op));
+    assert_eq!(peer.server.state(), State::CloseWait);
+    peer.apply(&Do::Drain);
+    assert_eq!(peer.cause(), Some(Cause::peer(Reason::Closed)));
+
+    let mut peer = pausing();
+    peer.apply(&Do::Abort);
+    assert_eq!(peer.cause(), Some(Cause::local(Reason::Aborted)));
+}
+
+#[test]
+fn a_late_end_of_a_pause_is_an_end_of_it() {
+    let mut peer = pausing();
+    peer.apply(&Do::Sleep { ms: 3_600_000 });
+    assert_eq!(peer.server.state(), State::Open);
+    assert_eq!(peer.server.next_deadline(), Some(peer.now + MS(5_000)));
 }
 
 // Ends.

@@ -19,7 +19,7 @@ use resound_core::stream::client::{Command, Refused};
 use resound_core::stream::server::{self, Connection};
 use resound_sockets::clock::Clock;
 use resound_sockets::entropy;
-use resound_sockets::tcp::{self, DialOptions, ListenOptions, Target};
+use resound_sockets::tcp::{self, DialOptions, Target};
 
 use crate::mio_loop::{Loop, Told};
 
@@ -119,12 +119,10 @@ impl Runtime for Mio {
     ) -> io::Result<Box<dyn ServerSession>> {
         let bad = |error| io::Error::new(io::ErrorKind::InvalidInput, error);
         let policy = config.connection.check().map_err(bad)?;
-        let default = ListenOptions::default();
-        let listen = ListenOptions { backlog: config.backlog.unwrap_or(default.backlog), ..default };
-        let listener = tcp::listen(addr, &listen)?;
+        let listener = tcp::listen(addr, &config.listen)?;
         let addr = listener.local_addr()?;
-        let admission = Admission::new(config.admission, entropy::key()).map_err(bad)?;
         let mut cx = Loop::new(DialOptions::default())?;
+        let admission = Admission::new(config.admission, entropy::key(), cx.clock().now()).map_err(bad)?;
         cx.serve(listener, admission, move |_, now| Connection::new(policy, now))?;
         let remote = Remote::start(cx, move |cx, said| match said {
             Said::Told(Told::Server(event)) => on_event(event),

@@ -17,7 +17,7 @@ use resound_core::stream::server::Command;
 use resound_core::stream::{Close, Machine};
 use resound_sockets::errno;
 use resound_sockets::port::Lines;
-use resound_sockets::tcp::{self, Target};
+use resound_sockets::tcp::{self, ReadBack, Target};
 
 use crate::mio_loop::{LISTENER, Loop, Told};
 
@@ -80,13 +80,14 @@ impl<M: Machine<Target: Target>> Loop<M> {
                 Ok(None) => return,
                 Ok(Some((stream, peer))) => {
                     server.admission.accepted();
-                    if let Err(why) = server.admission.admit(peer.ip()) {
+                    if let Err(why) = server.admission.admit(peer) {
                         tcp::close(stream, Close::Reset);
                         Event::Refused { peer, why }
                     } else {
                         let machine = (server.make)(peer, now);
+                        let arrival = tcp::arrival(&stream, peer, ReadBack::Listener);
                         self.insert(machine, Lines::accepted(stream.into()), Some(peer));
-                        Event::Accepted { peer }
+                        arrival
                     }
                 }
                 Err(error) => {
@@ -105,7 +106,7 @@ impl<M: Machine<Target: Target>> Loop<M> {
     /// A connection has ended.
     pub(crate) fn served(&mut self, peer: SocketAddr) {
         if let Some(server) = &mut self.server {
-            server.admission.release(peer.ip());
+            server.admission.release(peer);
             // It may be the last one, for which the server waits.
             server.due = Some(Instant::EPOCH);
         }

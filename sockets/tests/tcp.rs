@@ -12,11 +12,12 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use resound_core::Chunk;
 use resound_core::liveness::KernelView;
 use resound_core::signal::{Errno, Signal};
+use resound_core::stream::admission::Event;
 use resound_core::stream::{Close, Established};
 use resound_sockets::errno;
 use resound_sockets::tcp::{
-    DialOptions, Dialing, GATHER, ListenOptions, Wildcard, accept, close, describe, dial, finish_dial,
-    kernel_view, listen, read, shutdown_write, write,
+    DialOptions, Dialing, GATHER, Linger, ListenOptions, ReadBack, Sharing, Wildcard, accept, arrival, close,
+    describe, dial, finish_dial, kernel_view, listen, read, shutdown_write, write,
 };
 use socket2::{Domain, SockRef, Socket, Type};
 
@@ -392,6 +393,85 @@ mod the_kernels_view {
     #[test]
     fn what_is_no_tcp_socket_has_none() {
         assert_eq!(kernel_view(UdpSocket::bind(LOCAL).unwrap()), None);
+    }
+}
+
+mod experiments {
+    use super::*;
+
+    fn pair_with(options: &ListenOptions) -> (TcpStream, TcpStream) {
+        let listener = listen(LOCAL, options).unwrap();
+        let (near, _) = dialed(listener.local_addr().unwrap(), &DialOptions::default()).unwrap();
+        (near, accepted(&listener).0)
+    }
+
+    fn value<'a>(told: &'a [(&'static str, String)], name: &str) -> Option<&'a str> {
+        told.iter().find(|(n, _)| *n == name).map(|(_, value)| value.as_str())
+    }
+
+    #[test]
+    fn a_listener_s_options_are_its_connections_too() {
+        let options = ListenOptions {
+            backlog: 3,
+            receive_buffer: Some(8_000),
+            send_buffer: Some(9_000),
+            sharing: Sharing::Shared,
+            linger: Linger::Zero,
+            ..ListenOptions::default()
+        };
+        let told = describe(listen(LOCAL, &options).unwrap());
+        let names: Vec<_> = options.asked().iter().map(|(name, _)| *name).collect();
+        assert_eq!(names.len(), 5);
+        assert!(names.iter().all(|name| *name == "backlog" || value(&told, name).is_some()), "{told:?}");
+        let (_near, far) = pair_with(&options);
+        for (told, queue) in [(told, Some("3")), (describe(&far), None)] {
+            assert_eq!(value(&told, "SO_REUSEPORT"), Some("on"));
+            assert_eq!(value(&told, "SO_LINGER"), Some("0s"));
+            #[cfg(target_os = "linux")]
+            {
+                assert_eq!(value(&told, "SO_RCVBUF"), Some("16000 bytes"), "Linux doubles it");
+                assert_eq!(value(&told, "SO_SNDBUF"), Some("18000 bytes"));
+                assert_eq!(value(&told, "backlog"), queue);
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_left_to_the_kernel_was_not_asked_for() {
+        assert_eq!(ListenOptions::default().asked(), [("backlog", String::from("1024"))]);
+    }
+
+    #[test]
+    fn a_close_with_no_time_to_linger_is_a_reset() {
+        let (near, far) = pair_with(&ListenOptions { linger: Linger::Zero, ..ListenOptions::default() });
+        close(far, Close::Drop);
+        assert_eq!(next(&near), Err(Signal::Errno(Errno::ConnReset)));
+        let (near, far) = pair_with(&ListenOptions::default());
+        close(far, Close::Drop);
+        assert_eq!(next(&near), Ok(vec![]));
+    }
+
+    #[test]
+    fn a_port_is_shared_by_those_that_all_ask_for_it() {
+        let shared = ListenOptions { sharing: Sharing::Shared, ..ListenOptions::default() };
+        let first = listen(LOCAL, &shared).unwrap();
+        let addr = first.local_addr().unwrap();
+        assert!(listen(addr, &ListenOptions::default()).is_err());
+        let second = listen(addr, &shared).unwrap();
+        assert_eq!(second.local_addr().unwrap(), addr);
+    }
+
+    #[test]
+    fn an_arrival_tells_which_address_was_asked_and_the_options_only_if_they_are_wanted() {
+        let (near, far) = pair();
+        let peer = near.local_addr().unwrap();
+        for read_back in [ReadBack::Listener, ReadBack::Connections] {
+            let Event::Accepted { peer: told, local, options } = arrival::<()>(&far, peer, read_back) else {
+                panic!("an arrival is an `Accepted`");
+            };
+            assert_eq!((told, local), (peer, Some(near.peer_addr().unwrap())));
+            assert_eq!(options.is_empty(), read_back == ReadBack::Listener);
+        }
     }
 }
 

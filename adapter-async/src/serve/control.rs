@@ -3,7 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 use core::sync::atomic::{AtomicU8, Ordering};
 use core::task::{Context, Waker};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,6 +14,7 @@ use resound_core::stream::admission::{AcceptError, Admission, Refusal};
 use resound_core::stream::server::Command;
 use resound_sockets::clock::Clock;
 use resound_sockets::pool::Pool;
+use resound_sockets::tcp::ReadBack;
 
 /// Whether a server goes on. Only ever moves down this list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,6 +29,7 @@ pub(super) struct Control {
     pub(super) local_addr: SocketAddr,
     /// Of the listener.
     pub(super) options: Vec<(&'static str, String)>,
+    pub(super) read_back: ReadBack,
     pub(super) clock: Clock,
     pub(super) pool: Pool,
     /// A [`Phase`], outside of the lock because every connection looks at it in every turn.
@@ -56,12 +58,15 @@ impl Control {
     pub(super) fn new(
         local_addr: SocketAddr,
         options: Vec<(&'static str, String)>,
+        read_back: ReadBack,
         admission: Admission,
+        clock: Clock,
     ) -> Self {
         Self {
             local_addr,
             options,
-            clock: Clock::start(),
+            read_back,
+            clock,
             pool: Pool::default(),
             phase: AtomicU8::new(Phase::Open as u8),
             state: Mutex::new(State { admission, acceptor: None, seats: Seats::default() }),
@@ -109,7 +114,7 @@ impl Control {
         self.lock().admission.live()
     }
 
-    pub(super) fn admit(&self, peer: IpAddr) -> Result<(), Refusal> {
+    pub(super) fn admit(&self, peer: SocketAddr) -> Result<(), Refusal> {
         let mut state = self.lock();
         state.admission.accepted();
         state.admission.admit(peer)
@@ -127,7 +132,7 @@ impl Control {
         let _ = self.lock().admission.resume(self.clock.now());
     }
 
-    pub(super) fn release(&self, peer: IpAddr) {
+    pub(super) fn release(&self, peer: SocketAddr) {
         let mut state = self.lock();
         state.admission.release(peer);
         let acceptor = if state.admission.live() == 0 { state.acceptor.take() } else { None };

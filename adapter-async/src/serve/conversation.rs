@@ -117,7 +117,7 @@ impl<R: Runtime, M: Machine, E> Drop for Conversation<R, M, E> {
         if let Some((seat, _)) = self.seat.take() {
             self.control.stand_up(seat);
         }
-        self.control.release(self.peer.ip());
+        self.control.release(self.peer);
     }
 }
 

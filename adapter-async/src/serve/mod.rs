@@ -32,6 +32,7 @@ use resound_core::stream::admission::{self, AcceptError, Event};
 use resound_core::stream::server::{self, Command};
 use resound_core::stream::{Close, Machine};
 use resound_core::{BadConfig, Instant};
+use resound_sockets::clock::Clock;
 use resound_sockets::port::{Direction, Left, Socket as _};
 use resound_sockets::tcp::{self, ListenOptions};
 use resound_sockets::{StartError, entropy, errno};
@@ -77,7 +78,8 @@ where
     S: FnMut(Conversation<R, M, E>),
     E: Fn(Event<M::Event>),
 {
-    let admission = admission::Admission::new(config.admission, entropy::key())?;
+    let clock = Clock::start();
+    let admission = admission::Admission::new(config.admission, entropy::key(), clock.now())?;
     let listener = tcp::listen(addr, &config.listen)?;
     let (local_addr, options) = (listener.local_addr()?, tcp::describe(&listener));
     // To register wakes nobody; whoever polls the server is to be woken.
@@ -85,7 +87,7 @@ where
     Ok(Server {
         listener: Some(listener),
         gate: Gate::Shut,
-        control: Arc::new(Control::new(local_addr, options, admission)),
+        control: Arc::new(Control::new(local_addr, options, config.listen.read_back, admission, clock)),
         alarm: Alarm::default(),
         make,
         spawn,
@@ -213,19 +215,19 @@ where
     }
 
     fn admit(&mut self, stream: TcpStream, peer: SocketAddr, cx: &mut Context<'_>) {
-        if let Err(why) = self.control.admit(peer.ip()) {
+        if let Err(why) = self.control.admit(peer) {
             tcp::close(stream, Close::Reset);
             return (self.on_event)(Event::Refused { peer, why });
         }
         match R::Socket::register(stream.into(), cx) {
             Ok(socket) => {
-                (self.on_event)(Event::Accepted { peer });
+                (self.on_event)(tcp::arrival(&socket, peer, self.control.read_back));
                 let machine = (self.make)(peer, self.control.clock.now());
                 let (control, event) = (self.control.clone(), self.on_event.clone());
                 (self.spawn)(Conversation::new(machine, socket, peer, control, event));
             }
             Err(error) => {
-                self.control.release(peer.ip());
+                self.control.release(peer);
                 self.failed(errno::signal(&error));
             }
         }

@@ -50,13 +50,15 @@ pub(crate) struct Serve {
 impl Serve {
     /// The server's configuration.
     pub(crate) fn config(&self) -> ServerConfig {
-        let mut config = ServerConfig { backlog: self.backlog, ..ServerConfig::default() };
+        let mut config = ServerConfig::default();
+        config.listen.backlog = self.backlog.unwrap_or(config.listen.backlog);
         config.admission.connections = self.max_connections;
         config.admission.per_address = self.max_per_address;
         config.connection = server::Config {
             idle: self.idle_timeout.0,
             stall: self.stall_timeout,
             drain: self.drain_timeout,
+            ..server::Config::default()
         };
         config
     }

@@ -251,7 +251,7 @@ impl Serving<'_> {
 
     fn event(&mut self, event: ServerEvent) {
         let (peer, body) = match event {
-            Event::Accepted { peer } => (Some(peer), Body::Accepted {}),
+            Event::Accepted { peer, .. } => (Some(peer), Body::Accepted {}),
             Event::Refused { peer, why } => (Some(peer), Body::Refused { why: why.to_string() }),
             Event::AcceptFailed { signal, .. } => {
                 (None, Body::AcceptFailed { cause: (&signal.cause(Op::Connect)).into() })

@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use resound_async::{Handle, ServerHandle, Setup};
 use resound_core::Instant;
 use resound_core::stream::client::{Command, Refused};
-use resound_sockets::tcp::{DialOptions, ListenOptions};
+use resound_sockets::tcp::DialOptions;
 
 use crate::runtime::{ClientSession, Dial, EchoClient, ServerConfig, ServerSession};
 
@@ -18,9 +18,7 @@ pub(super) fn setup(client: &EchoClient, dial: Dial) -> Setup {
 }
 
 pub(super) fn server_config(config: ServerConfig) -> resound_async::ServerConfig {
-    let mut listen = ListenOptions::default();
-    listen.backlog = config.backlog.unwrap_or(listen.backlog);
-    resound_async::ServerConfig { admission: config.admission, listen }
+    resound_async::ServerConfig { admission: config.admission, listen: config.listen }
 }
 
 pub(super) struct Client {

@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 
 use resound_core::Instant;
 use resound_core::stream::client::{Command, Refused};
-use resound_sockets::tcp::{DialOptions, ListenOptions};
+use resound_sockets::tcp::DialOptions;
 use resound_std::{Handle, Server, Session, serve_echo};
 
 use crate::runtime::{
@@ -45,12 +45,9 @@ impl Runtime for Std {
         config: ServerConfig,
         on_event: OnServerEvent,
     ) -> io::Result<Box<dyn ServerSession>> {
-        let listen = config.backlog.map_or_else(ListenOptions::default, |backlog| ListenOptions {
-            backlog,
-            ..ListenOptions::default()
-        });
-        let options = resound_std::ServerConfig { admission: config.admission, listen, ..Default::default() };
-        Ok(Box::new(Serving { server: serve_echo(addr, options, config.connection, on_event)? }))
+        let ServerConfig { admission, connection, listen } = config;
+        let options = resound_std::ServerConfig { admission, listen, ..Default::default() };
+        Ok(Box::new(Serving { server: serve_echo(addr, options, connection, on_event)? }))
     }
 }
 

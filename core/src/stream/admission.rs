@@ -8,6 +8,7 @@
 //!   accept() = Ok(socket, peer)  ─►  accepted()         then  admit(peer)  ─►  serve it, or close it and say why
 //!   a served connection is gone  ─►  release(peer)
 //!   accept() = Err(signal)       ─►  failed(now, signal)  ─►  go on, pause until then, or give up
+//!   before each accept()         ─►  resume(now)     if not:  ready_at() says when
 //! ```
 //!
 //! **Limits.** There is one for all connections and one for each peer, so that one peer cannot take every place. An
@@ -22,6 +23,8 @@
 //! long each time, until an accept succeeds. Errors of the first kind in a long row end in a short pause too: whatever
 //! the kernel says, the loop never spins.
 
+use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
@@ -45,6 +48,25 @@ pub struct Config {
     pub first_pause: Duration,
     /// The longest such pause. At least the first pause, at most 1 min; 1 s unless set.
     pub longest_pause: Duration,
+    /// An experiment: the pause before the first accept, in which the kernel's queue fills. Zero unless set.
+    pub first_accept_after: Duration,
+    /// An experiment: the only peer that is served. Everybody unless set.
+    pub foreign: Option<Foreign>,
+}
+
+/// The one peer that a server restricts itself to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Foreign {
+    /// Its address. An IPv4 address stands for its IPv4-mapped form too (RFC 4291 §2.5.5.2), and the other way round.
+    pub ip: IpAddr,
+    /// Its port; any, if there is none.
+    pub port: Option<u16>,
+}
+
+impl Foreign {
+    fn is(self, peer: SocketAddr) -> bool {
+        self.ip.to_canonical() == peer.ip().to_canonical() && self.port.is_none_or(|port| port == peer.port())
+    }
 }
 
 impl Default for Config {
@@ -55,6 +77,8 @@ impl Default for Config {
             addresses: 10_000,
             first_pause: Duration::from_millis(10),
             longest_pause: Duration::from_secs(1),
+            first_accept_after: Duration::ZERO,
+            foreign: None,
         }
     }
 }
@@ -84,6 +108,8 @@ pub enum Refusal {
     Connections,
     /// This peer has as many connections as it may have.
     PerAddress,
+    /// The server serves another peer only.
+    Foreign,
     /// The server is shutting down.
     Draining,
 }
@@ -93,6 +119,7 @@ impl fmt::Display for Refusal {
         f.write_str(match self {
             Self::Connections => "the server has all the connections it may have",
             Self::PerAddress => "the address has all the connections it may have",
+            Self::Foreign => "the server serves another address only",
             Self::Draining => "the server is shutting down",
         })
     }
@@ -115,12 +142,17 @@ pub enum AcceptError {
 }
 
 /// What a server tells its program. `E` is what a connection's machine says when it ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event<E> {
     /// A connection is served.
     Accepted {
         /// With whom.
         peer: SocketAddr,
+        /// Which of this host's addresses was asked. `None`: it has ended already, and nobody knows any more.
+        local: Option<SocketAddr>,
+        /// The options of its socket, by the names that `setsockopt` knows, as the driver read them back. Empty unless
+        /// the driver was told to.
+        options: Vec<(&'static str, String)>,
     },
     /// A connection was accepted and reset at once.
     Refused {
@@ -153,11 +185,15 @@ const PATIENCE: u32 = 64;
 /// The connections a server has, counted.
 ///
 /// ```
+/// use core::net::SocketAddr;
+///
+/// use resound_core::Instant;
 /// use resound_core::stream::admission::{Admission, Config, Refusal};
 ///
 /// let key = [0x5eed, 0xcafe]; // a real program takes entropy
-/// let mut admission = Admission::new(Config { per_address: 2, ..Config::default() }, key)?;
-/// let [host, sibling, other] = ["2001:db8::1", "2001:db8::2", "192.0.2.7"].map(|ip| ip.parse().unwrap());
+/// let mut admission = Admission::new(Config { per_address: 2, ..Config::default() }, key, Instant::EPOCH)?;
+/// let [host, sibling, other] = ["2001:db8::1", "2001:db8::2", "192.0.2.7"]
+///     .map(|ip| SocketAddr::new(ip.parse().unwrap(), 40_000));
 ///
 /// assert_eq!(admission.admit(host), Ok(()));
 /// assert_eq!(admission.admit(sibling), Ok(()));
@@ -170,6 +206,7 @@ const PATIENCE: u32 = 64;
 /// ```
 pub struct Admission {
     connections: u32,
+    foreign: Option<Foreign>,
     live: u32,
     draining: bool,
     per_address: u32,
@@ -187,15 +224,17 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// A server without connections. `key` is entropy that no peer can know.
+    /// A server without connections, which listens since `now`. `key` is entropy that no peer can know.
     ///
     /// # Errors
     ///
     /// [`BadConfig`] names the field that is out of bounds.
-    pub fn new(config: Config, key: [u64; 2]) -> Result<Self, BadConfig> {
+    pub fn new(config: Config, key: [u64; 2], now: Instant) -> Result<Self, BadConfig> {
         config.check()?;
+        let wait = nanos(config.first_accept_after);
         Ok(Self {
             connections: config.connections,
+            foreign: config.foreign,
             live: 0,
             draining: false,
             per_address: config.per_address,
@@ -204,7 +243,7 @@ impl Admission {
             first_pause: nanos(config.first_pause),
             longest_pause: nanos(config.longest_pause),
             pause: nanos(config.first_pause),
-            paused_until: None,
+            paused_until: (wait > 0).then(|| now.after(wait)),
             passed_over: 0,
         })
     }
@@ -213,15 +252,18 @@ impl Admission {
     ///
     /// # Errors
     ///
-    /// The limit that would be exceeded: close the connection, nothing was counted.
-    pub fn admit(&mut self, peer: IpAddr) -> Result<(), Refusal> {
+    /// Why not: close the connection, nothing was counted.
+    pub fn admit(&mut self, peer: SocketAddr) -> Result<(), Refusal> {
         if self.draining {
             return Err(Refusal::Draining);
+        }
+        if !self.foreign.is_none_or(|foreign| foreign.is(peer)) {
+            return Err(Refusal::Foreign);
         }
         if self.live >= self.connections {
             return Err(Refusal::Connections);
         }
-        match self.counts.get_or_insert(Source::of(peer), 0) {
+        match self.counts.get_or_insert(Source::of(peer.ip()), 0) {
             Some(count) if *count >= self.per_address => return Err(Refusal::PerAddress),
             Some(count) => *count += 1,
             None => self.uncounted += 1,
@@ -231,8 +273,8 @@ impl Admission {
     }
 
     /// A connection that was admitted has ended. One release too many frees no place that was not taken.
-    pub fn release(&mut self, peer: IpAddr) {
-        let source = Source::of(peer);
+    pub fn release(&mut self, peer: SocketAddr) {
+        let source = Source::of(peer.ip());
         match self.counts.get_mut(source) {
             Some(count) if *count > 1 => *count -= 1,
             Some(_) => self.counts.remove(source),

@@ -7,9 +7,14 @@
 //!
 //! ```text
 //!           bytes                        written
-//!  Open ───────────► (chunk held, no reading) ───────► Open        FIN from the peer: flush, then close
+//!  Open ───────────► (chunk held, no reading) ───────► Open        FIN from the peer: flush, pause, then close
 //!   │ drain: echo until the peer is quiet, half-close, then wait for the peer's FIN
 //! ```
+//!
+//! Two pauses, both zero unless an experiment asks for them, show what a slow server does to its peer: one before the
+//! first read, in which the kernel's buffer fills and the window closes, and one before the close, in which the
+//! connection stays in CLOSE_WAIT. While they last nothing is read, so nothing is noticed either, and no limit counts.
+//! A drain ends them.
 //!
 //! Three limits end a connection that does nothing: silence both ways (idle), a peer that does not read (stall), and a
 //! drain that takes too long. All are checked lazily: no timer moves when a message passes. A timer call that comes too
@@ -19,6 +24,7 @@
 //! What was received and can never be echoed, because the peer sent it after this side's half-close or the kernel takes
 //! no more, is counted and dropped. The end is then not called [`Reason::Closed`], which says that nothing was due.
 
+use core::num::NonZeroU64;
 use core::time::Duration;
 
 use super::{Chunk, Close, ConnId, Fact, Findings, Machine, Step, Wire};
@@ -43,6 +49,11 @@ pub struct Config {
     pub stall: Duration,
     /// How long a drain waits, from its first command on, for the peer to take what is left and to close. Default 10 s.
     pub drain: Duration,
+    /// An experiment: the pause before the first read. Default zero.
+    pub first_read_after: Duration,
+    /// An experiment: the pause before the close, when the peer has ended its side and has been sent everything. Default
+    /// zero.
+    pub close_after: Duration,
 }
 
 impl Default for Config {
@@ -51,6 +62,8 @@ impl Default for Config {
             idle: Some(Duration::from_secs(300)),
             stall: Duration::from_secs(60),
             drain: Duration::from_secs(10),
+            first_read_after: Duration::ZERO,
+            close_after: Duration::ZERO,
         }
     }
 }
@@ -70,27 +83,47 @@ impl Config {
         )?;
         BadConfig::unless(!zero(self.stall), "stall", "must be longer than zero")?;
         BadConfig::unless(!zero(self.drain), "drain", "must be longer than zero")?;
-        Ok(Policy { idle: self.idle.map(nanos), stall: nanos(self.stall), drain: nanos(self.drain) })
+        Ok(Policy {
+            first_read_after: nanos(self.first_read_after),
+            limits: Limits {
+                idle: self.idle.and_then(|idle| NonZeroU64::new(nanos(idle))),
+                stall: nanos(self.stall),
+                drain: nanos(self.drain),
+                close_after: nanos(self.close_after),
+            },
+        })
     }
 }
 
 /// A checked [`Config`].
 #[derive(Clone, Copy, Debug)]
 pub struct Policy {
-    idle: Option<u64>,
+    first_read_after: u64,
+    limits: Limits,
+}
+
+/// What a connection has to remember of it, in nanoseconds.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    idle: Option<NonZeroU64>,
     stall: u64,
     drain: u64,
+    close_after: u64,
 }
 
 transitions! {
     /// Where a server's connection stands.
     pub enum State {
+        /// Nothing was read yet; it pauses before it does.
+        Fresh,
         /// Nothing is held; it reads.
         Open,
         /// Bytes are held; it writes.
         Echoing,
         /// The peer has ended its side; what is held is still written.
         Flushing,
+        /// The peer has ended its side and has everything; it pauses before it closes.
+        CloseWait,
         /// The server leaves: what is held is still written.
         Draining,
         /// The server leaves: what had come in before is still read and echoed.
@@ -103,6 +136,8 @@ transitions! {
 
     /// What moves it.
     pub enum Input {
+        /// The pause is over, or there is none.
+        Resume,
         /// Bytes came in.
         Bytes,
         /// Everything held was written.
@@ -117,9 +152,11 @@ transitions! {
         Over,
     }
 
-    Open: Bytes => Echoing, Fin => Closed, Drain => Leaving, Over => Closed;
+    Fresh: Resume => Open, Bytes => Echoing, Fin => CloseWait, Over => Closed;
+    Open: Bytes => Echoing, Fin => CloseWait, Drain => Leaving, Over => Closed;
     Echoing: Flushed => Open, Fin => Flushing, Drain => Draining, Over => Closed;
-    Flushing: Flushed => Closed, Over => Closed;
+    Flushing: Flushed => CloseWait, Over => Closed;
+    CloseWait: Resume => Closed, Over => Closed;
     Draining: Flushed => Leaving, Fin => Flushing, Over => Closed;
     Leaving: Bytes => Draining, Empty => Shut, Fin => Closed, Over => Closed;
     Shut: Fin => Closed, Over => Closed;
@@ -168,7 +205,7 @@ pub struct Ended {
 /// ```
 #[derive(Debug)]
 pub struct Connection {
-    policy: Policy,
+    limits: Limits,
     state: State,
     chunk: Chunk,
     wire: Wire,
@@ -179,8 +216,9 @@ pub struct Connection {
     /// No limit counts before this: a timer call came late.
     grace: Option<Instant>,
     drain_by: Option<Instant>,
-    /// When to look, while leaving, whether anything more has come in.
-    look_at: Option<Instant>,
+    /// The end of the pause, in the two states that are one; while leaving, when to look whether anything more has come
+    /// in.
+    wake_at: Option<Instant>,
     received: u64,
     echoed: u64,
     examine: bool,
@@ -193,23 +231,25 @@ impl Connection {
     /// A connection that has just been accepted.
     #[must_use]
     pub fn new(policy: Policy, now: Instant) -> Self {
-        Self {
-            policy,
-            state: State::Open,
+        let mut new = Self {
+            limits: policy.limits,
+            state: State::Fresh,
             chunk: Chunk::default(),
             wire: Wire::default(),
             now,
             progress: now,
             grace: None,
             drain_by: None,
-            look_at: None,
+            wake_at: None,
             received: 0,
             echoed: 0,
             examine: false,
             shutdown: false,
             close: None,
             ended: None,
-        }
+        };
+        new.pause_for(policy.first_read_after);
+        new
     }
 
     /// Where it stands.
@@ -233,6 +273,23 @@ impl Connection {
         }
     }
 
+    /// Stays where it is for so long, or not at all.
+    fn pause_for(&mut self, time: u64) {
+        self.wake_at = (time > 0 && self.drain_by.is_none()).then(|| self.now.after(time));
+        if self.wake_at.is_none() {
+            self.resume();
+        }
+    }
+
+    /// Goes on from the pause, if it is in one. Idleness is counted from here: before, it did not listen.
+    fn resume(&mut self) {
+        if self.step(Input::Resume) {
+            self.wake_at = None;
+            self.progress = self.now;
+            self.end_if_closed();
+        }
+    }
+
     /// Bytes received and not echoed.
     fn due(&self) -> usize {
         usize::try_from(self.received - self.echoed).unwrap_or(usize::MAX)
@@ -246,7 +303,7 @@ impl Connection {
         self.received += chunk.bytes().len() as u64;
         self.progress = self.now;
         match self.state {
-            State::Open | State::Leaving if !self.wire.is_broken() => {
+            State::Fresh | State::Open | State::Leaving if !self.wire.is_broken() => {
                 self.chunk = core::mem::take(chunk);
                 self.step(Input::Bytes);
             }
@@ -270,8 +327,15 @@ impl Connection {
         }
         if self.chunk.is_empty() && self.step(Input::Flushed) {
             self.look_again();
-            self.end_if_closed();
+            self.end_if_all_was_said();
         }
+    }
+
+    fn end_if_all_was_said(&mut self) {
+        if self.state == State::CloseWait {
+            self.pause_for(self.limits.close_after);
+        }
+        self.end_if_closed();
     }
 
     fn end_if_closed(&mut self) {
@@ -286,7 +350,7 @@ impl Connection {
         if self.wire.is_broken() {
             self.over(self.wire.at_end(self.due()), Close::Reset);
         } else if self.step(Input::Fin) {
-            self.end_if_closed();
+            self.end_if_all_was_said();
         }
     }
 
@@ -311,11 +375,11 @@ impl Connection {
     /// that was told nothing yet sends on, and what crosses the half-close can never be echoed.
     fn look_again(&mut self) {
         let Some(drain_by) = self.drain_by.filter(|_| self.state == State::Leaving) else { return };
-        let half = Instant::from_nanos(drain_by.nanos().saturating_sub(self.policy.drain / 2));
-        if self.now >= half && self.look_at.is_some() {
+        let half = Instant::from_nanos(drain_by.nanos().saturating_sub(self.limits.drain / 2));
+        if self.now >= half && self.wake_at.is_some() {
             return self.shut();
         }
-        self.look_at = Some(self.progress.after(QUIET).min(half));
+        self.wake_at = Some(self.progress.after(QUIET).min(half));
     }
 
     fn shut(&mut self) {
@@ -323,28 +387,37 @@ impl Connection {
     }
 
     fn drain(&mut self) {
-        self.drain_by = self.drain_by.or(Some(self.now.after(self.policy.drain)));
+        self.drain_by = self.drain_by.or(Some(self.now.after(self.limits.drain)));
+        self.resume();
         self.step(Input::Drain);
         self.look_again();
+    }
+
+    fn wakes_at(&self) -> Option<Instant> {
+        self.wake_at.filter(|_| matches!(self.state, State::Fresh | State::CloseWait | State::Leaving))
     }
 
     /// Where its three limits lie now: idle, stall, drain.
     fn limits(&self) -> [Option<Instant>; 3] {
         let limits = match self.state {
-            State::Closed => [None; 3],
-            State::Open => [self.policy.idle.map(|idle| self.progress.after(idle)), None, None],
+            State::Fresh | State::CloseWait | State::Closed => [None; 3],
+            State::Open => [self.limits.idle.map(|idle| self.progress.after(idle.get())), None, None],
             State::Leaving | State::Shut => [None, None, self.drain_by],
             State::Echoing | State::Flushing | State::Draining => {
-                [None, Some(self.progress.after(self.policy.stall)), self.drain_by]
+                [None, Some(self.progress.after(self.limits.stall)), self.drain_by]
             }
         };
         limits.map(|limit| limit.map(|at| self.grace.map_or(at, |grace| at.max(grace))))
     }
 
     fn tick(&mut self) {
-        if self.state == State::Leaving && self.look_at.is_some_and(|at| at <= self.now) {
-            self.examine = true;
-            self.look_at = Some(self.now.after(QUIET));
+        match self.state {
+            _ if self.wakes_at().is_none_or(|at| at > self.now) => {}
+            State::Leaving => {
+                self.examine = true;
+                self.wake_at = Some(self.now.after(QUIET));
+            }
+            _ => self.resume(),
         }
         let limits = self.limits();
         let Some(first) = earliest(limits).filter(|&at| at <= self.now) else { return };
@@ -427,8 +500,7 @@ impl Machine for Connection {
 
     fn next_deadline(&self) -> Option<Instant> {
         let [idle, stall, drain] = self.limits();
-        let look = self.look_at.filter(|_| self.state == State::Leaving);
-        earliest([self.pending().then_some(Instant::EPOCH), look, idle, stall, drain])
+        earliest([self.pending().then_some(Instant::EPOCH), self.wakes_at(), idle, stall, drain])
     }
 
     fn wants_read(&self, conn: ConnId) -> bool {

@@ -123,13 +123,15 @@ pub(crate) fn operations(manners: Manners) -> impl Strategy<Value = Vec<Do>> {
 }
 
 pub(crate) fn configs() -> impl Strategy<Value = Config> {
-    (prop::option::weighted(0.8, 500u64..6_000), 500u64..4_000, 500u64..3_000).prop_map(
-        |(idle, stall, drain)| Config {
-            idle: idle.map(Duration::from_millis),
-            stall: Duration::from_millis(stall),
-            drain: Duration::from_millis(drain),
-        },
-    )
+    let pause = || prop_oneof![2 => Just(0u64), 1 => 1u64..4_000];
+    let limits = (prop::option::weighted(0.8, 500u64..6_000), 500u64..4_000, 500u64..3_000);
+    (limits, pause(), pause()).prop_map(|((idle, stall, drain), first_read_after, close_after)| Config {
+        idle: idle.map(Duration::from_millis),
+        stall: Duration::from_millis(stall),
+        drain: Duration::from_millis(drain),
+        first_read_after: Duration::from_millis(first_read_after),
+        close_after: Duration::from_millis(close_after),
+    })
 }
 
 /// The connection under test, its kernel and peer, and the books.
@@ -159,6 +161,8 @@ pub(crate) struct Peer {
     progress: Instant,
     drained: Option<Instant>,
     grace: Option<Instant>,
+    /// Since when it waits to be closed.
+    close_wait: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,6 +194,7 @@ impl Peer {
             progress: start,
             drained: None,
             grace: None,
+            close_wait: None,
         }
     }
 
@@ -202,8 +207,16 @@ impl Peer {
     }
 
     pub(crate) fn fact(&mut self, fact: Fact<'_>) {
+        let fresh = self.server.state() == State::Fresh;
         self.server.handle(self.now, fact);
         self.states.push(self.server.state());
+        if fresh && self.server.state() == State::Open {
+            // It has not listened so far.
+            self.progress = self.now;
+        }
+        if self.server.state() == State::CloseWait {
+            self.close_wait = self.close_wait.or(Some(self.now));
+        }
     }
 
     pub(crate) fn apply(&mut self, operation: &Do) {
@@ -251,6 +264,8 @@ impl Peer {
                     live.then_some(()).ok_or(Command::Drain)
                 );
                 self.drained = self.drained.or(live.then_some(self.now));
+                let pausing = matches!(self.server.state(), State::Fresh | State::CloseWait);
+                assert!(!pausing, "a drain ends a pause: {:?}", self.server);
             }
             Do::Abort => self.abort(live),
         }
@@ -262,18 +277,20 @@ impl Peer {
         let due = self.expected_deadline();
         self.now = self.now + time;
         // A tick that comes too late is forgiven, once for each limit.
-        let late =
-            due.is_some_and(|at| self.now.since(at) > LATE && self.grace.is_none_or(|grace| at > grace));
+        let late = !self.pauses()
+            && due.is_some_and(|at| self.now.since(at) > LATE && self.grace.is_none_or(|grace| at > grace));
         if late {
             self.grace = Some(self.now + LATE);
         }
         let live = self.server.state() != State::Closed;
-        let judged = live && self.expected_deadline().is_some_and(|at| at <= self.now);
+        let judged = live
+            && self.server.state() != State::Fresh
+            && self.expected_deadline().is_some_and(|at| at <= self.now);
         self.fact(Fact::Tick);
         let closed = live && self.server.state() == State::Closed;
         assert_eq!(
             closed, judged,
-            "a limit is enforced when it is reached, never earlier: {:?}",
+            "a limit or a pause is enforced when it is reached, never earlier: {:?}",
             self.server
         );
         // P1: after a due timeout the deadline is later than now, or output is pending.
@@ -284,11 +301,17 @@ impl Peer {
         }
     }
 
-    /// Where the three limits lie, by their description.
+    fn pauses(&self) -> bool {
+        matches!(self.server.state(), State::Fresh | State::CloseWait)
+    }
+
+    /// Where the three limits and the two pauses lie, by their description.
     fn expected_deadline(&self) -> Option<Instant> {
         let held = self.received.len() > self.echoed.len();
         let (idle, stall) = match self.server.state() {
             State::Closed => return None,
+            State::Fresh => return Some(self.start + self.config.first_read_after),
+            State::CloseWait => return self.close_wait.map(|since| since + self.config.close_after),
             State::Open => (self.config.idle, None),
             State::Leaving | State::Shut => (None, None),
             State::Echoing | State::Flushing | State::Draining => {

@@ -22,8 +22,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let policy = server::Config::default().check()?;
     let listener = tcp::listen("127.0.0.1:0".parse()?, &ListenOptions::default())?;
     let addr = listener.local_addr()?;
-    let admission = Admission::new(admission::Config::default(), entropy::key())?;
     let mut server = Loop::new(DialOptions::default())?;
+    let admission = Admission::new(admission::Config::default(), entropy::key(), server.clock().now())?;
     server.serve(listener, admission, move |_, now| Connection::new(policy, now))?;
     let end = server.waker()?;
     let serving = thread::spawn(|| serve(server));

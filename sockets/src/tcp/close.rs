@@ -20,16 +20,18 @@ pub fn shutdown_write(fd: impl AsFd) {
 /// to a silent peer). Linux turns it into a reset if there are bytes that nobody read. [`Close::Reset`] forgets what is
 /// unsent and sends a RST.
 ///
-/// `SO_LINGER` is set in both cases: with a time in it, from wherever, `close` would block for that long, on a
-/// non-blocking socket too.
+/// `SO_LINGER` is looked at in both cases: with a time in it, from wherever, `close` would block for that long, on a
+/// non-blocking socket too. On and with no time it is left alone: [`Close::Drop`] is a reset then, as
+/// [`ListenOptions::linger`](super::ListenOptions::linger) may have asked.
 ///
 /// `stream` is the socket itself (hence `'static`): closing a borrowed one would close nothing.
 pub fn close(stream: impl AsFd + 'static, how: Close) {
-    let linger = match how {
-        Close::Drop => None,
-        Close::Reset => Some(Duration::ZERO),
-    };
+    let socket = SockRef::from(&stream);
     // Where it fails the connection has already ended, and there is nothing to linger over.
-    let _ = SockRef::from(&stream).set_linger(linger);
+    let _ = match how {
+        Close::Drop if socket.linger().is_ok_and(|linger| linger.is_none_or(|time| time.is_zero())) => Ok(()),
+        Close::Drop => socket.set_linger(None),
+        Close::Reset => socket.set_linger(Some(Duration::ZERO)),
+    };
     drop(stream);
 }

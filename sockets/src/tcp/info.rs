@@ -15,6 +15,12 @@ pub fn kernel_view(fd: impl AsFd) -> Option<KernelView> {
     imp::kernel_view(fd.as_fd())
 }
 
+/// How many connections a listener's queue was made for: `sk_max_ack_backlog`, which Linux tells in a field that a
+/// listener has no other use for (`tcp_get_info`). `None` for what does not listen.
+pub(super) fn backlog(fd: impl AsFd) -> Option<u32> {
+    imp::backlog(fd.as_fd())
+}
+
 #[cfg(target_os = "linux")]
 mod imp {
     use core::time::Duration;
@@ -25,10 +31,12 @@ mod imp {
 
     /// Offsets in `struct tcp_info`, in bytes.
     mod offset {
+        pub(super) const STATE: usize = 0;
         pub(super) const RETRANSMITS: usize = 2;
         pub(super) const PROBES: usize = 3;
         pub(super) const BACKOFF: usize = 4;
         pub(super) const UNACKED: usize = 24;
+        pub(super) const SACKED: usize = 28;
         pub(super) const LAST_ACK_RECV: usize = 56;
         pub(super) const NOTSENT_BYTES: usize = 144;
         pub(super) const SND_WND: usize = 228;
@@ -36,6 +44,15 @@ mod imp {
 
     /// Up to and including `tcpi_snd_wnd`: nothing behind it is asked for.
     const WANTED: usize = offset::SND_WND + 4;
+
+    /// `TCP_LISTEN`, `include/net/tcp_states.h`.
+    const LISTEN: u8 = 10;
+
+    pub(super) fn backlog(fd: BorrowedFd<'_>) -> Option<u32> {
+        let mut info = [0; WANTED];
+        let info = tcp_info(fd, &mut info)?;
+        if *info.get(offset::STATE)? == LISTEN { word(info, offset::SACKED) } else { None }
+    }
 
     pub(super) fn kernel_view(fd: BorrowedFd<'_>) -> Option<KernelView> {
         let mut info = [0; WANTED];
@@ -122,6 +139,10 @@ mod imp {
     use resound_core::liveness::KernelView;
 
     pub(super) fn kernel_view(_: BorrowedFd<'_>) -> Option<KernelView> {
+        None
+    }
+
+    pub(super) fn backlog(_: BorrowedFd<'_>) -> Option<u32> {
         None
     }
 }

@@ -35,7 +35,7 @@ pub use close::{close, shutdown_write};
 pub use describe::describe;
 pub use dial::{DialOptions, Dialing, Target, dial, finish_dial};
 pub use info::kernel_view;
-pub use listen::{ListenOptions, Wildcard, accept, listen};
+pub use listen::{Linger, ListenOptions, ReadBack, Sharing, Wildcard, accept, arrival, listen};
 pub use transfer::{GATHER, read, write};
 
 /// A non-blocking TCP socket, closed on exec.
