@@ -11,6 +11,7 @@ use crate::exit;
 
 mod compare;
 mod echo;
+mod experiments;
 mod output;
 mod ping;
 mod serve;

@@ -7,7 +7,9 @@ use clap::Args;
 use resound_conformance::ServerConfig;
 use resound_core::stream::server;
 use resound_sockets::resolve::{Target, TargetError};
+use resound_sockets::tcp::ReadBack;
 
+use super::experiments::Experiments;
 use super::time::{Limit, time, time_or_never};
 use super::{DEFAULT_PORT, Output, RuntimeName, single};
 use crate::exit;
@@ -40,9 +42,8 @@ pub(crate) struct Serve {
     /// How long a drain waits for a peer
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time, help_heading = "Limits")]
     pub(crate) drain_timeout: Duration,
-    /// Length of the kernel's accept queue [default: the adapter's]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..), help_heading = "Limits")]
-    pub(crate) backlog: Option<i32>,
+    #[command(flatten)]
+    pub(crate) experiments: Experiments,
     #[command(flatten)]
     pub(crate) output: Output,
 }
@@ -51,7 +52,6 @@ impl Serve {
     /// The server's configuration.
     pub(crate) fn config(&self) -> ServerConfig {
         let mut config = ServerConfig::default();
-        config.listen.backlog = self.backlog.unwrap_or(config.listen.backlog);
         config.admission.connections = self.max_connections;
         config.admission.per_address = self.max_per_address;
         config.connection = server::Config {
@@ -60,6 +60,10 @@ impl Serve {
             drain: self.drain_timeout,
             ..server::Config::default()
         };
+        self.experiments.set_up(&mut config);
+        if self.output.verbose {
+            config.listen.read_back = ReadBack::Connections;
+        }
         config
     }
 }

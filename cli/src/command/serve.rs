@@ -32,6 +32,9 @@ use crate::runtime::{Threads, runtime};
 /// How many events may wait to be written.
 const BACKLOG: usize = 8_192;
 
+/// Options of a socket, by the names that `setsockopt` knows.
+type Options = Vec<(&'static str, String)>;
+
 /// What the main thread waits for.
 enum Heard {
     Event(ServerEvent),
@@ -196,7 +199,8 @@ struct Serving<'a> {
 impl Serving<'_> {
     fn listens(&mut self, sessions: &[Box<dyn ServerSession>]) {
         for session in sessions {
-            let (local, options) = (session.local_addr(), session.socket_options());
+            let (local, options) =
+                (session.local_addr(), self.against_what_was_asked(session.socket_options()));
             self.write(About::default(), Body::Listening { local, options });
         }
     }
@@ -230,6 +234,17 @@ impl Serving<'_> {
         }
     }
 
+    /// Says where the kernel took something else than it was asked to.
+    fn against_what_was_asked(&self, mut took: Options) -> Options {
+        let asked = self.args.config().listen.asked();
+        for (name, value) in &mut took {
+            if let Some((_, asked)) = asked.iter().find(|(asked, text)| asked == name && text != value) {
+                value.push_str(&format!(" (asked for {asked})"));
+            }
+        }
+        took
+    }
+
     fn asked(&self, times: u32) {
         let Served { accepted, ended, .. } = self.tally.get().served;
         let open = accepted.saturating_sub(ended);
@@ -251,7 +266,13 @@ impl Serving<'_> {
 
     fn event(&mut self, event: ServerEvent) {
         let (peer, body) = match event {
-            Event::Accepted { peer, .. } => (Some(peer), Body::Accepted {}),
+            Event::Accepted { peer, local, options } => {
+                let options = self.against_what_was_asked(options);
+                (
+                    Some(peer),
+                    Body::Accepted { local, destination: self.args.experiments.destination(), options },
+                )
+            }
             Event::Refused { peer, why } => (Some(peer), Body::Refused { why: why.to_string() }),
             Event::AcceptFailed { signal, .. } => {
                 (None, Body::AcceptFailed { cause: (&signal.cause(Op::Connect)).into() })

@@ -99,7 +99,16 @@ pub(crate) enum Body {
         options: Vec<(&'static str, String)>,
     },
     /// A server serves one more connection.
-    Accepted {},
+    Accepted {
+        /// The address that the peer asked.
+        local: Option<SocketAddr>,
+        /// Whether people who did not ask for more are to see it.
+        #[serde(skip)]
+        destination: Destination,
+        /// Of the connection's socket, for people.
+        #[serde(skip)]
+        options: Vec<(&'static str, String)>,
+    },
     /// A server has turned one away.
     Refused {
         why: String,
@@ -125,6 +134,13 @@ pub(crate) enum Body {
     },
 }
 
+/// Whether people see which address a peer asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Destination {
+    Shown,
+    Hidden,
+}
+
 impl Body {
     /// The word in the field `event`.
     pub(crate) const fn name(&self) -> &'static str {
@@ -140,7 +156,7 @@ impl Body {
             Self::Stall { .. } => "stall",
             Self::Summary { .. } => "summary",
             Self::Listening { .. } => "listening",
-            Self::Accepted {} => "accepted",
+            Self::Accepted { .. } => "accepted",
             Self::Refused { .. } => "refused",
             Self::AcceptFailed { .. } => "accept_failed",
             Self::Ended { .. } => "ended",

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use anstyle::{AnsiColor, Style};
 use resound_core::signal::Reason;
 
-use super::event::{Body, End, Line, Served, Summary, Why};
+use super::event::{Body, Destination, End, Line, Served, Summary, Why};
 
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
 pub(crate) const BAD: Style = AnsiColor::Red.on_default();
@@ -68,8 +68,13 @@ impl Text {
             }
             Body::Summary { summary, .. } => return Some(self::summary(line, summary)),
             Body::Listening { local, options } => return Some(self.listening(line, *local, options)),
-            Body::Accepted {} if self.verbose => String::from("accepted"),
-            Body::Accepted {} => return None,
+            Body::Accepted { local, destination, options } => {
+                if !self.verbose && *destination == Destination::Hidden {
+                    return None;
+                }
+                let on = local.map(|local| format!(" on {local}")).unwrap_or_default();
+                return Some(format!("{}accepted{on}\n{}", whom(line), self.options(options)));
+            }
             Body::Refused { why } => format!("{WARN}refused{WARN:#}: {why}"),
             Body::AcceptFailed { cause } => format!("{WARN}accept failed{WARN:#}: {}", cause.text),
             Body::Ended { cause, received, echoed } => return self.ended(line, cause, *received, *echoed),
@@ -80,7 +85,12 @@ impl Text {
 
     fn listening(&self, line: &Line, local: SocketAddr, options: &[(&str, String)]) -> String {
         let runtime = line.runtime;
-        let mut said = format!("{GOOD}listening{GOOD:#} on {BOLD}{local}{BOLD:#} (tcp, {runtime})\n");
+        let said = format!("{GOOD}listening{GOOD:#} on {BOLD}{local}{BOLD:#} (tcp, {runtime})\n");
+        said + &self.options(options)
+    }
+
+    fn options(&self, options: &[(&str, String)]) -> String {
+        let mut said = String::new();
         if self.verbose {
             for (name, value) in options {
                 let _ = writeln!(said, "    {DIM}{name:<17}{value}{DIM:#}");

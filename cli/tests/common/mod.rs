@@ -243,7 +243,7 @@ impl Server {
         Self::start_with(addr, &[])
     }
 
-    fn start_with(addr: &str, args: &[&str]) -> Self {
+    pub fn start_with(addr: &str, args: &[&str]) -> Self {
         let all: Vec<&str> = ["serve", "--tcp", addr, "-o", "jsonl"].iter().chain(args).copied().collect();
         Self::spawn(resound(&all))
     }
