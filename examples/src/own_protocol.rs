@@ -175,7 +175,9 @@ impl<T: Clone> Asker<T> {
             Fact::Failed { op, signal, .. } => {
                 self.tell(Told::Ended { conn, cause: self.wire.failed(op, signal) });
             }
-            Fact::Hint { .. } => self.tell(Told::Hint { conn }),
+            Fact::Hint { signal, .. } => {
+                self.tell(Told::Hint { conn, cause: Some(signal.cause(Op::Read)) });
+            }
             Fact::Examined { kernel, .. } => match self.wire.examined() {
                 Findings::Again => self.steps.push_back(Step::Examine { conn }),
                 Findings::Over(cause) => self.tell(Told::Ended { conn, cause }),
