@@ -928,6 +928,9 @@ impl Machine for Client {
         if queued {
             return Some(Instant::EPOCH);
         }
+        if self.life == Life::Closed {
+            return None;
+        }
         let flights = match self.examine {
             Examine::Asked(at) => Some(at + EXAMINE_AGAIN),
             _ => self.oldest_ends(),
