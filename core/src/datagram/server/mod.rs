@@ -37,6 +37,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
+use core::ops::AddAssign;
 
 use super::{Cast, End, Fact, Machine, Step, Train};
 use crate::config::BadConfig;
@@ -236,6 +237,20 @@ impl Counts {
     #[must_use]
     pub const fn ignored(&self, why: Ignored) -> u64 {
         self.ignored[why as usize]
+    }
+}
+
+/// What several servers have done together.
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.received += other.received;
+        self.echoed += other.echoed;
+        self.bytes += other.bytes;
+        self.unsent += other.unsent;
+        self.overrun += other.overrun;
+        for (sum, count) in self.ignored.iter_mut().zip(other.ignored) {
+            *sum += count;
+        }
     }
 }
 
