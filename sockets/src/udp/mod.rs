@@ -87,8 +87,10 @@ use crate::port::Left;
 mod courier;
 mod describe;
 mod endpoint;
+mod group;
 mod message;
 mod options;
+mod serve;
 
 #[cfg(target_os = "linux")]
 mod linux;
@@ -104,10 +106,12 @@ use message::Message;
 pub use courier::Counts;
 pub use describe::describe;
 pub use endpoint::{Endpoint, Exchange, Sizes};
+pub use group::bind_group;
 pub use options::{
     Broadcast, Errors, Fragmentation, Group, Loopback, Multicast, Offload, Options, Share, bind, bind_any,
     missing_family,
 };
+pub use serve::{ServerConfig, echo_servers};
 
 /// The most bytes that come in as one train, or as one datagram.
 const LONGEST_TRAIN: usize = 65_535;
