@@ -12,21 +12,20 @@ use core::future::Future;
 use core::net::SocketAddr;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
-use core::time::Duration;
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use futures_core::Stream;
 use futures_sink::Sink;
 use resound_core::BadConfig;
-use resound_core::signal::Cause;
 use resound_core::stream::Machine as _;
 use resound_core::stream::client::{self, Command, Config, Event, Refusal, Refused, Seq};
 use resound_sockets::{entropy, tcp::DialOptions};
 
+use crate::desk::{Desk, End, Errand, Unsent};
+pub use crate::desk::{Echo, EchoError};
+use crate::driver::{Handle, each, exhaust, until};
 use crate::runtime::Runtime;
-use crate::session::{Handle, Session, Setup, each, until};
+use crate::session::{Session, Setup};
 
 /// The machine of a client: the core's own, over addresses.
 pub type Machine = client::Client<SocketAddr>;
@@ -36,49 +35,15 @@ pub type Machine = client::Client<SocketAddr>;
 /// Dropping it resets the connection; what was in flight is lost, and whoever waits for it is told.
 pub struct Client<R: Runtime> {
     session: Session<Machine, R>,
-    desk: Arc<Desk>,
+    desk: Arc<Desk<Seq>>,
 }
 
 /// A client's handle: send, wait for the echo, close. Clones may go to other tasks and threads.
 #[derive(Clone, Debug)]
 pub struct ClientHandle {
     machine: Handle<Machine>,
-    desk: Arc<Desk>,
+    desk: Arc<Desk<Seq>>,
 }
-
-/// A message that came back.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Echo {
-    /// What was sent, and came back byte for byte: the very buffer that was moved in.
-    pub payload: Bytes,
-    /// From the write of its last byte to the arrival of its last byte.
-    pub round_trip: Duration,
-}
-
-/// Why a message did not come back.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum EchoError {
-    /// It was not accepted, and nothing was sent.
-    Refused(Refused),
-    /// It was accepted, and lost. The peer may have seen it.
-    Lost {
-        /// The payload that was moved in.
-        payload: Bytes,
-        /// Why.
-        cause: Cause,
-    },
-}
-
-impl fmt::Display for EchoError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Refused(refused) => refused.fmt(f),
-            Self::Lost { cause, .. } => write!(f, "lost: {cause}"),
-        }
-    }
-}
-
-impl core::error::Error for EchoError {}
 
 impl<R: Runtime> Client<R> {
     /// A client of one peer that may have several addresses, best first. It dials when it is first polled, and takes its
@@ -130,7 +95,7 @@ impl<R: Runtime> Stream for Client<R> {
         loop {
             match Pin::new(&mut self.session).poll_next(cx) {
                 Poll::Ready(Some(event)) => {
-                    if let Some(event) = self.desk.deliver(event) {
+                    if let Some(event) = deliver(&self.desk, event) {
                         return Poll::Ready(Some(event));
                     }
                 }
@@ -145,16 +110,7 @@ impl<R: Runtime> Drop for Client<R> {
     /// Ends the machine, so that every message ends: nobody may wait for a client that nobody drives.
     fn drop(&mut self) {
         let _ = self.handle().command(Command::Abort);
-        let mut cx = Context::from_waker(Waker::noop());
-        // Pending once, if the last turn was to be followed by a pause. After an abort one turn says everything.
-        let mut pauses = 0;
-        while pauses < 2 {
-            match Pin::new(&mut *self).poll_next(&mut cx) {
-                Poll::Ready(Some(_)) => {}
-                Poll::Ready(None) => break,
-                Poll::Pending => pauses += 1,
-            }
-        }
+        exhaust(self);
     }
 }
 
@@ -178,7 +134,7 @@ impl ClientHandle {
     /// Sends and waits for the echo, while somebody drives the client. While as much is in flight as may be, it waits
     /// for a place.
     pub fn echo(&self, payload: impl Into<Bytes>) -> Echoing {
-        Echoing { handle: self.clone(), stage: Stage::Unsent(payload.into()) }
+        Echoing { errand: Errand::new(&self.desk, payload.into()), handle: self.clone() }
     }
 
     /// A sink of payloads, with back-pressure. What becomes of them are events of the [`Client`].
@@ -202,7 +158,12 @@ impl ClientHandle {
     /// Sends; if there is no place, the task is woken when there may be one.
     ///
     /// `accepted` is called before anybody can drive the machine on, with the machine locked; nobody has been woken yet.
-    fn send(&self, payload: Bytes, cx: &mut Context<'_>, accepted: impl FnOnce(Seq)) -> Result<Seq, Unsent> {
+    fn send(
+        &self,
+        payload: Bytes,
+        cx: &mut Context<'_>,
+        accepted: impl FnOnce(Seq),
+    ) -> Result<Seq, Unsent<Refused>> {
         let send = |machine: &mut Machine, now| {
             let seq = machine.next_seq();
             machine.command(now, Command::Send(payload)).map_err(|refused| match refused {
@@ -212,16 +173,8 @@ impl ClientHandle {
             accepted(seq);
             Ok(seq)
         };
-        self.machine.poll_with(cx, send, |unsent| matches!(unsent, Unsent::Full(_)))
+        self.machine.poll_ask(cx, send, |unsent| matches!(unsent, Unsent::Full(_)))
     }
-}
-
-/// Why a payload was not sent.
-enum Unsent {
-    /// There is no place now.
-    Full(Bytes),
-    /// There never will be one for this.
-    Refused(Refused),
 }
 
 /// The future of [`ClientHandle::echo`]. Polled again after it was ready, it is pending for ever.
@@ -229,50 +182,15 @@ enum Unsent {
 #[must_use = "nothing is sent before it is polled"]
 pub struct Echoing {
     handle: ClientHandle,
-    stage: Stage,
-}
-
-#[derive(Debug)]
-enum Stage {
-    Unsent(Bytes),
-    Sent(Seq),
-    Over,
+    errand: Errand<Seq>,
 }
 
 impl Future for Echoing {
     type Output = Result<Echo, EchoError>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match core::mem::replace(&mut self.stage, Stage::Over) {
-            Stage::Unsent(payload) => {
-                let (desk, waker) = (&self.handle.desk, cx.waker().clone());
-                // Here the desk is locked while the machine is; nowhere the other way round.
-                let take_place = |seq| drop(desk.places().insert(seq, Place::Waiting(waker)));
-                let sent = self.handle.send(payload, cx, take_place);
-                self.stage = match sent {
-                    Ok(seq) => Stage::Sent(seq),
-                    Err(Unsent::Full(payload)) => Stage::Unsent(payload),
-                    Err(Unsent::Refused(refused)) => return Poll::Ready(Err(EchoError::Refused(refused))),
-                };
-                Poll::Pending
-            }
-            Stage::Sent(seq) => match self.handle.desk.poll(seq, cx) {
-                Poll::Ready(result) => Poll::Ready(result),
-                Poll::Pending => {
-                    self.stage = Stage::Sent(seq);
-                    Poll::Pending
-                }
-            },
-            Stage::Over => Poll::Pending,
-        }
-    }
-}
-
-impl Drop for Echoing {
-    fn drop(&mut self) {
-        if let Stage::Sent(seq) = self.stage {
-            self.handle.desk.leave(seq);
-        }
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { handle, errand } = self.get_mut();
+        errand.poll(cx, |payload, cx, accepted| handle.send(payload, cx, accepted))
     }
 }
 
@@ -326,71 +244,15 @@ impl Sink<Bytes> for EchoSink {
     }
 }
 
-/// Where the ends of messages wait for those who asked.
-#[derive(Debug, Default)]
-struct Desk {
-    places: Mutex<HashMap<Seq, Place>>,
-}
-
-#[derive(Debug)]
-enum Place {
-    Waiting(Waker),
-    Ready(Result<Echo, EchoError>),
-    /// Whoever asked has gone.
-    Left,
-}
-
-impl Desk {
-    fn places(&self) -> MutexGuard<'_, HashMap<Seq, Place>> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Gives the end of a message to whoever waits for it; any other event comes back.
-    fn deliver(&self, event: Event) -> Option<Event> {
-        let seq = match &event {
-            Event::Echoed { seq, .. } | Event::Lost { seq, .. } => *seq,
-            _ => return Some(event),
-        };
-        let mut places = self.places();
-        let Some(place) = places.get_mut(&seq) else { return Some(event) };
-        let result = match event {
-            Event::Echoed { payload, round_trip, .. } => Ok(Echo { payload, round_trip }),
-            Event::Lost { payload, cause, .. } => Err(EchoError::Lost { payload, cause }),
-            other => return Some(other),
-        };
-        match core::mem::replace(place, Place::Ready(result)) {
-            Place::Waiting(waker) => {
-                drop(places);
-                waker.wake();
-            }
-            Place::Left | Place::Ready(_) => {
-                places.remove(&seq);
-            }
+/// Gives the end of a message to whoever waits for it; any other event comes back.
+fn deliver(desk: &Desk<Seq>, event: Event) -> Option<Event> {
+    let (seq, end) = match event {
+        Event::Echoed { seq, payload, round_trip } if desk.awaits(seq) => {
+            (seq, End::Echoed(Echo { payload, round_trip }))
         }
-        None
-    }
-
-    fn poll(&self, seq: Seq, cx: &mut Context<'_>) -> Poll<Result<Echo, EchoError>> {
-        let mut places = self.places();
-        match places.remove(&seq) {
-            Some(Place::Ready(result)) => Poll::Ready(result),
-            Some(Place::Waiting(old)) => {
-                places.insert(seq, Place::Waiting(cx.waker().clone()));
-                // Dropping a waker may run other people's code, which may come here.
-                drop(places);
-                drop(old);
-                Poll::Pending
-            }
-            Some(Place::Left) | None => Poll::Pending,
-        }
-    }
-
-    fn leave(&self, seq: Seq) {
-        let mut places = self.places();
-        if let Some(Place::Waiting(_)) = places.get(&seq) {
-            places.insert(seq, Place::Left);
-        } else {
-            places.remove(&seq);
-        }
-    }
+        Event::Lost { seq, payload, cause } if desk.awaits(seq) => (seq, End::Lost { payload, cause }),
+        event => return Some(event),
+    };
+    desk.settle(seq, end);
+    None
 }

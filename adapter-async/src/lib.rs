@@ -31,13 +31,16 @@
 extern crate alloc;
 
 mod alarm;
+mod desk;
+mod driver;
 pub mod echo;
 mod runtime;
 mod serve;
 mod session;
 
+pub use driver::Handle;
 pub use resound_sockets::StartError;
 pub use resound_sockets::port::{Direction, Left, Socket};
 pub use runtime::{Runtime, Timer};
 pub use serve::{Conversation, Server, ServerConfig, ServerHandle, echo_connections, serve};
-pub use session::{Handle, Session, Setup};
+pub use session::{Session, Setup};
