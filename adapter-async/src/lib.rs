@@ -37,6 +37,7 @@ pub mod echo;
 mod runtime;
 mod serve;
 mod session;
+pub mod udp;
 
 pub use driver::Handle;
 pub use resound_sockets::StartError;

@@ -5,14 +5,17 @@ use core::task::{Context, Poll};
 use core::time::Duration;
 
 use resound_sockets::port::Socket;
+use resound_sockets::udp;
 
 /// A runtime, as far as a driver needs it. The type is a name and is never instantiated.
 ///
-/// An adapter for another runtime implements this and its two types, in about a hundred lines; see `resound-tokio` and
+/// An adapter for another runtime implements this and its three types, in about a hundred lines; see `resound-tokio` and
 /// `resound-smol`.
 pub trait Runtime: fmt::Debug + 'static {
     /// A socket that the runtime watches. The task of the context is the one to be woken.
     type Socket: for<'a> Socket<Context<'a> = Context<'a>> + fmt::Debug;
+    /// A UDP socket that the runtime watches, likewise.
+    type UdpSocket: for<'a> udp::Socket<Context<'a> = Context<'a>> + fmt::Debug;
     /// The runtime's timer.
     type Timer: Timer;
 }

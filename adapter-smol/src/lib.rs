@@ -85,6 +85,7 @@ extern crate alloc;
 mod bell;
 mod runtime;
 mod serve;
+pub mod udp;
 
 use resound_async::echo;
 pub use resound_async::echo::{ClientHandle, Echo, EchoError, EchoSink, Echoing};

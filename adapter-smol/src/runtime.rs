@@ -21,6 +21,7 @@ pub enum Smol {}
 
 impl resound_async::Runtime for Smol {
     type Socket = Socket;
+    type UdpSocket = crate::udp::Socket;
     type Timer = Timer;
 }
 

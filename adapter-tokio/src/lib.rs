@@ -51,8 +51,11 @@
 
 #![forbid(unsafe_code)]
 
+extern crate alloc;
+
 mod runtime;
 mod serve;
+pub mod udp;
 
 use resound_async::echo;
 pub use resound_async::echo::{ClientHandle, Echo, EchoError, EchoSink, Echoing};

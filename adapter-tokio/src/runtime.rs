@@ -19,6 +19,7 @@ pub enum Tokio {}
 
 impl resound_async::Runtime for Tokio {
     type Socket = Socket;
+    type UdpSocket = crate::udp::Socket;
     type Timer = Timer;
 }
 
