@@ -1,25 +1,13 @@
 //! The echo client, for programs that wait.
 //!
-//! # Theory of operation
-//!
 //! A [`Client`] is a [`Session`] of the core's echo client. Whoever owns it drives it, by [`Client::echo`] or
 //! [`Client::next_event`]. A [`ClientHandle`] can echo from other threads meanwhile: it hands its message over under
 //! the session's lock, notes whom its end concerns, and waits for the driving thread to tell.
-//!
-//! ```text
-//!   driving thread:   next_event ─► Echoed 7 ── nobody's ──► returned
-//!                                   Echoed 8 ── awaited ───► the thread that waits in ClientHandle::echo
-//!                                   Echoed 9 ── given up ──► dropped
-//! ```
-//!
-//! Every message runs to its end, even if the one who sent it no longer waits.
 
 use core::fmt;
 use core::net::SocketAddr;
 use core::time::Duration;
-use std::collections::{HashMap, VecDeque};
-use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use resound_core::Instant;
@@ -28,10 +16,9 @@ use resound_core::stream::client::{self, Command, Config, Event, Refused, Seq};
 use resound_sockets::tcp::DialOptions;
 use resound_sockets::{StartError, entropy};
 
-use crate::session::{Handle, Quiet, Session};
-
-/// How many events [`Client::echo`] keeps for [`Client::next_event`]; the oldest are dropped first.
-pub const EVENTS_KEPT: usize = 1_024;
+use crate::desk::{Desk, Echo, EchoError, Inbox};
+use crate::driver::{Handle, Quiet};
+use crate::session::Session;
 
 type Machine = client::Client<SocketAddr>;
 
@@ -39,51 +26,14 @@ type Machine = client::Client<SocketAddr>;
 pub struct Client {
     session: Session<Machine>,
     handle: ClientHandle,
-    /// What happened during [`Client::echo`] and was not about its message.
-    kept: VecDeque<Event>,
+    inbox: Inbox<Event>,
 }
 
 /// Echoes and asks from any thread, while the owner of the [`Client`] drives it.
 #[derive(Clone, Debug)]
 pub struct ClientHandle {
     handle: Handle<Machine>,
-    awaited: Arc<Mutex<Awaited>>,
-}
-
-/// A message that came back.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Echo {
-    /// The payload that was moved in.
-    pub payload: Bytes,
-    /// From the write of its last byte to the arrival of its last byte.
-    pub round_trip: Duration,
-}
-
-/// Why a message did not come back.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum EchoError {
-    /// It was not accepted.
-    Refused(Refused),
-    /// It was accepted, and lost.
-    Lost {
-        /// The payload that was moved in.
-        payload: Bytes,
-        /// Why.
-        cause: Cause,
-    },
-    /// It has not come back in time. It keeps its place until it ends; its end will not be told.
-    TimedOut,
-}
-
-type End = Result<Echo, EchoError>;
-
-/// Messages whose end concerns somebody else than the driver.
-type Awaited = HashMap<Seq, Concerns>;
-
-#[derive(Debug)]
-enum Concerns {
-    Waiter(SyncSender<End>),
-    Nobody,
+    desk: Arc<Desk<Seq>>,
 }
 
 impl Client {
@@ -107,34 +57,16 @@ impl Client {
 
     /// Sends a message and waits until it comes back. While no connection stands it waits for one.
     ///
-    /// What else happens meanwhile is kept for [`next_event`](Self::next_event), up to [`EVENTS_KEPT`] events.
+    /// What else happens meanwhile is kept for [`next_event`](Self::next_event), up to [`EVENTS_KEPT`](crate::EVENTS_KEPT) events.
     ///
     /// # Errors
     ///
     /// See [`EchoError`].
     pub fn echo(&mut self, payload: impl Into<Bytes>, timeout: Duration) -> Result<Echo, EchoError> {
         let until = self.handle.now() + timeout;
-        let mine = self.handle.send(payload.into(), None)?;
-        loop {
-            match self.drive(until) {
-                Ok(event) if ended(&event) == Some(mine) => {
-                    if let Some(end) = end(event) {
-                        return end;
-                    }
-                }
-                Ok(event) => {
-                    if self.kept.len() == EVENTS_KEPT {
-                        self.kept.pop_front();
-                    }
-                    self.kept.push_back(event);
-                }
-                // A machine does not finish before its messages have ended, so this is about time in both cases.
-                Err(Quiet::TimedOut | Quiet::Finished) => {
-                    self.handle.awaited().insert(mine, Concerns::Nobody);
-                    return Err(EchoError::TimedOut);
-                }
-            }
-        }
+        let mine = self.handle.send(payload.into(), drop).map_err(EchoError::Refused)?;
+        let (session, handle) = (&mut self.session, &self.handle);
+        self.inbox.wait_for(mine, || session.next_event(until.since(handle.now())))
     }
 
     /// Drives the client until it has something to tell, and returns that. The end of a message that somebody waits
@@ -144,7 +76,7 @@ impl Client {
     ///
     /// [`Quiet::TimedOut`] if nothing happened within `timeout`; [`Quiet::Finished`] if nothing ever will.
     pub fn next_event(&mut self, timeout: Duration) -> Result<Event, Quiet> {
-        match self.kept.pop_front() {
+        match self.inbox.kept() {
             Some(event) => Ok(event),
             None => self.drive(self.handle.now() + timeout),
         }
@@ -173,19 +105,15 @@ impl Client {
 
     /// The next event that is not awaited elsewhere.
     fn drive(&mut self, until: Instant) -> Result<Event, Quiet> {
-        loop {
-            let event = self.session.next_event(until.since(self.handle.now()))?;
-            if let Some(event) = self.handle.pass_on(event) {
-                return Ok(event);
-            }
-        }
+        let (session, handle) = (&mut self.session, &self.handle);
+        self.inbox.next(|| session.next_event(until.since(handle.now())))
     }
 }
 
 impl From<Session<Machine>> for Client {
     fn from(session: Session<Machine>) -> Self {
-        let handle = ClientHandle { handle: session.handle(), awaited: Arc::default() };
-        Self { session, handle, kept: VecDeque::new() }
+        let handle = ClientHandle { handle: session.handle(), desk: Arc::default() };
+        Self { session, inbox: Inbox::new(Arc::clone(&handle.desk)), handle }
     }
 }
 
@@ -206,13 +134,8 @@ impl ClientHandle {
     ///
     /// See [`EchoError`].
     pub fn echo(&self, payload: impl Into<Bytes>, timeout: Duration) -> Result<Echo, EchoError> {
-        let (waiter, end) = sync_channel(1);
-        self.send(payload.into(), Some(Concerns::Waiter(waiter)))?;
-        // A message whose waiter is gone is still awaited: its end finds nobody there, and is dropped.
-        match end.recv_timeout(timeout) {
-            Ok(end) => end,
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Err(EchoError::TimedOut),
-        }
+        let payload = payload.into();
+        self.desk.echo(timeout, |note| self.send(payload, note))
     }
 
     /// Asks for something. It is accepted or refused before this returns. What becomes of a message that is sent this
@@ -234,74 +157,14 @@ impl ClientHandle {
         self.handle.now()
     }
 
-    /// Whom it concerns is noted under the machine's lock: before anybody can see its end.
-    fn send(&self, payload: Bytes, concerns: Option<Concerns>) -> Result<Seq, EchoError> {
-        self.handle.with(|machine, now| {
+    /// Calls `note` with the message's number under the machine's lock: before anybody can see its end.
+    fn send(&self, payload: Bytes, note: impl FnOnce(Seq)) -> Result<Seq, Refused> {
+        self.handle.change(|machine, now| {
             let seq = machine.next_seq();
-            resound_core::stream::Machine::command(machine, now, Command::Send(payload))
-                .map_err(EchoError::Refused)?;
-            if let Some(concerns) = concerns {
-                self.awaited().insert(seq, concerns);
-            }
+            resound_core::stream::Machine::command(machine, now, Command::Send(payload))?;
+            note(seq);
             Ok(seq)
         })
-    }
-
-    /// Gives an event to whom it concerns; back, if that is the driver.
-    fn pass_on(&self, event: Event) -> Option<Event> {
-        let concerns = ended(&event).and_then(|seq| self.awaited().remove(&seq));
-        match concerns {
-            None => return Some(event),
-            Some(Concerns::Nobody) => {}
-            Some(Concerns::Waiter(waiter)) => {
-                if let Some(end) = end(event) {
-                    // It has room for one; where it fails, nobody waits any more.
-                    let _ = waiter.try_send(end);
-                }
-            }
-        }
-        None
-    }
-
-    /// Nothing panics while it is held.
-    fn awaited(&self) -> MutexGuard<'_, Awaited> {
-        self.awaited.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The message that ends with this event.
-const fn ended(event: &Event) -> Option<Seq> {
-    match event {
-        Event::Echoed { seq, .. } | Event::Lost { seq, .. } => Some(*seq),
-        _ => None,
-    }
-}
-
-/// How it ends.
-fn end(event: Event) -> Option<End> {
-    match event {
-        Event::Echoed { payload, round_trip, .. } => Some(Ok(Echo { payload, round_trip })),
-        Event::Lost { payload, cause, .. } => Some(Err(EchoError::Lost { payload, cause })),
-        _ => None,
-    }
-}
-
-impl fmt::Display for EchoError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Refused(refused) => refused.fmt(f),
-            Self::Lost { cause, .. } => write!(f, "the message was lost: {cause}"),
-            Self::TimedOut => f.write_str("the message has not come back in time"),
-        }
-    }
-}
-
-impl core::error::Error for EchoError {
-    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
-        match self {
-            Self::Refused(refused) => Some(refused),
-            Self::Lost { .. } | Self::TimedOut => None,
-        }
     }
 }
 

@@ -40,7 +40,9 @@
 //! | module | is |
 //! |---|---|
 //! | `sockets` | one socket, as the [`port`](resound_sockets::port) of all adapters wants it, and the sleep in `poll(2)` |
-//! | `session` | [`Session`]: any machine that dials, driven by the thread that asks it for events; [`Handle`] |
+//! | `driver` | a machine driven by the thread that asks it for events; [`Handle`] |
+//! | `session` | [`Session`]: any machine that dials, so driven |
+//! | `desk` | messages that a thread waits for |
 //! | `client` | [`Client`]: a session of the echo client, with a blocking `echo`; [`ClientHandle`] |
 //! | `server` | [`serve`]: any machine that never dials, one thread for each connection; [`Server`], [`ServerHandle`] |
 //!
@@ -55,13 +57,17 @@
 #![forbid(unsafe_code)]
 
 mod client;
+mod desk;
+mod driver;
 mod server;
 mod session;
 mod sockets;
 
-pub use client::{Client, ClientHandle, EVENTS_KEPT, Echo, EchoError};
+pub use client::{Client, ClientHandle};
+pub use desk::{EVENTS_KEPT, Echo, EchoError};
+pub use driver::{Handle, Quiet};
 pub use server::{Server, ServerConfig, ServerHandle, serve, serve_echo};
-pub use session::{Handle, Quiet, Session};
+pub use session::Session;
 
 // What a first program needs of the crates below, so that it needs no other dependency.
 pub use resound_core::stream::admission::Event as ServerEvent;

@@ -37,7 +37,8 @@ use resound_sockets::port::Lines;
 use resound_sockets::tcp::{self, DialOptions, ListenOptions, ReadBack};
 use resound_sockets::{StartError, entropy, errno};
 
-use crate::sockets::{Polled, Slept, WITHOUT_POLL, sleep, turn};
+use crate::driver::Slept;
+use crate::sockets::{Polled, WITHOUT_POLL, sleep, turn};
 
 /// How a server behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

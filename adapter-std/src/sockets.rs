@@ -20,6 +20,8 @@ use resound_sockets::pool::Pool;
 use resound_sockets::port::{Direction, Left, Lines, Socket, Switchboard};
 use resound_sockets::tcp::{DialOptions, Target};
 
+use crate::driver::Slept;
+
 /// How long to sleep where `poll(2)` itself failed, before the sockets are tried instead.
 pub(crate) const WITHOUT_POLL: Duration = Duration::from_millis(10);
 
@@ -94,15 +96,6 @@ pub(crate) fn turn<M: Machine<Target: Target>>(
     let mut port = Switchboard::new(lines, options, pool, &mut context);
     let until = stream::turn(machine, &mut port, || clock.now(), event);
     if port.exhausted() { Some(Instant::EPOCH) } else { until }
-}
-
-/// Why a sleep ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Slept {
-    /// A socket is ready, or the time is over.
-    Enough,
-    /// The waker is awake.
-    Woken,
 }
 
 /// Sleeps until a socket is ready for what the last turn left wanting, the waker is awake, or the time is over.
