@@ -62,6 +62,7 @@ mod driver;
 mod server;
 mod session;
 mod sockets;
+pub mod udp;
 
 pub use client::{Client, ClientHandle};
 pub use desk::{EVENTS_KEPT, Echo, EchoError};
