@@ -28,6 +28,7 @@
 //! | [`clock`] | which clock goes on while the machine is suspended |
 //! | [`entropy`] | where seeds and keys come from |
 //! | [`errno`] | the system's error numbers and the core's names for them |
+//! | `icmp` | how to hear the ICMP errors of this host on raw sockets (Linux) |
 //! | [`tcp`] | how to connect, read, write, close, listen and accept; what the kernel knows about a connection |
 //! | [`poll`] | how a thread sleeps until a socket or another thread wakes it |
 //! | [`pool`] | how to lend buffers without an allocation for each read |
@@ -58,6 +59,8 @@
 pub mod clock;
 pub mod entropy;
 pub mod errno;
+#[cfg(target_os = "linux")]
+pub mod icmp;
 pub mod poll;
 pub mod pool;
 pub mod port;
