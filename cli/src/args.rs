@@ -12,6 +12,8 @@ use crate::exit;
 mod compare;
 mod echo;
 mod experiments;
+#[cfg(target_os = "linux")]
+mod icmpd;
 mod output;
 mod ping;
 mod serve;
@@ -20,6 +22,8 @@ mod timers;
 
 pub(crate) use compare::Compare;
 pub(crate) use echo::Echo;
+#[cfg(target_os = "linux")]
+pub(crate) use icmpd::Icmpd;
 pub(crate) use output::{Color, Format, Output};
 pub(crate) use ping::Ping;
 pub(crate) use serve::Serve;
@@ -49,6 +53,8 @@ pub(crate) enum Command {
     Serve(Serve),
     Ping(Ping),
     Echo(Echo),
+    #[cfg(target_os = "linux")]
+    Icmpd(Icmpd),
     Completions(Completions),
     Man(Man),
 }

@@ -17,7 +17,7 @@ use resound_sockets::clock::Clock;
 use resound_sockets::icmp::IcmpSocket;
 use resound_sockets::poll::{PollFd, PollFlags, Waker, wait};
 use rustix::io::Errno;
-use rustix::net::{SendFlags, send};
+use rustix::net::{SendFlags, Shutdown, send, shutdown};
 
 use crate::listener::Listener;
 use crate::machine::{ClientId, Failure, Limits, Machine};
@@ -114,29 +114,13 @@ impl Daemon {
             }
         };
         self.machine.take_journal().into_iter().for_each(&mut tell);
-        let last = self.watched(result.as_ref().err());
-        tell(self.line(last));
+        let error = result.as_ref().err().map(ToString::to_string);
+        tell(self.line(Event::watched(&self.machine.tally(), error)));
         result
     }
 
     fn line(&self, event: Event) -> Line {
         Line::new(self.clock.now(), event)
-    }
-
-    fn watched(&self, error: Option<&io::Error>) -> Event {
-        let tally = self.machine.tally();
-        Event::Watched {
-            told: tally.told,
-            unclaimed: tally.unclaimed,
-            withheld: tally.withheld,
-            malformed: tally.malformed,
-            dropped: tally.dropped,
-            overflowed: tally.overflowed,
-            clients: tally.clients,
-            refused: tally.refused,
-            end: if error.is_some() { "error" } else { "count" }.into(),
-            error: error.map(ToString::to_string),
-        }
     }
 
     fn turn(&mut self, stop: &Waker) -> io::Result<Turn> {
@@ -258,9 +242,12 @@ impl Daemon {
                 self.connections.insert(id, Connection { socket, room: Room::Some });
             }
             Err(full) => {
-                let line = self.line(Event::NotRegistered { why: full.to_string().into() });
-                // It says why the connection ends, if there is room, which there is in a new one.
-                let _ = transmit(socket.as_fd(), &line);
+                // A new socket has room for it.
+                let _ = transmit(
+                    socket.as_fd(),
+                    &self.line(Event::NotRegistered { why: full.to_string().into() }),
+                );
+                turn_away(&socket);
             }
         }
     }
@@ -328,6 +315,15 @@ enum Turn {
 
 fn ready_only<S, L>(((source, lost), ready): ((S, L), &bool)) -> Option<(S, L)> {
     ready.then_some((source, lost))
+}
+
+/// Prepares a connection to be closed so that the client reads what it was told. A close with something unread would make
+/// ECONNRESET come first (`unix_release_sock`). After the shutdown nothing more can come in.
+fn turn_away(socket: &OwnedFd) {
+    // Both end at once: in a shutdown connection, by an error or an empty message.
+    if shutdown(socket, Shutdown::Both).is_ok() {
+        while let Ok(Some(Incoming::Asked(_))) = passed::receive(socket.as_fd()) {}
+    }
 }
 
 /// Sends a line as one message, now or not at all.

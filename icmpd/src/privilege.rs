@@ -10,11 +10,15 @@
 use core::fmt;
 use std::io;
 
-use nix::unistd::{Group, User, setgroups, setresgid, setresuid};
+use nix::unistd::{setgroups, setresgid, setresuid};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set, set_capabilities,
     set_no_new_privs,
 };
+
+pub use nix::unistd::{Group, User};
+
+use crate::listener::Access;
 
 /// Who the daemon is to be, and whom it serves. Nobody in particular: whoever started it.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +27,32 @@ pub struct Identity {
     pub user: Option<User>,
     /// To let this group's members connect.
     pub group: Option<Group>,
+}
+
+impl Identity {
+    /// Who may connect, accordingly.
+    #[must_use]
+    pub fn access(&self) -> Access {
+        self.group.clone().map_or(Access::Owner, Access::Group)
+    }
+}
+
+/// The user of that name.
+///
+/// # Errors
+///
+/// If there is none, or the system's directory of users does not answer.
+pub fn user(name: &str) -> io::Result<User> {
+    User::from_name(name)?.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "there is no such user"))
+}
+
+/// The group of that name.
+///
+/// # Errors
+///
+/// If there is none, or the system's directory of groups does not answer.
+pub fn group(name: &str) -> io::Result<Group> {
+    Group::from_name(name)?.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "there is no such group"))
 }
 
 /// Why privileges could not be given up. Do not go on.

@@ -60,7 +60,7 @@ use resound_core::Instant;
 use resound_core::signal::{IcmpError, Version};
 use serde::{Deserialize, Serialize};
 
-use crate::machine::Failure;
+use crate::machine::{Failure, Tally};
 
 /// The number of the schema that each line names.
 pub const SCHEMA: u32 = 1;
@@ -112,7 +112,9 @@ pub struct Line {
 }
 
 impl Line {
-    pub(crate) fn new(at: Instant, event: Event) -> Self {
+    /// One for everybody.
+    #[must_use]
+    pub fn new(at: Instant, event: Event) -> Self {
         Self { schema: SCHEMA, t_ns: at.nanos(), event, client: None }
     }
 }
@@ -193,6 +195,29 @@ pub enum Event {
     /// One that this version does not know.
     #[serde(other)]
     Unknown,
+}
+
+impl Event {
+    /// The last line of a daemon that could not start.
+    #[must_use]
+    pub fn failed(error: String) -> Self {
+        Self::watched(&Tally::default(), Some(error))
+    }
+
+    pub(crate) fn watched(tally: &Tally, error: Option<String>) -> Self {
+        Self::Watched {
+            told: tally.told,
+            unclaimed: tally.unclaimed,
+            withheld: tally.withheld,
+            malformed: tally.malformed,
+            dropped: tally.dropped,
+            overflowed: tally.overflowed,
+            clients: tally.clients,
+            refused: tally.refused,
+            end: if error.is_some() { "error" } else { "count" }.into(),
+            error,
+        }
+    }
 }
 
 /// Where something was thrown away.

@@ -46,11 +46,11 @@ fn the_textbooks_puzzle_one_socket_sends_to_three_servers_and_one_is_dead() {
 
         let alive = [UdpSocket::bind((ip, 0)).unwrap(), UdpSocket::bind((ip, 0)).unwrap()];
         let dead = nobody(ip);
-        for peer in [alive[0].local_addr().unwrap(), dead, alive[1].local_addr().unwrap()] {
+        for peer in [alive[0].local_addr().unwrap(), dead.addr, alive[1].local_addr().unwrap()] {
             socket.send_to(b"three servers", peer).unwrap();
         }
         let icmp = next_icmp(&mut client);
-        assert_eq!((icmp.peer, icmp.local), (dead, (ip, socket.local_addr().unwrap().port()).into()));
+        assert_eq!((icmp.peer, icmp.local), (dead.addr, (ip, socket.local_addr().unwrap().port()).into()));
         assert_eq!((&*icmp.reason, &*icmp.origin), (Reason::PortUnreach.as_str(), Origin::Peer.as_str()));
         assert_eq!((icmp.icmp.code, icmp.icmp.offender), (code, Some(ip)));
         assert_eq!((icmp.quoted.bytes, &*icmp.quoted.first), (13, "74687265652073657276657273"));
@@ -83,14 +83,14 @@ fn a_dual_stack_socket_is_told_of_both_versions_and_one_of_ipv6_only_is_not() {
     let socket = dual_stack();
     client.register(&socket).unwrap();
     let dead = nobody(V4);
-    let SocketAddr::V4(v4) = dead else { panic!() };
+    let SocketAddr::V4(v4) = dead.addr else { panic!() };
     socket.send_to(b"v4", (v4.ip().to_ipv6_mapped(), v4.port())).unwrap();
     let icmp = next_icmp(&mut client);
-    assert_eq!((icmp.peer, icmp.icmp.v), (dead, 4));
+    assert_eq!((icmp.peer, icmp.icmp.v), (dead.addr, 4));
     let dead = nobody(V6);
-    socket.send_to(b"v6", dead).unwrap();
+    socket.send_to(b"v6", dead.addr).unwrap();
     let icmp = next_icmp(&mut client);
-    assert_eq!((icmp.peer, icmp.icmp.v), (dead, 6));
+    assert_eq!((icmp.peer, icmp.icmp.v), (dead.addr, 6));
     drop(socket);
 
     // The same port twice: IPv6 only, and IPv4.
@@ -104,7 +104,7 @@ fn a_dual_stack_socket_is_told_of_both_versions_and_one_of_ipv6_only_is_not() {
     let mut listening = daemon.client();
     listening.register(&only_v6).unwrap();
     client.register(&v4).unwrap();
-    v4.send_to(b"v4", nobody(V4)).unwrap();
+    v4.send_to(b"v4", nobody(V4).addr).unwrap();
     loop {
         // The first socket is closed, which is told at its own time.
         if let Event::Icmp(icmp) = next(&mut client) {
@@ -133,15 +133,15 @@ fn a_port_that_changed_hands_is_not_told_to_its_old_owner() {
     client.register(&first).unwrap();
     drop(first);
     let second = UdpSocket::bind(addr).unwrap();
-    second.send_to(b"mine", nobody(V4)).unwrap();
+    second.send_to(b"mine", nobody(V4).addr).unwrap();
     let event = next(&mut client);
     assert!(matches!(event, Event::Deregistered { registration: 1, .. }), "{event:?}");
     silent(&mut client);
     // Who has it now can be told.
     client.register(&second).unwrap();
     let dead = nobody(V4);
-    second.send_to(b"mine", dead).unwrap();
-    assert_eq!(next_icmp(&mut client).peer, dead);
+    second.send_to(b"mine", dead.addr).unwrap();
+    assert_eq!(next_icmp(&mut client).peer, dead.addr);
 }
 
 #[test]
@@ -155,9 +155,9 @@ fn a_client_that_does_not_read_holds_nobody_up_and_learns_what_it_missed() {
     // More than a socket's buffer and the queue hold together.
     const MANY: u64 = 3_000;
     for _ in 0..MANY {
-        socket.send_to(&[7; 64], dead).unwrap();
+        socket.send_to(&[7; 64], dead.addr).unwrap();
         // One at a time: what the kernel throws away is another test's matter.
-        assert_eq!(next_icmp(&mut quick).peer, dead);
+        assert_eq!(next_icmp(&mut quick).peer, dead.addr);
     }
     let (mut read, mut missed) = (0, 0);
     while read + missed < MANY {
@@ -193,8 +193,8 @@ fn root_names_any_port_and_its_socket_must_exist() {
     let port = socket.local_addr().unwrap().port();
     assert_eq!(client.register_port(port).unwrap().sockets, [socket.local_addr().unwrap()]);
     let dead = nobody(V4);
-    socket.send_to(b"x", dead).unwrap();
-    assert_eq!(next_icmp(&mut client).peer, dead);
+    socket.send_to(b"x", dead.addr).unwrap();
+    assert_eq!(next_icmp(&mut client).peer, dead.addr);
     drop(socket);
     let why = refused(client.register_port(port));
     assert!(why.contains(&format!("port {port}")), "{why}");
@@ -243,7 +243,8 @@ fn a_stranger_names_its_own_port_and_no_other() {
     let Some(daemon) = Running::start(Limits::default()) else { return };
     open_to_all(&daemon.socket);
     let victim = UdpSocket::bind((V4, 0)).unwrap();
-    let [port, dead] = [victim.local_addr().unwrap(), nobody(V4)].map(|addr| addr.port().to_string());
+    let nobody = nobody(V4);
+    let [port, dead] = [victim.local_addr().unwrap(), nobody.addr].map(|addr| addr.port().to_string());
     let Some(said) = stranger(STRANGER, &[daemon.socket.to_str().unwrap(), &port, &dead]) else { return };
     assert_eq!(said, "not_registered\nregistered\nicmp\n");
 }
@@ -276,7 +277,8 @@ fn a_port_that_is_shared_with_another_user_is_told_to_neither() {
     setsockopt(&fd, nix::sys::socket::sockopt::ReuseAddr, &true).unwrap();
     bind(fd.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0)).unwrap();
     let victim = UdpSocket::from(fd);
-    let [port, dead] = [victim.local_addr().unwrap(), nobody(V4)].map(|addr| addr.port().to_string());
+    let nobody = nobody(V4);
+    let [port, dead] = [victim.local_addr().unwrap(), nobody.addr].map(|addr| addr.port().to_string());
     let Some(said) = stranger(SHARER, &[daemon.socket.to_str().unwrap(), &port, &dead]) else { return };
     assert_eq!(said, "registered\nsilence\n");
     let lines = daemon.end();

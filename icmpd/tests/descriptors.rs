@@ -124,7 +124,7 @@ fn what_is_no_bound_udp_socket_is_refused_and_nothing_stays_open() {
     assert!(began.elapsed() < LONG);
 
     // It still does its work.
-    udp.send_to(b"x", nobody([127, 0, 0, 1])).unwrap();
+    udp.send_to(b"x", nobody([127, 0, 0, 1]).addr).unwrap();
     let mut buffer = [0; 4096];
     let length = recv(to, &mut buffer, MsgFlags::empty()).unwrap();
     let line: Line = serde_json::from_slice(&buffer[..length]).unwrap();

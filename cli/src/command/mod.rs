@@ -14,6 +14,8 @@ use crate::output::note;
 mod compare;
 mod completions;
 mod echo;
+#[cfg(target_os = "linux")]
+mod icmpd;
 mod man;
 mod ping;
 mod serve;
@@ -28,6 +30,8 @@ pub(crate) fn run(command: Command) -> Exit {
         Command::Serve(args) => serve::run(&args),
         Command::Ping(args) => ping::run(args),
         Command::Echo(args) => echo::run(&args),
+        #[cfg(target_os = "linux")]
+        Command::Icmpd(args) => icmpd::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
     }

@@ -74,9 +74,18 @@ impl Drop for Running {
     }
 }
 
-/// An address where nobody listens: one that was free a moment ago.
-pub fn nobody(ip: impl Into<IpAddr>) -> SocketAddr {
-    UdpSocket::bind((ip.into(), 0)).unwrap().local_addr().unwrap()
+/// An address where nobody takes what comes in, for as long as this is kept: the port belongs to a socket that is connected
+/// elsewhere.
+pub struct Nobody {
+    pub addr: SocketAddr,
+    _socket: UdpSocket,
+}
+
+pub fn nobody(ip: impl Into<IpAddr>) -> Nobody {
+    let ip = ip.into();
+    let socket = UdpSocket::bind((ip, 0)).unwrap();
+    socket.connect((ip, 1)).unwrap();
+    Nobody { addr: socket.local_addr().unwrap(), _socket: socket }
 }
 
 /// The next line.
