@@ -169,8 +169,7 @@ impl Lock {
         loop {
             let mut options = OpenOptions::new();
             options.write(true).create(true).truncate(false).mode(0o600);
-            let no_follow = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
-            let file = options.custom_flags(no_follow).open(&path).map_err(failed)?;
+            let file = options.custom_flags(nix::libc::O_NOFOLLOW).open(&path).map_err(failed)?;
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => {}
                 Err(Errno::WOULDBLOCK) => return Err(CannotListen::InUse(socket.into())),
@@ -268,7 +267,7 @@ mod tests {
         let own = Group::from_gid(nix::unistd::getegid()).unwrap().expect("this process's group has a name");
         let listener = Listener::bind(&dir.socket(), &Access::Group(own.clone())).unwrap();
         assert_eq!(mode(&dir.socket()), 0o660);
-        assert_eq!(fs::metadata(&dir.socket()).unwrap().gid(), own.gid.as_raw());
+        assert_eq!(fs::metadata(dir.socket()).unwrap().gid(), own.gid.as_raw());
         drop(listener);
         let _listener = Listener::bind(&dir.socket(), &Access::Owner).unwrap();
         assert_eq!(mode(&dir.socket()), 0o600);
@@ -292,7 +291,7 @@ mod tests {
         drop(private_socket(&dir.socket()).unwrap());
         fs::write(dir.socket().with_extension("lock"), "").unwrap();
         let listener = Listener::bind(&dir.socket(), &Access::Owner).unwrap();
-        connect(new_socket(SocketFlags::empty()).unwrap(), &SocketAddrUnix::new(&dir.socket()).unwrap())
+        connect(new_socket(SocketFlags::empty()).unwrap(), &SocketAddrUnix::new(dir.socket()).unwrap())
             .unwrap();
         assert!(listener.accept().unwrap().is_some());
         assert!(listener.accept().unwrap().is_none());

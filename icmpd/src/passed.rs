@@ -209,3 +209,58 @@ impl fmt::Display for Refusal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::IoSlice;
+    use std::net::UdpSocket;
+    use std::os::fd::AsFd as _;
+
+    use rustix::io::{FdFlags, fcntl_getfd};
+    use rustix::net::{
+        SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, sendmsg, socketpair,
+    };
+
+    use super::*;
+
+    #[test]
+    fn a_descriptor_arrives_close_on_exec_and_is_what_was_passed() {
+        let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let (daemon, client) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap();
+        assert!(receive(daemon.as_fd()).unwrap().is_none());
+        let passed = [udp.as_fd()];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        assert!(control.push(SendAncillaryMessage::ScmRights(&passed)));
+        let text = [IoSlice::new(br#"{"register":"socket"}"#)];
+        sendmsg(&client, &text, &mut control, SendFlags::empty()).unwrap();
+        let Ok(Some(Incoming::Asked(Ok(Asked::Socket(arrived))))) = receive(daemon.as_fd()) else { panic!() };
+        assert!(fcntl_getfd(&arrived).unwrap().contains(FdFlags::CLOEXEC));
+        let claim = examine(&arrived).unwrap();
+        assert_eq!((claim.port, claim.reach), (udp.local_addr().unwrap().port(), Reach::OwnVersion));
+        // Once it is closed everywhere, the kernel lists it no more.
+        assert!(claim.prove(&Table::read().unwrap()).is_ok());
+        drop((arrived, udp));
+        assert_eq!(claim.prove(&Table::read().unwrap()), Err(Refusal::Gone));
+        drop(client);
+        assert!(matches!(receive(daemon.as_fd()), Ok(Some(Incoming::End))));
+    }
+
+    #[test]
+    fn a_port_is_its_users_or_roots_to_name() {
+        let bound = |inode, owner| Bound {
+            local: SocketAddr::from(([127, 0, 0, 1], 5353)),
+            reach: Reach::OwnVersion,
+            inode,
+            owner,
+        };
+        let table = Table::from_iter([bound(1, 1000), bound(2, 2000)]);
+        let names = |uid| by_port(5353, Who { pid: 1, uid }, &table);
+        assert_eq!(names(1000), Ok(vec![bound(1, 1000)]));
+        assert_eq!(names(3000), Err(Refusal::NotYours(5353)));
+        assert_eq!(names(0).map(|all| all.len()), Ok(2));
+        let many = Table::from_iter((0..=16).map(|inode| bound(inode, 1000)));
+        assert_eq!(by_port(5353, Who { pid: 1, uid: 1000 }, &many), Err(Refusal::TooMany(5353)));
+    }
+}

@@ -29,7 +29,7 @@ pub(crate) struct Icmpd {
     /// Let the members of this group connect too (mode 0660); otherwise only the daemon's own user and root can (0600)
     #[arg(long, value_name = "NAME", value_parser = group)]
     group: Option<Group>,
-    /// Run as this user once the raw sockets are open; its directory must be that user's. Only root can
+    /// Run as this user once the raw sockets are open, in a directory where it may make the socket. Only root can
     #[arg(long, value_name = "NAME", value_parser = user)]
     user: Option<User>,
     /// At most this many programs at once
