@@ -285,6 +285,23 @@ mod tests {
     }
 
     #[test]
+    fn of_many_that_start_at_once_one_listens() {
+        let dir = Dir::new("race");
+        drop(private_socket(&dir.socket()).unwrap());
+        let lock = Lock::take(&dir.socket()).unwrap();
+        assert!(matches!(Listener::bind(&dir.socket(), &Access::Owner), Err(CannotListen::InUse(_))));
+        drop(lock);
+        let all: Vec<_> = std::thread::scope(|scope| {
+            let starts: Vec<_> =
+                (0..16).map(|_| scope.spawn(|| Listener::bind(&dir.socket(), &Access::Owner))).collect();
+            starts.into_iter().map(|start| start.join().unwrap()).collect()
+        });
+        assert_eq!(all.iter().filter(|result| result.is_ok()).count(), 1, "{all:?}");
+        drop(all);
+        assert_eq!(dir.files(), 0);
+    }
+
+    #[test]
     fn what_a_crash_left_behind_is_replaced() {
         let dir = Dir::new("stale");
         // As a crash leaves it: the file, and nobody who listens.
