@@ -1,6 +1,6 @@
 //! The loop: `poll(2)`, then whatever is ready, a bounded amount of it.
 //!
-//! One thread, and it never waits for anybody but in `poll`. Each turn takes up to [`BATCH`] messages from each raw socket,
+//! One thread, and it never waits for anybody but in `poll`. Each turn takes up to 64 messages from each raw socket,
 //! a few connections, and one request of each client; then it writes to each client what its socket takes. ICMP comes
 //! first, so that a table which is read afterwards can prove whose the messages are.
 
