@@ -27,7 +27,7 @@
 //! registrations, of which there are no more than registrations. So no queue exceeds `queue + registrations`.
 
 use alloc::borrow::Cow;
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use core::fmt;
 use core::net::SocketAddr;
@@ -39,6 +39,10 @@ use resound_core::signal::icmp::{Protocol, Received};
 
 use crate::protocol::{Event, Icmp, Line, Place, Who};
 use crate::table::{Bound, Table};
+
+mod queue;
+
+use queue::Queue;
 
 /// How much there may be at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,9 +156,7 @@ pub struct Machine {
 #[derive(Debug)]
 struct Client {
     who: Who,
-    queue: VecDeque<Line>,
-    /// Since this was last told, and when the last of them was.
-    dropped: Option<(u64, Instant)>,
+    queue: Queue,
     registrations: Vec<Registration>,
     last_registration: u32,
 }
@@ -211,8 +213,7 @@ impl Machine {
         self.tally.clients += 1;
         let client = Client {
             who,
-            queue: VecDeque::new(),
-            dropped: None,
+            queue: Queue::new(self.limits.queue),
             registrations: Vec::new(),
             last_registration: 0,
         };
@@ -238,7 +239,7 @@ impl Machine {
     /// Whether a request of this client would be taken now. While not, leave it where it is.
     #[must_use]
     pub fn wants_request(&self, client: ClientId) -> bool {
-        self.clients.get(&client).is_some_and(|client| client.queue.len() < self.limits.queue.get())
+        self.clients.get(&client).is_some_and(|client| client.queue.has_room())
     }
 
     /// A client asked for the errors of these sockets, which are its to ask for. Doing it twice is doing it once.
@@ -343,8 +344,7 @@ impl Machine {
             }
             drop(matching);
             told += 1;
-            let limit = self.limits.queue.get();
-            self.tally.dropped += client.offer(Line::new(now, Event::Icmp(Arc::clone(&icmp))), now, limit);
+            self.tally.dropped += client.queue.offer(now, Line::new(now, Event::Icmp(Arc::clone(&icmp))));
         }
         match (concerned, told) {
             (0, _) => self.tally.unclaimed += 1,
@@ -370,27 +370,22 @@ impl Machine {
     pub fn overflowed(&mut self, now: Instant, count: u64) {
         self.tally.overflowed += count;
         let event = Event::Dropped { count, at: Place::Daemon };
-        let limit = self.limits.queue.get();
         for client in self.clients.values_mut().filter(|client| !client.registrations.is_empty()) {
-            self.tally.dropped += client.offer(Line::new(now, event.clone()), now, limit);
+            self.tally.dropped += client.queue.offer(now, Line::new(now, event.clone()));
         }
         self.note(now, None, event);
     }
 
     /// What this client is to be told next. [`Machine::sent`] says that it was.
     pub fn front(&mut self, client: ClientId) -> Option<&Line> {
-        let client = self.clients.get_mut(&client)?;
-        if client.queue.is_empty() {
-            client.confess();
-        }
-        client.queue.front()
+        self.clients.get_mut(&client)?.queue.front()
     }
 
     /// The line that [`Machine::front`] gave is on its way.
     pub fn sent(&mut self, client: ClientId) {
         let Some(client) = self.clients.get_mut(&client) else { return };
         let Some(Line { event: event @ Event::Dropped { at: Place::Client, .. }, t_ns, .. }) =
-            client.queue.pop_front()
+            client.queue.sent()
         else {
             return;
         };
@@ -401,13 +396,13 @@ impl Machine {
     /// Whether a line waits for this client.
     #[must_use]
     pub fn has_line(&self, client: ClientId) -> bool {
-        self.clients.get(&client).is_some_and(|client| !client.queue.is_empty() || client.dropped.is_some())
+        self.clients.get(&client).is_some_and(|client| client.queue.has_line())
     }
 
     /// Tells what a client waits for, whatever the queue holds.
     fn answer(&mut self, now: Instant, id: ClientId, event: Event) {
         let Some(client) = self.clients.get_mut(&id) else { return };
-        client.queue.push_back(Line::new(now, event.clone()));
+        client.queue.answer(Line::new(now, event.clone()));
         let who = client.who;
         self.note(now, Some(who), event);
     }
@@ -426,27 +421,6 @@ impl Client {
     fn has(&self, port: u16) -> bool {
         let mut sockets = self.registrations.iter().flat_map(|registration| &registration.sockets);
         sockets.any(|socket| socket.local.port() == port)
-    }
-
-    /// Puts a line into the queue, if there is room for it and for saying what is missing before it. How many were
-    /// dropped: none or one.
-    fn offer(&mut self, line: Line, now: Instant, limit: usize) -> u64 {
-        let wanted = if self.dropped.is_some() { 2 } else { 1 };
-        if self.queue.len() + wanted > limit {
-            let dropped = self.dropped.map_or(0, |(dropped, _)| dropped);
-            self.dropped = Some((dropped + 1, now));
-            return 1;
-        }
-        self.confess();
-        self.queue.push_back(line);
-        0
-    }
-
-    /// Says how many lines are missing here.
-    fn confess(&mut self) {
-        if let Some((count, last)) = self.dropped.take() {
-            self.queue.push_back(Line::new(last, Event::Dropped { count, at: Place::Client }));
-        }
     }
 }
 
