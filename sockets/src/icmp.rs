@@ -14,7 +14,8 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
 
 use nix::libc;
-use nix::sys::socket::{SockaddrStorage, recvfrom};
+use nix::sys::socket::sockopt::{RcvBuf, RcvBufForce};
+use nix::sys::socket::{SockaddrStorage, recvfrom, setsockopt};
 use resound_core::signal::Version;
 use resound_core::signal::icmp::{Malformed, Received, parse_icmp_v6, parse_v4};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -31,6 +32,9 @@ impl IcmpSocket {
     /// §2.4 (c): 1280).
     pub const LONGEST: usize = 2048;
 
+    /// The receive buffer that is asked for, in bytes: some thousand messages, since it hears all of the host's.
+    const BUFFER: usize = 1 << 20;
+
     /// Opens one.
     ///
     /// # Errors
@@ -43,6 +47,9 @@ impl IcmpSocket {
         };
         let socket = Socket::new(domain, Type::RAW.nonblocking().cloexec(), Some(protocol))?;
         filter(&socket, version)?;
+        // More than the system's default takes CAP_NET_ADMIN; without, what is allowed is better than nothing.
+        let _ = setsockopt(&socket, RcvBufForce, &Self::BUFFER)
+            .or_else(|_| setsockopt(&socket, RcvBuf, &Self::BUFFER));
         Ok(Self { socket, version })
     }
 

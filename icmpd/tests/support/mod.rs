@@ -15,7 +15,7 @@ use resound_icmpd::client::{Client, RegisterError};
 use resound_icmpd::daemon::Daemon;
 use resound_icmpd::listener::{Access, Listener};
 use resound_icmpd::machine::Limits;
-use resound_icmpd::protocol::{Event, Icmp, Line};
+use resound_icmpd::protocol::{Event, Icmp, Line, Place};
 use resound_icmpd::sources::{CannotHear, Sources};
 use resound_sockets::poll::Waker;
 
@@ -88,10 +88,15 @@ pub fn nobody(ip: impl Into<IpAddr>) -> Nobody {
     Nobody { addr: socket.local_addr().unwrap(), _socket: socket }
 }
 
-/// The next line.
+/// The next line. Not one that says that the daemon had too much to hear: it hears the whole host.
 #[track_caller]
 pub fn next(client: &mut Client) -> Event {
-    client.next(Some(LONG)).unwrap().expect("the daemon says nothing").event
+    loop {
+        let event = client.next(Some(LONG)).unwrap().expect("the daemon says nothing").event;
+        if !matches!(event, Event::Dropped { at: Place::Daemon, .. }) {
+            return event;
+        }
+    }
 }
 
 /// The next line, which is about a datagram that failed.
