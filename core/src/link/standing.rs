@@ -80,8 +80,9 @@ impl Link {
         } else if !self.outage.as_ref().is_some_and(|outage| outage.is_dialing(conn)) {
             return;
         }
-        if cause.is_some() {
-            self.outage_mut().hint = cause;
+        // What leaves no hope ends a link when it is met, and not because it was met once and silence followed.
+        if let Some(cause) = cause.filter(|cause| cause.retry() == Retry::Again) {
+            self.outage_mut().hint = Some(cause);
         }
     }
 

@@ -687,7 +687,7 @@ impl Client {
         }
         self.trouble(id, cause, mtu);
         self.fail(index, header.number, cause);
-        self.tell(index, Told::Hint { conn, cause: Some(cause).filter(|c| c.reason != Reason::TooBig) });
+        self.tell(index, Told::Hint { conn, cause: Some(cause) });
     }
 
     /// A flight will not be answered. The probe of a dial stays on the books until its time is over: the next one
@@ -721,7 +721,7 @@ impl Client {
         if news {
             self.trouble(self.peers.id(index), cause, mtu);
         }
-        let cause = Some(cause).filter(|cause| news && cause.reason != Reason::TooBig);
+        let cause = Some(cause).filter(|_| news);
         self.tell(index, Told::Hint { conn, cause });
     }
 
