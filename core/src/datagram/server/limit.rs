@@ -65,7 +65,7 @@ impl Limiter {
         let bucket = match self.buckets.get_or_insert(source, Bucket::FULL) {
             Some(bucket) => bucket,
             None => {
-                self.buckets.make_room(source, LOOKS, |bucket| bucket.full_at <= now);
+                self.buckets.recycle(LOOKS, |bucket| bucket.full_at <= now);
                 self.buckets.get_or_insert(source, Bucket::FULL).unwrap_or(&mut self.shared)
             }
         };
