@@ -161,3 +161,45 @@ impl Replies {
         })
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::net::UdpSocket;
+    use std::os::fd::AsFd as _;
+
+    use super::*;
+
+    /// What becomes of datagrams of these lengths, all of one peer: how many each message has, and how long they are.
+    fn grouped(lengths: &[usize], segments: usize, longest: usize) -> Vec<(usize, Vec<usize>)> {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        for &len in lengths {
+            socket.send_to(&vec![7; len], socket.local_addr().unwrap()).unwrap();
+        }
+        let mut arrivals = Arrivals::new(64, 65_535);
+        assert_eq!(arrivals.receive(socket.as_fd()), Ok(lengths.len()));
+        let mut replies = Replies::new(64, segments);
+        (0..lengths.len()).for_each(|slot| replies.push(slot, &arrivals, 1, longest));
+        let messages = (0..).map_while(|at| replies.message(at, &arrivals));
+        let sizes = |message: Message<'_>| message.datagrams().map(|one| one.datagram().len()).collect();
+        messages
+            .map(|message| (message.segments.map_or(0, |size| size.get().into()), sizes(message)))
+            .collect()
+    }
+
+    #[test]
+    fn what_came_one_by_one_goes_back_together() {
+        assert_eq!(grouped(&[9, 9, 9, 4], 64, 99), [(9, vec![9, 9, 9, 4])]);
+        assert_eq!(grouped(&[9, 4, 9], 64, 99), [(9, vec![9, 4]), (0, vec![9])]);
+        assert_eq!(grouped(&[4, 9, 9], 64, 99), [(0, vec![4]), (9, vec![9, 9])]);
+        assert_eq!(grouped(&[0, 0, 9, 0], 64, 99), [(0, vec![0]), (0, vec![0]), (0, vec![9]), (0, vec![0])]);
+    }
+
+    #[test]
+    fn no_message_is_longer_than_a_kernel_takes() {
+        assert_eq!(grouped(&[9, 9, 9], 2, 99), [(9, vec![9, 9]), (0, vec![9])]);
+        assert_eq!(grouped(&[9, 9], 1, 99), [(0, vec![9]), (0, vec![9])]);
+        assert_eq!(grouped(&[9, 9], 64, 8), [(0, vec![9]), (0, vec![9])]);
+        let long = LONGEST / 2 + 1;
+        assert_eq!(grouped(&[long, long], 64, long), [(0, vec![long]), (0, vec![long])]);
+    }
+}

@@ -24,6 +24,8 @@ pub(crate) struct Polled {
     ready: PollFlags,
     /// Takes nothing to be sent.
     pub(crate) choked: bool,
+    /// Has not heard of errors yet.
+    pub(crate) deaf: bool,
 }
 
 const fn flags(want: Want) -> PollFlags {
@@ -38,7 +40,13 @@ impl Socket for Polled {
     type Context<'a> = ();
 
     fn register(fd: OwnedFd, (): &mut ()) -> io::Result<Self> {
-        Ok(Self { socket: fd.into(), wanted: PollFlags::empty(), ready: PollFlags::empty(), choked: false })
+        Ok(Self {
+            socket: fd.into(),
+            wanted: PollFlags::empty(),
+            ready: PollFlags::empty(),
+            choked: false,
+            deaf: false,
+        })
     }
 
     fn poll_ready(&mut self, want: Want, (): &mut ()) -> Poll<io::Result<()>> {
@@ -51,7 +59,7 @@ impl Socket for Polled {
 
     fn attempt<T>(&mut self, want: Want, call: impl FnOnce(BorrowedFd<'_>) -> (T, Left)) -> Option<T> {
         self.ready -= flags(want);
-        if want == Want::Write && self.choked {
+        if want == Want::Write && self.choked || want == Want::Errors && self.deaf {
             return None;
         }
         Some(call(self.socket.as_fd()).0)

@@ -7,13 +7,13 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
 use std::net::UdpSocket;
 use std::process::Command;
-use std::{env, fs};
+use std::{env, fs, thread};
 
-use resound_core::datagram::Cast;
+use resound_core::datagram::{Cast, Port as _};
 use resound_core::signal::{Errno, Version};
 use resound_sockets::errno;
 use resound_sockets::udp::{
-    Errors, Fragmentation, Group, Multicast, Options, bind, bind_any, missing_family,
+    Errors, Exchange, Fragmentation, Group, Multicast, Options, bind, bind_any, missing_family,
 };
 
 use crate::driver::{Driven, Told};
@@ -45,16 +45,29 @@ fn in_namespace(name: &str, test: impl FnOnce()) {
     assert!(answer.status.success() && said.contains("1 passed"), "{said}");
 }
 
-fn ip(arguments: &str) {
+fn ip(arguments: &str) -> String {
     let answer = Command::new("ip").args(arguments.split(' ')).output().unwrap();
     assert!(answer.status.success(), "ip {arguments}: {answer:?}");
+    String::from_utf8(answer.stdout).unwrap()
 }
 
-/// A device other than loopback.
-fn device() {
+/// A device other than loopback, with these addresses. It finds its carrier after a while, and then has routes.
+fn device(addresses: &[&str]) -> u32 {
     ip("link add here type veth peer name there");
     ip("link set here up");
     ip("link set there up");
+    addresses.iter().for_each(|address| drop(ip(&format!("addr add dev here {address}"))));
+    let ready = || {
+        ip("-6 route show table local dev here").contains("multicast ff00::/8")
+            && !ip("-6 addr show dev here").contains("tentative")
+    };
+    for _ in 0..1_000 {
+        if ready() {
+            return nix::net::if_::if_nametoindex("here").unwrap();
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    panic!("the device has no carrier");
 }
 
 fn sysctl(path: &str, value: &str) {
@@ -104,6 +117,13 @@ fn segments_that_do_not_fit_the_path_go_one_by_one() {
                 assert_eq!(client.endpoint.counts().cut_by_hand, 1, "round {round}");
                 assert_eq!(client.told(), []);
             }
+            let mut context = ();
+            let mut port = Exchange::new(&mut client.endpoint, &mut context);
+            let runs = [2_000, 2_000, 1_000, 1_000].map(|len| {
+                let _ = port.batch().push(server.addr(), len).unwrap();
+                port.batch().runs().len()
+            });
+            assert_eq!(runs, [1, 2, 3, 3], "what is refused is not put together any more");
         }
     });
 }
@@ -119,10 +139,10 @@ fn a_route_that_refuses_is_no_reason_to_send_one_by_one() {
             let refused = "192.0.2.7:7".parse().unwrap();
             for _ in 0..2 {
                 (0..3).for_each(|_| client.queue(refused, b"never"));
-                (0..3).for_each(|_| client.queue(server.addr(), b"ever"));
+                (0..3).for_each(|_| client.queue(server.addr(), b"ever after"));
                 client.run();
                 server.run();
-                assert_eq!(trains(&server.told()), [(4, 12)]);
+                assert_eq!(trains(&server.told()), [(10, 30)]);
                 let unsent = Told::Unsent { to: refused, len: 5, errno, mtu: None };
                 assert_eq!(client.told(), [unsent.clone(), unsent.clone(), unsent]);
             }
@@ -207,10 +227,7 @@ fn a_host_without_ipv6_is_a_host_with_ipv4() {
 #[test]
 fn link_local_peers_keep_their_scope() {
     in_namespace("link_local_peers_keep_their_scope", || {
-        device();
-        ip("addr add fe80::7/64 dev here nodad");
-        ip("addr add fe80::8/64 dev here nodad");
-        let scope = nix::net::if_::if_nametoindex("here").unwrap();
+        let scope = device(&["fe80::7/64 nodad", "fe80::8/64 nodad"]);
         let mut server = echoing("[::]:0", &Options::default());
         let mut client = Driven::new(bind_any(&hearing()).unwrap());
         let dead = UdpSocket::bind("[::]:0").unwrap().local_addr().unwrap().port();
@@ -236,9 +253,7 @@ fn link_local_peers_keep_their_scope() {
 #[test]
 fn an_ipv6_group_is_known_and_answered_from_an_address_of_this_host() {
     in_namespace("an_ipv6_group_is_known_and_answered_from_an_address_of_this_host", || {
-        device();
-        ip("addr add fd00::7/64 dev here nodad");
-        let interface = Some(nix::net::if_::if_nametoindex("here").unwrap());
+        let interface = Some(device(&["fd00::7/64 nodad"]));
         let group: IpAddr = "ff05::7:7".parse().unwrap();
         let groups = vec![Group { address: group, interface }];
         let listening =
@@ -246,20 +261,12 @@ fn an_ipv6_group_is_known_and_answered_from_an_address_of_this_host() {
         let mut server = echoing("[::]:0", &listening);
         let asking = Options { multicast: Multicast { interface, ..Multicast::default() }, ..hearing() };
         let mut client = at("[fd00::7]:0", &asking);
-        // The route for groups comes when the device has found its carrier.
-        for _ in 0..1_000 {
-            client.queue(SocketAddr::new(group, server.addr().port()), b"you");
-            client.run();
-            server.run();
-            if !server.machine.told.is_empty() || server.sleep(Duration::from_millis(20)) {
-                break;
-            }
-        }
-        server.run();
+        client.queue(SocketAddr::new(group, server.addr().port()), b"you");
+        client.run();
+        server.until(|told| !told.is_empty());
         let told = server.told();
         let [Told::Got { to, cast, .. }] = &told[..] else { panic!("{told:?}") };
         assert_eq!((*to, *cast), (Some(group), Cast::Multicast));
-        client.told();
         client.until(|told| !told.is_empty());
         let told = client.told();
         let [Told::Got { from, .. }] = &told[..] else { panic!("{told:?}") };
@@ -270,11 +277,10 @@ fn an_ipv6_group_is_known_and_answered_from_an_address_of_this_host() {
 #[test]
 fn each_of_several_addresses_answers_for_itself() {
     in_namespace("each_of_several_addresses_answers_for_itself", || {
-        device();
-        for host in 1..=3 {
-            ip(&format!("addr add 198.51.100.{host}/24 dev here"));
-            ip(&format!("addr add fd00::{host}/64 dev here nodad"));
-        }
+        let addresses =
+            (1..=3).map(|host| [format!("198.51.100.{host}/24"), format!("fd00::{host}/64 nodad")]);
+        let addresses: Vec<_> = addresses.flatten().collect();
+        device(&addresses.iter().map(String::as_str).collect::<Vec<_>>());
         let asked = |host: u8| {
             let v4 = IpAddr::from(Ipv4Addr::new(198, 51, 100, host));
             [("0.0.0.0:0", v4), ("[::]:0", v4), ("[::]:0", format!("fd00::{host}").parse().unwrap())]

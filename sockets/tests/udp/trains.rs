@@ -146,6 +146,18 @@ fn the_answer_comes_from_the_address_that_was_asked() {
 }
 
 #[test]
+fn what_one_peer_asks_of_two_addresses_each_answers_for_itself() {
+    for any in ["0.0.0.0:0", "[::]:0"] {
+        let mut server = Driven::echoing(at(any));
+        let asker = asker("127.0.0.1:0");
+        let asked = [2, 3, 3, 2].map(|host| SocketAddr::from(([127, 0, 0, host], server.addr().port())));
+        asked.iter().for_each(|to| assert_eq!(asker.send_to(b"who", to).unwrap(), 3));
+        server.run();
+        assert_eq!(asked.map(|_| asker.recv_from(&mut [0; 8]).unwrap().1), asked);
+    }
+}
+
+#[test]
 fn broadcasts_are_known_and_answered_from_an_address_of_this_host() {
     for server in ["0.0.0.0:0", "[::]:0"] {
         let mut server = Driven::echoing(at(server));
@@ -226,6 +238,7 @@ fn what_the_socket_does_not_take_is_kept_and_nothing_is_read_meanwhile() {
         server.run();
         asker.send(b"two").unwrap();
         server.queue(asker.local_addr().unwrap(), b"three");
+        server.machine.examine = true;
         server.run();
         let told = server.told();
         assert_eq!(trains(&told), [(3, b"one".to_vec())]);

@@ -208,3 +208,56 @@ pub(super) fn dropped(fd: BorrowedFd<'_>) -> Option<u32> {
     // A counter that wraps, not an `int`.
     (known > DROPS).then_some(words[DROPS] as u32)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd as _;
+
+    use super::*;
+    use crate::udp::{Options, bind};
+
+    #[test]
+    fn what_was_dropped_is_told_by_the_next_datagram_and_at_any_time() {
+        let options = Options { receive_buffer: Some(2_048), ..Options::default() };
+        let socket = bind("127.0.0.1:0".parse().unwrap(), &options).unwrap();
+        let send = || assert_eq!(socket.send_to(&[0; 500], socket.local_addr().unwrap()).unwrap(), 500);
+        let mut arrivals = Arrivals::new(64, 500);
+        (0..30).for_each(|_| send());
+        let got = arrivals.receive(socket.as_fd()).unwrap();
+        assert!(
+            (0..got).all(|at| arrivals.get(at).unwrap().dropped.is_none()),
+            "it is not told of those before"
+        );
+        send();
+        assert_eq!(arrivals.receive(socket.as_fd()), Ok(1));
+        let lost = Some(30 - got as u32);
+        assert_eq!((arrivals.get(0).unwrap().dropped, dropped(socket.as_fd())), (lost, lost));
+    }
+
+    #[test]
+    fn an_entry_is_read_by_its_origin() {
+        let entry = |origin, kind, code, info: u32, offender: &[u8]| {
+            let mut data = vec![0; 16];
+            data[..4].copy_from_slice(&libc::EMSGSIZE.to_ne_bytes());
+            data[4..7].copy_from_slice(&[origin, kind, code]);
+            data[8..12].copy_from_slice(&info.to_ne_bytes());
+            data.extend(offender);
+            data
+        };
+        let router: SocketAddr = "192.0.2.1:0".parse().unwrap();
+        let (mapped, _) = name::Name::of(router, Family::V6);
+        let data = entry(libc::SO_EE_ORIGIN_ICMP, 3, 4, 1_400, &mapped.0);
+        let Some(Entry::Icmp { error, quote: [] }) = parse_entry(&data, None, &[]) else { panic!() };
+        assert_eq!((error.version, error.kind, error.code, error.mtu), (Version::V4, 3, 4, Some(1_400)));
+        assert_eq!((error.offender, error.destination), (Some(router.ip()), None));
+        // No MTU but where the message is about one; no offender of no family.
+        let data = entry(libc::SO_EE_ORIGIN_ICMP6, 1, 4, 1_400, &[0; 28]);
+        let Some(Entry::Icmp { error, .. }) = parse_entry(&data, None, &[]) else { panic!() };
+        assert_eq!((error.version, error.mtu, error.offender), (Version::V6, None, None));
+        let data = entry(libc::SO_EE_ORIGIN_LOCAL, 0, 0, 1_500, &[0; 28]);
+        assert!(matches!(parse_entry(&data, None, &[]), Some(Entry::Local { mtu: Some(1_500) })));
+        // A time stamp is no error; what is cut short is none either.
+        assert!(parse_entry(&entry(4, 0, 0, 0, &[]), None, &[]).is_none());
+        assert!(parse_entry(&data[..5], None, &[]).is_none());
+    }
+}
