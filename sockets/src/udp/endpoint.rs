@@ -20,8 +20,9 @@ use crate::port::Left;
 /// How many reports of the socket one turn takes in. Peers that send without end keep nobody from their turn.
 const REPORTS: u8 = 16;
 
-/// How much room an endpoint has. It is allocated once; the system gives memory only for what is used, and the first
-/// slots are used first.
+/// How much room an endpoint has: `slots` × `room` and `batch` bytes, and 24 KiB for the rest. It is allocated once; the
+/// system gives memory only for what is used, and the first slots are used first, so that the 2.2 MiB of the default are
+/// a few dozen KiB for short datagrams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
     /// How many trains one read can bring: 1 to 64.
@@ -57,6 +58,8 @@ pub struct Endpoint<S> {
     sent: Cursor,
     longest_segment: usize,
     gates: Gates,
+    /// What was reported last.
+    last: Option<Ready>,
     drops: Drops,
     counts: Counts,
     /// What the runtime said when it could no longer watch the socket; told by the next read.
@@ -114,6 +117,7 @@ impl<S: Socket> Endpoint<S> {
             sent: Cursor::default(),
             longest_segment: usize::MAX,
             gates: Gates { read: Gate::Shut, errors: Gate::Shut, write: Gate::Open },
+            last: None,
             drops: Drops::default(),
             counts: Counts::default(),
             unwatched: None,
@@ -138,16 +142,29 @@ impl<S: Socket> Endpoint<S> {
         self.counts
     }
 
-    /// What it is ready for. If for nothing, the driver is woken when it is.
+    /// What it is ready for. If for nothing, the driver is woken when it is. Errors first, but not twice in a row: a
+    /// runtime that cannot tell them from datagrams would never let those be read.
     fn poll(&mut self, cx: &mut S::Context<'_>) -> Option<Ready> {
-        if self.errors.is_some() && self.open(Want::Errors, cx) {
-            return Some(Ready::Errors);
+        let order = match self.last {
+            Some(Ready::Errors) => [Want::Write, Want::Read, Want::Errors],
+            _ => [Want::Errors, Want::Write, Want::Read],
+        };
+        let want = order.into_iter().find(|&want| self.wants(want) && self.open(want, cx));
+        self.last = want.map(|want| match want {
+            Want::Errors => Ready::Errors,
+            Want::Write => Ready::Writable,
+            Want::Read => Ready::Readable,
+        });
+        self.last
+    }
+
+    fn wants(&self, want: Want) -> bool {
+        match want {
+            Want::Errors => self.errors.is_some(),
+            Want::Write => self.gates.write != Gate::Open,
+            // What has not gone back yet lies where the next would be read to.
+            Want::Read => self.replies.is_empty(),
         }
-        if self.gates.write != Gate::Open && self.open(Want::Write, cx) {
-            return Some(Ready::Writable);
-        }
-        // What has not gone back yet lies where the next would be read to.
-        (self.replies.is_empty() && self.open(Want::Read, cx)).then_some(Ready::Readable)
     }
 
     fn open(&mut self, want: Want, cx: &mut S::Context<'_>) -> bool {

@@ -159,6 +159,16 @@ fn the_queue_is_emptied_before_a_send_though_the_runtime_knows_of_nothing() {
 }
 
 #[test]
+fn a_runtime_that_cannot_tell_errors_from_datagrams_lets_both_be_read() {
+    let mut client = client(LOCAL[0]);
+    let (peer, _) = live(LOCAL[0]);
+    client.endpoint.socket_mut().nervous = true;
+    peer.send_to(b"hello", client.addr()).unwrap();
+    client.turn();
+    assert!(matches!(client.told()[..], [Told::Got { .. }]));
+}
+
+#[test]
 fn errors_that_wait_are_all_told_each_with_its_destination() {
     for addr in LOCAL {
         let mut client = client(addr);
