@@ -32,6 +32,7 @@
 use core::cell::Cell;
 use core::net::{IpAddr, SocketAddr};
 
+use crate::signal::icmp::{Protocol, Received};
 use crate::signal::{IcmpError, Op, Signal};
 use crate::time::Instant;
 
@@ -172,6 +173,21 @@ pub enum Fact<'a> {
     Resumed,
     /// Time passed. The only fact that fires timers.
     Tick,
+}
+
+impl<'a> Fact<'a> {
+    /// What a raw socket heard, as the error queue would tell it. `None` if it is not about a UDP datagram from this
+    /// local port: a raw socket hears of everything that this host sends.
+    ///
+    /// Another socket may use the same port on another address; whose datagram it was, its tag tells. An ICMPv6 packet
+    /// carries no scope: of a link-local peer's errors, only those that quote a tag reach it. The sender of an ICMPv6
+    /// message comes with the call that read it: put it into `error.offender` before.
+    #[must_use]
+    pub fn overheard(received: &Received<'a>, local_port: u16) -> Option<Self> {
+        let quote = &received.quote;
+        let ours = quote.protocol == Protocol::Udp && quote.ports?.source == local_port;
+        ours.then_some(Self::Icmp { error: received.error, quote: quote.payload })
+    }
 }
 
 /// What the driver must do next, once.
