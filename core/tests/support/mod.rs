@@ -1,6 +1,7 @@
 //! A driver made of data: generated operations against an echo client, with a network of a few vectors.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub(crate) mod fleet;
 pub(crate) mod peer;
 pub(crate) mod port;
 
