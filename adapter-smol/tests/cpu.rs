@@ -33,5 +33,6 @@ fn nothing_spins_on_one_thread_or_on_two() {
     scenarios::cpu::nothing_spins(&OnExecutor(executor.clone()));
     let worker = executor.clone();
     thread::spawn(move || block_on(worker.run(pending::<()>())));
-    scenarios::cpu::nothing_spins(&OnExecutor(executor));
+    scenarios::cpu::nothing_spins(&OnExecutor(executor.clone()));
+    scenarios::udp::cpu::nothing_spins(&scenarios::udp_async::OnHost(OnExecutor(executor)));
 }

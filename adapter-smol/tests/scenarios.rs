@@ -53,3 +53,17 @@ mod on_two_threads {
     client_scenarios!(crate::OnExecutor::with_threads(2));
     server_scenarios!(crate::OnExecutor::with_threads(2));
 }
+
+mod udp_on_block_on {
+    udp_client_scenarios!(crate::OnExecutor::with_threads(0));
+}
+
+mod udp_on_one_thread {
+    udp_client_scenarios!(crate::OnExecutor::with_threads(1));
+    udp_task_scenarios!(crate::OnExecutor::with_threads(1));
+}
+
+mod udp_on_two_threads {
+    udp_client_scenarios!(crate::OnExecutor::with_threads(2));
+    udp_task_scenarios!(crate::OnExecutor::with_threads(2));
+}

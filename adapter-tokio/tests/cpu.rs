@@ -27,7 +27,7 @@ impl Host for Runtime {
 #[test]
 fn nothing_spins_on_either_flavour() {
     scenarios::cpu::nothing_spins(&Builder::new_current_thread().enable_all().build().unwrap());
-    scenarios::cpu::nothing_spins(
-        &Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap(),
-    );
+    let two_workers = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    scenarios::cpu::nothing_spins(&two_workers);
+    scenarios::udp::cpu::nothing_spins(&scenarios::udp_async::OnHost(two_workers));
 }

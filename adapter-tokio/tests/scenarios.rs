@@ -71,3 +71,13 @@ mod on_two_workers {
     client_scenarios!(crate::multi_thread());
     server_scenarios!(crate::multi_thread());
 }
+
+mod udp_on_one_thread {
+    udp_client_scenarios!(crate::current_thread());
+    udp_task_scenarios!(crate::Elsewhere::start());
+}
+
+mod udp_on_two_workers {
+    udp_client_scenarios!(crate::multi_thread());
+    udp_task_scenarios!(crate::multi_thread());
+}

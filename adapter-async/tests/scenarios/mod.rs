@@ -8,6 +8,10 @@
 
 pub(crate) mod cpu;
 pub(crate) mod shortage;
+#[macro_use]
+pub(crate) mod udp;
+#[macro_use]
+pub(crate) mod udp_async;
 
 use std::future::{Future, poll_fn};
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -40,7 +44,7 @@ pub(crate) type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// A runtime that a test runs on.
 pub(crate) trait Host {
     /// The adapter under test.
-    type Runtime: Runtime<Socket: Send, Timer: Send>;
+    type Runtime: Runtime<Socket: Send, UdpSocket: Send, Timer: Send>;
     /// Runs a future on this thread.
     fn block_on<F: Future>(&self, future: F) -> F::Output;
     /// Runs futures beside it.
