@@ -8,7 +8,7 @@ use resound_core::datagram::client::{Event, Refusal};
 use resound_core::signal::Reason;
 use resound_std::Quiet;
 use resound_std::udp::{Client, EchoError, ServerConfig, Session, Sizes, serve};
-use scenarios::{hearing, impatient, machine, nobody, quick, silent};
+use scenarios::{Closed, hearing, impatient, machine, quick, silent};
 
 #[macro_use]
 #[path = "../../adapter-async/tests/scenarios/udp/mod.rs"]
@@ -35,10 +35,11 @@ fn an_echo_blocks_until_it_is_there_or_too_late() {
     let handle = client.handle();
     let peer = handle.add(server.handle().local_addrs()[0]).unwrap();
     assert_eq!(client.echo(peer, "hello", PATIENCE).unwrap().payload, "hello");
-    let mute = silent(V4);
-    let mute = handle.add(mute.local_addr().unwrap()).unwrap();
+    let nobody = silent(V4);
+    let mute = handle.add(nobody.local_addr().unwrap()).unwrap();
     assert_eq!(client.echo(mute, "hello", Duration::from_millis(20)), Err(EchoError::TimedOut));
-    let dead = handle.add(nobody(V4)).unwrap();
+    let closed = Closed::port(V4);
+    let dead = handle.add(closed.addr()).unwrap();
     match client.echo(dead, "hello", PATIENCE) {
         Err(EchoError::Lost { payload, cause }) => {
             assert_eq!((payload.as_ref(), cause.reason), (&b"hello"[..], Reason::PortUnreach));

@@ -11,7 +11,7 @@ use resound_async::udp::{Client, EchoError, ServerConfig, Setup, serve};
 use resound_core::datagram::client::{self, Config, Event, Refusal};
 use resound_core::signal::Reason;
 
-use super::udp::{Flood, Party, Running, Serving, hearing, impatient, machine, nobody, quick, unlimited};
+use super::udp::{Closed, Flood, Party, Running, Serving, hearing, impatient, machine, quick, unlimited};
 use super::{Host, PATIENCE, sent_and_dropped, sleep, soon};
 
 const V4: std::net::IpAddr = std::net::IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -84,26 +84,17 @@ fn own<H: Host>(host: &H, config: Config) -> Client<H::Runtime> {
 pub(crate) fn an_echo_comes_back_or_says_why_not<H: Host>(host: &H) {
     let mut client = own(host, quick());
     let handle = client.handle();
-    let (live, dead) = (handle.add(echo_server()).unwrap(), handle.add(nobody(V4)).unwrap());
+    let (live, closed) = (handle.add(echo_server()).unwrap(), Closed::port(V4));
     host.block_on(async {
         let echo = soon::<H::Runtime, _>(client.run_until(handle.echo(live, "hello"), drop)).await.unwrap();
         assert_eq!(echo.payload, "hello");
         assert!(echo.round_trip > Duration::ZERO);
-        // Both are asked at once; whichever comes first, each says what it is.
-        let began = Instant::now();
-        loop {
-            match soon::<H::Runtime, _>(client.run_until(handle.echo(dead, "hello"), drop)).await {
-                Err(EchoError::Lost { payload, cause }) => {
-                    assert_eq!((payload.as_ref(), cause.reason), (&b"hello"[..], Reason::PortUnreach));
-                    break;
-                }
-                // It is down between two attempts.
-                Err(EchoError::Refused(refused)) => assert_eq!(refused.why, Refusal::Down),
-                Ok(echo) => panic!("{echo:?}"),
-            }
-            assert!(began.elapsed() < PATIENCE);
-            client.run_until(sleep::<H::Runtime>(Duration::from_millis(1)), drop).await;
-        }
+        let dead = handle.add(closed.addr()).unwrap();
+        let lost = soon::<H::Runtime, _>(client.run_until(handle.echo(dead, "hello"), drop)).await;
+        let Err(EchoError::Lost { payload, cause }) = lost else { panic!("{lost:?}") };
+        assert_eq!((payload.as_ref(), cause.reason), (&b"hello"[..], Reason::PortUnreach));
+        let Err(EchoError::Refused(refused)) = handle.echo(dead, "again").await else { panic!() };
+        assert_eq!((refused.payload.as_ref(), refused.why), (&b"again"[..], Refusal::Down));
         handle.remove(dead);
         let Err(EchoError::Refused(refused)) = handle.echo(dead, "gone").await else { panic!() };
         assert_eq!((refused.payload.as_ref(), refused.why), (&b"gone"[..], Refusal::UnknownPeer));

@@ -21,7 +21,7 @@ impl Party for Threads {
         thread::spawn(move || {
             session.run_with(|event| {
                 let _ = tell.send(event);
-            })
+            });
         });
         Running { ask: Box::new(move |ask| handle.with(|client, now| ask(client, now))), events }
     }

@@ -182,3 +182,69 @@ fn flags(ready: Ready) -> u8 {
     let read = if ready.is_readable() { READ } else { 0 };
     errors | read
 }
+
+#[cfg(test)]
+mod tests {
+    use core::pin::pin;
+    use core::time::Duration;
+    use std::os::unix::net::UnixDatagram;
+
+    use resound_async::udp::Socket as _;
+
+    use super::*;
+
+    /// Fills the other end's queue; a Unix socket is used because loopback takes whatever a UDP socket sends.
+    fn fill(socket: &mut Socket, full: &UnixDatagram) {
+        loop {
+            let sent = socket.attempt(Want::Write, |_| {
+                let sent = full.send(b"x");
+                let left = if sent.is_ok() { Left::More } else { Left::Nothing };
+                (sent, left)
+            });
+            if let Err(error) = sent.unwrap() {
+                assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+                return;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_room_after_an_error_sleeps_until_there_is_some() {
+        let dir = std::env::temp_dir().join(std::format!("resound-room-{}", std::process::id()));
+        std::fs::create_dir(&dir).unwrap();
+        let [elsewhere, reader] =
+            ["elsewhere", "reader"].map(|name| UnixDatagram::bind(dir.join(name)).unwrap());
+        let (ours, theirs) = UnixDatagram::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let same = ours.try_clone().unwrap();
+        let mut socket =
+            poll_fn(|cx| Poll::Ready(Socket::register(same.try_clone().unwrap().into(), cx).unwrap())).await;
+
+        // An error: ECONNRESET, because the peer has chosen another and will not read what it was sent.
+        ours.send(b"x").unwrap();
+        theirs.connect(dir.join("elsewhere")).unwrap();
+        poll_fn(|cx| socket.poll_ready(Want::Errors, cx)).await.unwrap();
+        let error =
+            socket.attempt(Want::Read, |_| (ours.recv(&mut [0]).unwrap_err(), Left::Nothing)).unwrap();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+
+        ours.connect(dir.join("reader")).unwrap();
+        std::fs::remove_dir_all(&dir).unwrap();
+        for _ in 0..2 {
+            fill(&mut socket, &ours);
+            let mut woken = 0;
+            let mut watched = pin!(tokio::time::sleep(Duration::from_millis(50)));
+            poll_fn(|cx| {
+                assert!(socket.poll_ready(Want::Write, cx).is_pending(), "there is no room");
+                woken += 1;
+                watched.as_mut().poll(cx)
+            })
+            .await;
+            assert!(woken < 10, "it was woken {woken} times for nothing");
+            reader.set_nonblocking(true).unwrap();
+            while reader.recv(&mut [0]).is_ok() {}
+            poll_fn(|cx| socket.poll_ready(Want::Write, cx)).await.unwrap();
+        }
+        drop(elsewhere);
+    }
+}

@@ -8,7 +8,7 @@ use std::time::Duration;
 use nix::time::{ClockId, clock_gettime};
 use resound_core::datagram::client::{Config, Event};
 
-use super::{Party, V4, nobody, quick, silent, start, unlimited};
+use super::{Closed, Party, V4, quick, silent, start, unlimited};
 
 /// How long each situation is watched, and how much of that may be spent. A spin spends all of it.
 const WATCHED: Duration = Duration::from_millis(500);
@@ -33,7 +33,8 @@ pub(crate) fn nothing_spins<P: Party>(party: &P) {
     client.until(|event| matches!(event, Event::Up { .. }));
     watch("a peer that lives");
 
-    let dead = client.add(nobody(V4));
+    let closed = Closed::port(V4);
+    let dead = client.add(closed.addr());
     client.until(|event| matches!(event, Event::DialFailed { .. }));
     watch("a peer whose port is closed, asked again and again");
     client.with(|client, now| assert!(client.remove(now, dead)));

@@ -148,9 +148,20 @@ pub(crate) fn hearing(ip: IpAddr) -> UdpSocket {
     bind(SocketAddr::new(ip, 0), &options).unwrap()
 }
 
-/// A port that nobody has.
-pub(crate) fn nobody(ip: IpAddr) -> SocketAddr {
-    UdpSocket::bind(SocketAddr::new(ip, 0)).unwrap().local_addr().unwrap()
+/// A port that nobody serves, and that nobody else gets meanwhile: the socket that has it speaks to one peer only, and for
+/// all others the port is closed.
+pub(crate) struct Closed(UdpSocket);
+
+impl Closed {
+    pub(crate) fn port(ip: IpAddr) -> Self {
+        let socket = UdpSocket::bind(SocketAddr::new(ip, 0)).unwrap();
+        socket.connect(SocketAddr::new(ip, 9)).unwrap();
+        Self(socket)
+    }
+
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.0.local_addr().unwrap()
+    }
 }
 
 pub(crate) fn start<P: Party>(party: &P, config: Config, ip: IpAddr) -> Running {
@@ -181,7 +192,8 @@ fn three_servers<P: Party>(party: &P, from: IpAddr, servers: [IpAddr; 2], gone: 
     let client = start(party, quick(), from);
     let live = [0, 1].map(|at| client.add(servers[at].addrs[0]));
     let began = Instant::now();
-    let dead = client.add(nobody(gone));
+    let closed = Closed::port(gone);
+    let dead = client.add(closed.addr());
     let seen = client.until(|event| refused(event, dead));
     assert!(began.elapsed() < SOON, "after {:?}: {seen:?}", began.elapsed());
 
@@ -237,7 +249,8 @@ pub(crate) fn errors_alone_wake_a_client<P: Party>(party: &P) {
     for (from, to) in [(V4, V4), (V6, V6), (ANY_V6, V4)] {
         let client = start(party, quick(), from);
         let began = Instant::now();
-        let dead: Vec<PeerId> = (0..20).map(|_| client.add(nobody(to))).collect();
+        let closed: Vec<Closed> = (0..20).map(|_| Closed::port(to)).collect();
+        let dead: Vec<PeerId> = closed.iter().map(|closed| client.add(closed.addr())).collect();
         for round in 0..3 {
             for &peer in &dead {
                 if !client.events.try_iter().any(|event| refused(&event, peer)) {
@@ -250,8 +263,9 @@ pub(crate) fn errors_alone_wake_a_client<P: Party>(party: &P) {
     }
 }
 
+/// On an address where few others look for a port: the server's is to be free again.
 pub(crate) fn a_peer_that_dies_is_missed_at_once_and_found_again<P: Party>(party: &P) {
-    let server = party.serve(&[SocketAddr::new(V4, 0)], &unlimited());
+    let server = party.serve(&[SocketAddr::from(([127, 0, 0, 7], 0))], &unlimited());
     let addr = server.addrs[0];
     let client = start(party, quick(), V4);
     let peer = client.add(addr);
@@ -273,7 +287,7 @@ pub(crate) fn a_peer_that_dies_is_missed_at_once_and_found_again<P: Party>(party
 }
 
 pub(crate) fn a_silent_peer_is_convicted_in_time<P: Party>(party: &P) {
-    let server = party.serve(&[SocketAddr::new(V4, 0)], &unlimited());
+    let server = party.serve(&[SocketAddr::from(([127, 0, 0, 7], 0))], &unlimited());
     let addr = server.addrs[0];
     let client = start(party, impatient(), V4);
     client.add(addr);
@@ -335,7 +349,8 @@ pub(crate) fn a_flood_of_strangers_stops_no_timer<P: Party>(party: &P) {
     let live = client.add(server.addrs[0]);
     client.until(|event| matches!(event, Event::Up { .. }));
     let flood = Flood::of(addr, 1);
-    let dead = client.add(nobody(V4));
+    let closed = Closed::port(V4);
+    let dead = client.add(closed.addr());
     let dumb = client.add(mute.local_addr().unwrap());
     let (began, mut retried) = (Instant::now(), 0);
     while began.elapsed() < Duration::from_millis(1_500) || retried < 3 {
