@@ -52,6 +52,8 @@
 //! a future to accompany with [`Client::run_until`], as above. One that nobody polls notices that **it** stood still, and
 //! does not blame the peer.
 //!
+//! All of this is about TCP. UDP, with many peers on one socket, is in [`udp`].
+//!
 //! # What it needs
 //!
 //! Any executor. Nothing is spawned behind your back: [`serve`] asks you to.

@@ -44,6 +44,7 @@
 //! | `session` | [`Session`]: any machine that dials, so driven |
 //! | `desk` | messages that a thread waits for |
 //! | `client` | [`Client`]: a session of the echo client, with a blocking `echo`; [`ClientHandle`] |
+//! | [`udp`] | the same over datagrams: many peers on one socket, and a server with a thread for each socket |
 //! | `server` | [`serve`]: any machine that never dials, one thread for each connection; [`Server`], [`ServerHandle`] |
 //!
 //! The interface blocks; the sockets do not. A blocking read with a time-out (`SO_RCVTIMEO`) could be woken neither by a

@@ -39,6 +39,8 @@
 //! a future to accompany with [`Client::run_until`]. One that nobody polls notices that **it** stood still, and does not
 //! blame the peer.
 //!
+//! All of this is about TCP. UDP, with many peers on one socket, is in [`udp`].
+//!
 //! # What it needs
 //!
 //! A runtime with IO and time enabled, of either flavour. Clients and servers are made inside of it. Nothing is spawned

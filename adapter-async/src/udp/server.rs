@@ -63,7 +63,8 @@ where
     }
     let control =
         Arc::new(Control { posts, working: AtomicUsize::new(sessions.len()), owner: Mutex::default() });
-    let responder = |session| Responder { session, control: control.clone(), on_event: on_event.clone() };
+    let responder =
+        |session| Responder { session, on_event: on_event.clone(), _presence: Presence(control.clone()) };
     Ok(Server { responders: sessions.into_iter().map(responder).collect(), control, spawn })
 }
 
@@ -80,9 +81,13 @@ pub struct Server<R: Runtime, S, E> {
 #[must_use = "a socket is served only while it is polled"]
 pub struct Responder<R: Runtime, E> {
     session: Session<server::Server, R>,
-    control: Arc<Control>,
     on_event: Arc<E>,
+    /// The last to be dropped: when the server is ready, its sockets are closed.
+    _presence: Presence,
 }
+
+/// A responder that has not ended.
+struct Presence(Arc<Control>);
 
 /// A server's handle. Clones may go to other tasks and threads.
 #[derive(Clone, Debug)]
@@ -202,9 +207,9 @@ impl<R: Runtime, S, E> Drop for Server<R, S, E> {
     }
 }
 
-impl<R: Runtime, E> Drop for Responder<R, E> {
+impl Drop for Presence {
     fn drop(&mut self) {
-        self.control.leave();
+        self.0.leave();
     }
 }
 

@@ -377,14 +377,21 @@ pub(crate) fn a_flood_of_strangers_stops_no_timer<P: Party>(party: &P) {
 
 // Servers.
 
-/// Sends one datagram from a plain socket, and gives what comes back within a second.
-fn ask(from: SocketAddr, to: SocketAddr) -> Option<Vec<u8>> {
-    let socket = UdpSocket::bind(from).unwrap();
-    socket.connect(to).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
-    socket.send(b"hello").unwrap();
+/// Sends one datagram from a plain socket, and gives what comes back in time.
+fn ask(from: &UdpSocket, to: SocketAddr, patience: Duration) -> Option<Vec<u8>> {
+    from.connect(to).unwrap();
+    from.set_read_timeout(Some(patience)).unwrap();
+    from.send(b"hello").unwrap();
     let mut buf = [0; 64];
-    socket.recv(&mut buf).ok().map(|n| buf[..n].to_vec())
+    from.recv(&mut buf).ok().map(|n| buf[..n].to_vec())
+}
+
+/// A plain socket on a port that the server does not have, at any of its addresses.
+fn asker(ip: IpAddr, server: &Serving) -> UdpSocket {
+    let sockets = core::iter::repeat_with(|| UdpSocket::bind(SocketAddr::new(ip, 0)).unwrap());
+    let port = |socket: &UdpSocket| socket.local_addr().unwrap().port();
+    let mut others = sockets.filter(|socket| server.addrs.iter().all(|addr| addr.port() != port(socket)));
+    others.next().unwrap()
 }
 
 /// A group of sockets shares one port, and each address has its own; one handle counts and stops them all.
@@ -395,7 +402,8 @@ pub(crate) fn a_group_of_sockets_shares_the_load<P: Party>(party: &P) {
     assert!(server.addrs[..4].iter().all(|&addr| addr == server.addrs[0]));
     for n in 0..64 {
         let at = server.addrs[n % 2 * 4];
-        assert_eq!(ask(SocketAddr::new(at.ip(), 0), at).as_deref(), Some(&b"hello"[..]));
+        let answer = ask(&asker(at.ip(), &server), at, PATIENCE);
+        assert_eq!(answer.as_deref(), Some(&b"hello"[..]), "{:?}", server.total());
     }
     let each: Vec<u64> = (server.counts)().iter().map(|counts| counts.echoed).collect();
     assert_eq!(each.iter().sum::<u64>(), 64);
@@ -416,7 +424,8 @@ pub(crate) fn a_server_does_not_answer_its_own_ports<P: Party>(party: &P) {
     let server = party.serve(&[SocketAddr::new(V4, 0), SocketAddr::new(V6, 0)], &unlimited());
     let [first, second] = [server.addrs[0], server.addrs[1]];
     let elsewhere = SocketAddr::from(([127, 0, 0, 2], second.port()));
-    assert_eq!(ask(elsewhere, first), None);
+    let socket = UdpSocket::bind(elsewhere).unwrap();
+    assert_eq!(ask(&socket, first, Duration::from_millis(100)), None);
     let told = server.events.recv_timeout(PATIENCE).unwrap();
     assert_eq!(told, (first, ServerEvent::Ignored { why: Ignored::OwnPort, from: elsewhere, count: 1 }));
     assert_eq!(server.total().ignored(Ignored::OwnPort), 1);
@@ -453,9 +462,9 @@ pub(crate) fn a_flooded_server_goes_on_and_says_so<P: Party>(party: &P) {
         matches!(told.1, ServerEvent::Ignored { why: Ignored::RateLimit, .. } | ServerEvent::Overrun { .. }),
         "{told:?}"
     );
-    let another = SocketAddr::from(([127, 0, 0, 9], 0));
+    let another = asker(IpAddr::from([127, 0, 0, 9]), &server);
     // Its datagram may be dropped where the flood has filled the receive buffer.
-    let served = (0..20).any(|_| ask(another, server.addrs[0]).is_some());
+    let served = (0..20).any(|_| ask(&another, server.addrs[0], Duration::from_secs(1)).is_some());
     assert!(served, "{:?}", server.total());
     drop(flood);
     server.end();
