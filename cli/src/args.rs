@@ -36,10 +36,10 @@ pub(crate) const LARGEST_MESSAGE: u64 = 1 << 20;
 
 const STYLES: Styles = Styles::styled();
 
-/// Is it up, how fast, and if not, why not: echo over TCP, with named reasons.
+/// Is it up, how fast, and if not, why not: echo over TCP and UDP, with named reasons.
 ///
-/// Every echo server (RFC 862) is a peer: one by resound, `socat TCP-LISTEN:7007,fork EXEC:cat`, or port 7 of an
-/// old machine.
+/// Every echo server (RFC 862) is a peer: one by resound, `socat TCP-LISTEN:7007,fork EXEC:cat`,
+/// `socat UDP-LISTEN:7007,fork EXEC:cat`, or port 7 of an old machine.
 #[derive(Debug, Parser)]
 #[command(name = "resound", version, styles = STYLES, after_help = exit::HELP, propagate_version = true)]
 pub(crate) struct Cli {
@@ -102,15 +102,16 @@ pub(crate) struct Named {
     pub(crate) target: Target,
 }
 
-/// TCP is between two (RFC 9293, 3.9.2.3).
+/// An echo session is between two hosts (for TCP: RFC 9293, 3.9.2.3).
 fn single(ip: IpAddr) -> Result<(), String> {
     if ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST) {
-        return Err("a multicast or broadcast address: TCP connects two hosts, and this names many".into());
+        return Err("a multicast or broadcast address: a session is between two hosts, and this names many".into());
     }
     Ok(())
 }
 
-fn target(written: &str) -> Result<Named, String> {
+/// A target as people write it.
+pub(crate) fn target(written: &str) -> Result<Named, String> {
     let target: Target =
         written.parse().map_err(|error: resound_sockets::resolve::TargetError| error.to_string())?;
     match target.host() {

@@ -7,7 +7,7 @@
 //!   args ──► command/{ping, echo, serve, compare} ──► output/{text, json, csv} ──► standard output
 //!                 │            ▲                                                    (nothing else goes there)
 //!                 ▼            │ events
-//!          resound_conformance::Runtime
+//!          resound_conformance::Runtime, udp
 //! ```
 
 #![forbid(unsafe_code)]
@@ -24,6 +24,7 @@ mod output;
 mod runtime;
 mod stats;
 mod tracker;
+mod udp;
 
 use std::process::ExitCode;
 

@@ -11,8 +11,6 @@ use crate::output::event::{Body, End, RoundTrips, Summary};
 
 /// The longest round trip that is told apart: one hour.
 const LONGEST: u64 = 3_600_000_000_000;
-/// Percentiles are right to one part in a thousand.
-const DIGITS: u8 = 3;
 
 /// The statistics of one target.
 #[derive(Debug)]
@@ -21,6 +19,10 @@ pub(crate) struct Stats {
     echoed: u64,
     lost: u64,
     late: u64,
+    duplicated: u64,
+    reordered: u64,
+    /// The highest number among the echoes, and one.
+    highest: u64,
     ups: u64,
     up: u64,
     down: u64,
@@ -41,11 +43,23 @@ enum Stretch {
 impl Stats {
     /// Of a session that begins at `t` nanoseconds, down.
     pub(crate) fn begin(t: u64) -> Self {
+        Self::with(t, Precision::Fine)
+    }
+
+    /// As [`begin`](Self::begin), with as little memory as goes for a target of very many.
+    pub(crate) fn begin_one_of_many(t: u64) -> Self {
+        Self::with(t, Precision::Coarse)
+    }
+
+    fn with(t: u64, precision: Precision) -> Self {
         Self {
             sent: 0,
             echoed: 0,
             lost: 0,
             late: 0,
+            duplicated: 0,
+            reordered: 0,
+            highest: 0,
             ups: 0,
             up: 0,
             down: 0,
@@ -53,7 +67,7 @@ impl Stats {
             stretch: Stretch::Down,
             since: t,
             last_reason: None,
-            round_trips: Times::new(),
+            round_trips: Times::new(precision),
         }
     }
 
@@ -75,10 +89,14 @@ impl Stats {
     /// Counts what an event line says.
     pub(crate) fn count(&mut self, t: u64, body: &Body) {
         match body {
-            Body::Echo { rtt_ns, .. } => {
+            Body::Echo { seq, rtt_ns, .. } => {
                 self.echoed += 1;
+                self.reordered += u64::from(*seq < self.highest);
+                self.highest = self.highest.max(*seq + 1);
                 self.round_trips.record(*rtt_ns);
             }
+            Body::Late { .. } => self.late += 1,
+            Body::Duplicated { .. } => self.duplicated += 1,
             Body::Lost { reason, .. } => {
                 self.lost += 1;
                 self.last_reason = Some(*reason);
@@ -118,9 +136,8 @@ impl Stats {
             lost: self.lost,
             in_flight: self.sent.saturating_sub(self.echoed + self.lost),
             late: self.late,
-            // A byte stream neither repeats nor reorders.
-            duplicated: 0,
-            reordered: 0,
+            duplicated: self.duplicated,
+            reordered: self.reordered,
             reconnects: self.ups.saturating_sub(1),
             up_ns: self.up,
             down_ns: self.down,
@@ -132,10 +149,42 @@ impl Stats {
     }
 }
 
-/// Times, in nanoseconds: percentiles from a histogram of fixed size, the rest exact.
+/// How much memory percentiles may take once there are many round trips.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Precision {
+    /// Right to one part in a thousand; 270 KB.
+    Fine,
+    /// Right to one part in ten; 4 KB.
+    Coarse,
+}
+
+impl Precision {
+    /// So many are kept as they are.
+    const fn exact(self) -> usize {
+        match self {
+            Self::Fine => 1_024,
+            Self::Coarse => 32,
+        }
+    }
+
+    fn histogram(self) -> Histogram<u64> {
+        let (lowest, digits) = match self {
+            Self::Fine => (1, 3),
+            Self::Coarse => (1_000, 1),
+        };
+        Histogram::new_with_bounds(lowest, LONGEST, digits).unwrap_or_else(|error| {
+            unreachable!("the bounds are constants that the histogram accepts: {error}")
+        })
+    }
+}
+
+/// Times, in nanoseconds: percentiles exact while they are few, later from a histogram of fixed size; the rest exact.
 #[derive(Debug)]
 struct Times {
-    histogram: Histogram<u64>,
+    precision: Precision,
+    few: Vec<u64>,
+    histogram: Option<Histogram<u64>>,
+    count: u64,
     min: u64,
     max: u64,
     mean: f64,
@@ -145,28 +194,50 @@ struct Times {
 }
 
 impl Times {
-    fn new() -> Self {
-        let histogram = Histogram::new_with_bounds(1, LONGEST, DIGITS).unwrap_or_else(|error| {
-            unreachable!("the bounds are constants that the histogram accepts: {error}")
-        });
-        Self { histogram, min: u64::MAX, max: 0, mean: 0.0, squares: 0.0 }
+    const fn new(precision: Precision) -> Self {
+        Self {
+            precision,
+            few: Vec::new(),
+            histogram: None,
+            count: 0,
+            min: u64::MAX,
+            max: 0,
+            mean: 0.0,
+            squares: 0.0,
+        }
     }
 
     fn record(&mut self, nanos: u64) {
-        self.histogram.saturating_record(nanos);
+        if self.histogram.is_none() && self.few.len() == self.precision.exact() {
+            let mut histogram = self.precision.histogram();
+            core::mem::take(&mut self.few).into_iter().for_each(|nanos| histogram.saturating_record(nanos));
+            self.histogram = Some(histogram);
+        }
+        match &mut self.histogram {
+            Some(histogram) => histogram.saturating_record(nanos),
+            None => self.few.push(nanos),
+        }
+        self.count += 1;
         self.min = self.min.min(nanos);
         self.max = self.max.max(nanos);
         let value = nanos as f64;
         let before = value - self.mean;
-        self.mean += before / self.histogram.len() as f64;
+        self.mean += before / self.count as f64;
         self.squares += before * (value - self.mean);
     }
 
     /// `None` if there are none: there is no number for the mean of nothing.
-    fn summary(&self) -> Option<RoundTrips> {
-        let n = self.histogram.len();
-        // The histogram answers with the upper end of a bucket, which can lie above everything that was measured.
-        let at = |quantile| self.histogram.value_at_quantile(quantile).clamp(self.min, self.max);
+    fn summary(&mut self) -> Option<RoundTrips> {
+        let n = self.count;
+        self.few.sort_unstable();
+        let at = |quantile: f64| match &self.histogram {
+            // The histogram answers with the upper end of a bucket, which can lie above everything that was measured.
+            Some(histogram) => histogram.value_at_quantile(quantile).clamp(self.min, self.max),
+            None => {
+                let rank = (quantile * n as f64).ceil() as usize;
+                self.few.get(rank.saturating_sub(1)).copied().unwrap_or(self.max)
+            }
+        };
         (n > 0).then(|| RoundTrips {
             min: self.min,
             mean: self.mean as u64,
@@ -239,8 +310,34 @@ mod tests {
     }
 
     #[test]
+    fn many_percentiles_are_as_precise_as_their_memory_allows() {
+        for (precision, part) in [(Precision::Fine, 1_000), (Precision::Coarse, 10)] {
+            let mut times = Times::new(precision);
+            (1..=10_000).for_each(|n| times.record(n * 1_000));
+            let rtt = times.summary().unwrap();
+            for (got, want) in [(rtt.p50, 5_000_000), (rtt.p90, 9_000_000), (rtt.p99, 9_900_000)] {
+                assert!(u64::abs_diff(got, want) <= want / part, "{precision:?}: {got} is not {want}");
+            }
+            assert_eq!((rtt.min, rtt.max, rtt.mean), (1_000, 10_000_000, 5_000_500));
+        }
+    }
+
+    #[test]
+    fn what_comes_twice_late_or_out_of_order_is_counted_apart() {
+        let mut stats = Stats::begin(0);
+        for seq in [0, 2, 1, 3] {
+            stats.count(1, &Body::Echo { seq, bytes: 1, rtt_ns: 1 });
+        }
+        stats.count(2, &Body::Late { seq: 4, rtt_ns: 9 });
+        stats.count(3, &Body::Duplicated { seq: 4 });
+        let summary = stats.summary(4, End::Count);
+        let counts = [summary.echoed, summary.reordered, summary.late, summary.duplicated];
+        assert_eq!(counts, [4, 1, 1, 1]);
+    }
+
+    #[test]
     fn one_sample_is_all_of_them() {
-        let mut times = Times::new();
+        let mut times = Times::new(Precision::Fine);
         times.record(1_234_567);
         let rtt = times.summary().unwrap();
         assert_eq!([rtt.min, rtt.mean, rtt.p50, rtt.p999, rtt.max], [1_234_567; 5]);
@@ -249,7 +346,7 @@ mod tests {
 
     #[test]
     fn beyond_an_hour_the_extremes_are_still_exact() {
-        let mut times = Times::new();
+        let mut times = Times::new(Precision::Fine);
         times.record(LONGEST * 2);
         assert_eq!(times.summary().unwrap().max, LONGEST * 2);
     }

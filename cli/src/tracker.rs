@@ -58,11 +58,7 @@ impl Tracker {
                 self.peer = self.addresses[usize::from(*target)];
                 let found = self.dials.iter().position(|(dial, _)| dial == conn);
                 let began = found.map_or(at, |index| self.dials.swap_remove(index).1);
-                Body::DialFailed {
-                    attempt: conn.get(),
-                    cause: cause.into(),
-                    after_ns: nanos(at.since(began)),
-                }
+                Body::dial_failed(conn.get(), cause, at.since(began))
             }
             Event::Up { conn, target, established } => {
                 self.peer = self.addresses[usize::from(*target)];

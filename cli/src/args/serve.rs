@@ -1,13 +1,15 @@
 //! `resound serve`.
 
-use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use core::time::Duration;
 
 use clap::Args;
 use resound_conformance::ServerConfig;
+use resound_core::datagram;
 use resound_core::stream::server;
 use resound_sockets::resolve::{Target, TargetError};
 use resound_sockets::tcp::ReadBack;
+use resound_sockets::udp;
 
 use super::experiments::Experiments;
 use super::time::{Limit, time, time_or_never};
@@ -16,14 +18,23 @@ use crate::exit;
 
 /// Serve echo: whatever comes in goes out again (RFC 862).
 ///
+/// Without --tcp and --udp it serves both on 127.0.0.1:7007.
+///
 /// The first Ctrl-C (or SIGTERM) drains: no new connections, and those that stand may finish. The second resets them, the
-/// third ends at once.
+/// third ends at once. UDP is not served any more after the first.
+///
+/// Over UDP a datagram is not answered if its source would answer back: port 0, well-known ports of services that reflect
+/// (echo, chargen, dns, ..., 7007), a port of this server. Nor is one from a source that has had its share. All are
+/// counted by reason.
 #[derive(Debug, Args)]
-#[command(after_help = exit::SERVE_HELP)]
+#[command(after_help = exit::SERVE_HELP, after_long_help = format!("{OVERFLOW}\n\n{}", exit::SERVE_HELP))]
 pub(crate) struct Serve {
     /// Listen on this address, ADDRESS:PORT, ADDRESS or PORT; port 0 lets the kernel choose. Repeatable
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7007", value_parser = listen_address)]
-    pub(crate) tcp: Vec<SocketAddr>,
+    #[arg(long, value_name = "ADDR", value_parser = listen_address)]
+    tcp: Vec<SocketAddr>,
+    /// Serve UDP on this address, likewise. Repeatable
+    #[arg(long, value_name = "ADDR", value_parser = listen_address)]
+    udp: Vec<SocketAddr>,
     /// The runtime that serves
     #[arg(long, value_name = "NAME", value_enum, default_value_t)]
     pub(crate) runtime: RuntimeName,
@@ -42,13 +53,76 @@ pub(crate) struct Serve {
     /// How long a drain waits for a peer
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time, help_heading = "Limits")]
     pub(crate) drain_timeout: Duration,
+    /// UDP: answer at most this many datagrams a second of one IPv4 address or one IPv6 /64, in the long run; `never`
+    /// stops, so that two servers can be made to answer each other for ever
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = rate, help_heading = "Limits")]
+    rate: Rate,
+    /// UDP: answer at most this many at once of one that was quiet
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=1 << 20), help_heading = "Limits")]
+    burst: u32,
+    /// UDP: remember at most this many sources at once
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1 << 20), help_heading = "Limits")]
+    max_sources: u32,
     #[command(flatten)]
     pub(crate) experiments: Experiments,
     #[command(flatten)]
     pub(crate) output: Output,
 }
 
+/// How many datagrams of one source are answered in a second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Rate(Option<u32>);
+
+const OVERFLOW: &str = "\
+The overflow experiment of the textbook: a receiver that does not read yet, a small buffer, a flood. The server counts
+what the kernel dropped, the client what it lost; both know that no network did it.
+  resound serve --udp 127.0.0.1:7007 --receive-buffer 4096 --pause-read 2s --rate never -v
+  resound ping --udp 127.0.0.1:7007 -c 500 -i 1ms";
+
 impl Serve {
+    /// Where TCP is served.
+    pub(crate) fn tcp(&self) -> &[SocketAddr] {
+        if self.tcp.is_empty() && self.udp.is_empty() { &DEFAULT } else { &self.tcp }
+    }
+
+    /// Where UDP is served.
+    pub(crate) fn udp(&self) -> &[SocketAddr] {
+        if self.tcp.is_empty() && self.udp.is_empty() { &DEFAULT } else { &self.udp }
+    }
+
+    /// What was asked for and can have no effect.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let refuse = |mut given: Vec<&str>, only: &str, served: &str| {
+            given.sort_unstable();
+            let (what, means) = (given.join(", "), if given.len() == 1 { "means" } else { "mean" });
+            if given.is_empty() {
+                Ok(())
+            } else {
+                Err(format!("{what} {means} something to {only} only, and only {served} is served"))
+            }
+        };
+        if self.tcp().is_empty() {
+            refuse(self.experiments.only_tcp().collect(), "TCP", "UDP")?;
+        }
+        if self.udp().is_empty() {
+            refuse(self.experiments.only_udp().collect(), "UDP", "TCP")?;
+        }
+        Ok(())
+    }
+
+    /// The configuration of the server over UDP.
+    pub(crate) fn udp_config(&self) -> udp::ServerConfig {
+        let echo = datagram::server::Config {
+            rate: self.rate.0,
+            burst: self.burst,
+            sources: self.max_sources,
+            ..datagram::server::Config::default()
+        };
+        let mut config = udp::ServerConfig { echo, ..udp::ServerConfig::default() };
+        self.experiments.set_up_udp(&mut config);
+        config
+    }
+
     /// The server's configuration.
     pub(crate) fn config(&self) -> ServerConfig {
         let mut config = ServerConfig::default();
@@ -65,6 +139,17 @@ impl Serve {
             config.listen.read_back = ReadBack::Connections;
         }
         config
+    }
+}
+
+const DEFAULT: [SocketAddr; 1] =
+    [SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, DEFAULT_PORT))];
+
+fn rate(text: &str) -> Result<Rate, String> {
+    match text.parse() {
+        Ok(rate @ 1..=10_000_000) => Ok(Rate(Some(rate))),
+        _ if text == "never" => Ok(Rate(None)),
+        _ => Err("must be 1 to 10000000, or `never`".into()),
     }
 }
 
@@ -108,6 +193,15 @@ fn zoned(text: &str) -> Result<SocketAddr, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rates() {
+        assert_eq!(rate("1000"), Ok(Rate(Some(1_000))));
+        assert_eq!(rate("never"), Ok(Rate(None)));
+        for bad in ["0", "-1", "", "10000001", "always"] {
+            assert!(rate(bad).is_err_and(|error| error.contains("never")), "{bad}");
+        }
+    }
 
     #[test]
     fn addresses_to_listen_on() {

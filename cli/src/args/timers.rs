@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use resound_conformance::profile;
 use resound_core::link::{self, GiveUp};
 use resound_core::stream::client;
-use resound_core::{backoff, liveness};
+use resound_core::{backoff, datagram, liveness};
 
 use super::time::{time, time_or_zero};
 
@@ -46,12 +46,29 @@ enum Profile {
 }
 
 impl Timers {
-    /// The client's configuration.
+    /// The configuration of a client over TCP.
     pub(crate) fn client(&self, connect: Option<Duration>) -> client::Config {
+        let default = client::Config::default();
+        client::Config { link: self.link(default.link, connect), ..default }
+    }
+
+    /// The configuration of a client over UDP. An answer may take as long as a first one.
+    pub(crate) fn datagrams(&self, answer: Option<Duration>) -> datagram::client::Config {
+        let default = datagram::client::Config::default();
+        let timeout = answer.unwrap_or(default.timeout);
+        datagram::client::Config {
+            link: self.link(default.link, answer),
+            timeout,
+            remember: default.remember.max(timeout),
+            ..default
+        }
+    }
+
+    fn link(&self, default: link::Config, connect: Option<Duration>) -> link::Config {
         let mut link = match self.profile {
-            Profile::Default => link::Config::default(),
+            Profile::Default => default,
             Profile::Fast => profile::fast().client.link,
-            Profile::Fleet => link::Config { backoff: backoff::Config::fleet(), ..link::Config::default() },
+            Profile::Fleet => link::Config { backoff: backoff::Config::fleet(), ..default },
         };
         link.give_up = GiveUp { rounds: self.retries, after: self.give_up };
         let liveness::Config { idle, probe, misses, .. } = link.liveness;
@@ -63,6 +80,6 @@ impl Timers {
         });
         link.liveness.misses = self.misses.unwrap_or(misses);
         link.race.round = connect.unwrap_or(link.race.round);
-        client::Config { link, ..client::Config::default() }
+        link
     }
 }

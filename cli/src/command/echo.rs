@@ -124,7 +124,7 @@ impl NotBegun {
 
 fn config(args: &Echo) -> Result<Config, NotBegun> {
     let mut config = args.timers.client(args.timeout);
-    config.max_bytes = usize::try_from(args.window).unwrap_or(usize::MAX);
+    config.max_bytes = usize::try_from(args.window()).unwrap_or(usize::MAX);
     config.on_loss = if args.resend { OnLoss::Resend } else { OnLoss::Report };
     if args.timers.retries.is_none() && args.timers.give_up.is_none() {
         config.link.give_up.after = Some(PATIENCE);
@@ -154,7 +154,7 @@ fn begin(
         Format::Text | Format::Markdown | Format::Json | Format::Quiet => Cut::AsRead,
     };
     let give = tell.clone();
-    let largest = usize::try_from(args.window).unwrap_or(usize::MAX);
+    let largest = usize::try_from(args.window()).unwrap_or(usize::MAX);
     let reader = Reader::start(cut, largest, move |piece| drop(give.send(Heard::Input(piece))))
         .map_err(|error| NotBegun::local(format!("cannot start a thread: {error}")))?;
     Ok(Begun { session, tracker, reader })
@@ -406,7 +406,7 @@ impl<'a> Echoing<'a> {
     /// Hands input to the session, as much as it takes.
     fn feed(&mut self) {
         // What came back and was not written yet counts as under way: a slow reader slows the sender.
-        while self.ledger.under_way() < self.args.window {
+        while self.ledger.under_way() < self.args.window() {
             let Some(piece) = self.held.pop_front() else { return };
             let (bytes, newlines) = (piece.len() as u64, ledger::newlines(&piece));
             match self.session.command(Command::Send(piece)) {
@@ -513,7 +513,7 @@ impl<'a> Echoing<'a> {
     /// What helps against a peer that has stopped because its own pipes are full.
     fn hint(&self, reason: Reason) -> &'static str {
         let stopped = matches!(reason, Reason::WriteBlocked | Reason::PeerStalled);
-        if stopped && self.args.window > 32_768 { " Try --window 32768." } else { "" }
+        if stopped && self.args.window() > 32_768 { " Try --window 32768." } else { "" }
     }
 
     fn no_connection(&mut self, cause: &Cause) {

@@ -1,9 +1,11 @@
 //! `resound ping`: measures round trips, and says why there are none.
 //!
-//! Each target has a thread with a session of its own ([`probe`]); they send what happens to this one, which counts,
-//! writes, and so can print statistics at any moment, whatever the threads are waiting for.
+//! Over TCP each target has a thread with a session of its own ([`probe`]), over UDP one thread has them all ([`udp`]).
+//! They send what happens to this one, which counts, writes, and so can print statistics at any moment, whatever the
+//! threads are waiting for.
 
 use alloc::sync::Arc;
+use core::ops::Range;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
 
@@ -12,7 +14,7 @@ use resound_core::stream::client::Config;
 use resound_sockets::clock::Clock;
 use serde::Serialize;
 
-use crate::args::{Format, Ping};
+use crate::args::{Format, Named, Ping};
 use crate::exit::Exit;
 use crate::interrupt::Interrupts;
 use crate::output::event::{About, Body, Document, End, Line, SCHEMA, Summary};
@@ -20,8 +22,12 @@ use crate::output::{Broken, Sink, Written, note};
 use crate::stats::Stats;
 
 mod probe;
+mod udp;
 
 use probe::{Plan, probe};
+
+/// Nobody listens any more.
+type Deaf = ();
 
 /// What a thread tells.
 #[derive(Debug)]
@@ -41,13 +47,16 @@ enum Told {
         exit: Exit,
         error: String,
     },
+    /// It is the same as another target, and left out.
+    Same,
     Over {
         t_ns: u64,
         end: End,
     },
 }
 
-/// What the main thread is told: by which target's thread, or (`None`) that a signal came.
+/// What the main thread is told: of which target, or (`None`) of all; [`Told::Sent`] of all is a signal that came,
+/// [`Told::Over`] the last word.
 type Message = (Option<usize>, Told);
 
 /// How many messages may wait to be written: a slow reader slows the threads down, and costs no memory.
@@ -59,7 +68,18 @@ struct Target {
     stats: Stats,
     end: Option<(u64, End)>,
     failure: Option<(Exit, String)>,
+    part: Part,
 }
+
+/// Whether a target appears in the report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Reported,
+    LeftOut,
+}
+
+/// From so many targets on each has to do with little memory.
+const MANY: usize = 1_000;
 
 #[derive(Serialize)]
 struct Targets {
@@ -74,15 +94,16 @@ struct TargetReport {
     summary: Summary,
 }
 
-pub(super) fn run(args: Ping) -> Exit {
-    let mut config = args.timers.client(args.timeout);
-    config.max_bytes =
-        config.max_bytes.max(usize::try_from(args.size).unwrap_or(usize::MAX).saturating_mul(4));
+pub(super) fn run(mut args: Ping) -> Exit {
+    let targets = match args.take_targets() {
+        Ok(targets) => targets,
+        Err(error) => {
+            note(&error);
+            return Exit::Usage;
+        }
+    };
     let clock = Clock::start();
-    let mut report = Report::new(&args, clock);
-    if let Err(error) = config.link.check() {
-        return report.refuse(Exit::Usage, format!("these timers cannot work: {error}"));
-    }
+    let mut report = Report::new(&args, &targets, clock);
     let (tell, told) = sync_channel(BACKLOG);
     let wake = tell.clone();
     let interrupts = Interrupts::watch(1, move |_| {
@@ -95,19 +116,38 @@ pub(super) fn run(args: Ping) -> Exit {
         Ok(interrupts) => interrupts,
         Err(error) => return report.refuse(Exit::Local, format!("cannot take signals: {error}")),
     };
-    for index in 0..args.targets.len() {
-        start(index, &args, config, clock, tell.clone());
+    let started =
+        if args.udp { start_udp(&args, targets, clock, tell) } else { start_tcp(&args, targets, clock, &tell) };
+    if let Err((exit, error)) = started {
+        return report.refuse(exit, error);
     }
-    drop(tell);
     let written = report.follow(&told, &interrupts);
     let interrupted = interrupts.count() > 0;
     let exit = if written.is_ok() { report.finish(interrupted) } else { report.exit(interrupted) };
     report.sink.verdict(exit)
 }
 
-fn start(index: usize, args: &Ping, config: Config, clock: Clock, tell: SyncSender<Message>) {
+fn start_tcp(
+    args: &Ping,
+    targets: Vec<Named>,
+    clock: Clock,
+    tell: &SyncSender<Message>,
+) -> Result<(), (Exit, String)> {
+    let mut config = args.timers.client(args.timeout);
+    config.max_bytes =
+        config.max_bytes.max(usize::try_from(args.size).unwrap_or(usize::MAX).saturating_mul(4));
+    if let Err(error) = config.link.check() {
+        return Err((Exit::Usage, format!("these timers cannot work: {error}")));
+    }
+    for (index, target) in targets.into_iter().enumerate() {
+        start(index, target, args, config, clock, tell.clone());
+    }
+    Ok(())
+}
+
+fn start(index: usize, target: Named, args: &Ping, config: Config, clock: Clock, tell: SyncSender<Message>) {
     let plan = Plan {
-        target: args.targets[index].clone(),
+        target,
         config,
         count: args.count,
         interval: args.interval,
@@ -118,7 +158,7 @@ fn start(index: usize, args: &Ping, config: Config, clock: Clock, tell: SyncSend
     let thread_tell = tell.clone();
     let started = thread::Builder::new().name(format!("ping-{index}")).spawn(move || {
         // The main thread is gone once it has seen enough; there is nobody left to tell then.
-        let _will = Will(index, thread_tell.clone());
+        let _will = Will(index..index + 1, thread_tell.clone());
         let _ = probe(&plan, clock, &|told| thread_tell.send((Some(index), told)).map_err(drop));
     });
     if let Err(error) = started {
@@ -127,14 +167,54 @@ fn start(index: usize, args: &Ping, config: Config, clock: Clock, tell: SyncSend
     }
 }
 
-/// What a thread that panics leaves to be told.
-struct Will(usize, SyncSender<Message>);
+/// One socket and one thread for all targets.
+fn start_udp(
+    args: &Ping,
+    targets: Vec<Named>,
+    clock: Clock,
+    tell: SyncSender<Message>,
+) -> Result<(), (Exit, String)> {
+    let mut config = args.timers.datagrams(args.timeout);
+    // As many as can be due within the time that one may take, for each target, and some.
+    let each = 2 + config.timeout.as_nanos().checked_div(args.interval.as_nanos()).unwrap_or(0);
+    let all = usize::try_from(each).unwrap_or(usize::MAX).saturating_mul(targets.len());
+    config.max_in_flight = config.max_in_flight.max(all.min(MOST_IN_FLIGHT));
+    let n = targets.len();
+    let plan = udp::Plan {
+        targets,
+        config,
+        count: args.count,
+        interval: args.interval,
+        size: usize::try_from(args.size).unwrap_or(usize::MAX),
+        runtime: args.runtime,
+    };
+    let thread_tell = tell.clone();
+    let prober =
+        udp::open(plan, clock, move |index, told| thread_tell.send((index, told)).map_err(drop))?;
+    let run = move || {
+        let _will = Will(0..n, tell);
+        let _ = prober.run();
+    };
+    match thread::Builder::new().name("ping".into()).spawn(run) {
+        Ok(_) => Ok(()),
+        Err(error) => Err((Exit::Local, format!("cannot start a thread: {error}"))),
+    }
+}
+
+/// No more messages are on their way at once, whatever the interval.
+const MOST_IN_FLIGHT: usize = 1 << 20;
+
+/// What a thread that panics leaves to be told, of these targets.
+struct Will(Range<usize>, SyncSender<Message>);
 
 impl Drop for Will {
     fn drop(&mut self) {
         if thread::panicking() {
-            let error = String::from("its thread has panicked");
-            let _ = self.1.send((Some(self.0), Told::Failed { reason: None, exit: Exit::Local, error }));
+            for index in self.0.clone() {
+                let error = String::from("its thread has panicked");
+                let _ = self.1.send((Some(index), Told::Failed { reason: None, exit: Exit::Local, error }));
+            }
+            let _ = self.1.send((None, Told::Over { t_ns: 0, end: End::Error }));
         }
     }
 }
@@ -144,21 +224,35 @@ struct Report {
     runtime: &'static str,
     sink: Sink,
     targets: Vec<Target>,
+    /// Targets that are over.
+    over: usize,
+    last_word: LastWord,
     errors: Vec<String>,
 }
 
+/// Whether something is still to be told when all targets are over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LastWord {
+    Awaited,
+    Spoken,
+}
+
 impl Report {
-    fn new(args: &Ping, clock: Clock) -> Self {
+    fn new(args: &Ping, targets: &[Named], clock: Clock) -> Self {
+        let begin = if targets.len() > MANY { Stats::begin_one_of_many } else { Stats::begin };
         let target = |name: &str| {
             let name: Arc<str> = name.into();
             let about = About { target: Some(Arc::clone(&name)), peer: None };
-            Target { name, about, stats: Stats::begin(clock.now().nanos()), end: None, failure: None }
+            let stats = begin(clock.now().nanos());
+            Target { name, about, stats, end: None, failure: None, part: Part::Reported }
         };
         Self {
             clock,
             runtime: args.runtime.as_str(),
             sink: Sink::new(&args.output, Format::Jsonl),
-            targets: args.targets.iter().map(|named| target(&named.written)).collect(),
+            targets: targets.iter().map(|named| target(&named.written)).collect(),
+            over: 0,
+            last_word: if args.udp { LastWord::Awaited } else { LastWord::Spoken },
             errors: Vec::new(),
         }
     }
@@ -180,18 +274,32 @@ impl Report {
 
     /// Counts and writes until every target is over, or a signal has come.
     fn follow(&mut self, told: &Receiver<Message>, interrupts: &Interrupts) -> Written {
-        while self.targets.iter().any(|target| target.end.is_none()) && interrupts.count() == 0 {
+        while self.over < self.targets.len() && interrupts.count() == 0 {
             let Ok((index, told)) = told.recv() else { break };
-            if let Some(index) = index {
-                self.take(index, told)?;
-            }
+            self.take(index, told)?;
+        }
+        // What is said of all comes after the last of them is over.
+        while self.last_word == LastWord::Awaited && interrupts.count() == 0 {
+            let Ok((index, told)) = told.recv() else { break };
+            self.take(index, told)?;
         }
         Ok(())
     }
 
-    fn take(&mut self, index: usize, told: Told) -> Written {
+    fn take(&mut self, index: Option<usize>, told: Told) -> Written {
         let now = self.clock.now().nanos();
+        let Some(index) = index else {
+            return match told {
+                Told::Event { t_ns, about, body } => self.write(t_ns, about, body),
+                Told::Over { .. } => {
+                    self.last_word = LastWord::Spoken;
+                    Ok(())
+                }
+                _ => Ok(()),
+            };
+        };
         let target = &mut self.targets[index];
+        let was_over = target.end.is_some();
         match told {
             Told::Sent => target.stats.sent(),
             Told::Late => target.stats.late(),
@@ -209,8 +317,13 @@ impl Report {
                 note(&format!("{}: {error}", target.name));
                 self.errors.push(format!("{}: {error}", target.name));
             }
+            Told::Same => {
+                target.part = Part::LeftOut;
+                target.end = Some((now, End::Count));
+            }
             Told::Over { t_ns, end } => target.end = Some((t_ns, end)),
         }
+        self.over += usize::from(!was_over && self.targets[index].end.is_some());
         Ok(())
     }
 
@@ -231,6 +344,7 @@ impl Report {
 
     /// Writes the statistics; the exit code.
     fn finish(&mut self, interrupted: bool) -> Exit {
+        self.targets.retain(|target| target.part == Part::Reported);
         let reports = self.summaries();
         let exit = self.code(&reports, interrupted);
         let _ = self.write_reports(reports, exit, interrupted);

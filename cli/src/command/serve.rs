@@ -17,17 +17,22 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use resound_conformance::{ServerEvent, ServerSession};
-use resound_core::signal::{Op, Reason};
+use resound_core::datagram;
+use resound_core::signal::{Op, Reason, Signal, Version};
 use resound_core::stream::admission::Event;
 use resound_sockets::clock::Clock;
+use resound_sockets::udp::{self, bind_group};
+use resound_sockets::{entropy, errno};
 use serde::Serialize;
 
 use crate::args::{Format, Serve};
 use crate::exit::Exit;
 use crate::interrupt::Interrupts;
-use crate::output::event::{About, Body, Document, End, Line, SCHEMA, Served};
+use crate::output::event::{About, Body, Document, End, Line, SCHEMA, Served, ServedUdp};
 use crate::output::{Sink, note};
 use crate::runtime::{Threads, runtime};
+use crate::udp::witness::{Said, Witness};
+use crate::udp::{Driven, drive};
 
 /// How many events may wait to be written.
 const BACKLOG: usize = 8_192;
@@ -38,6 +43,8 @@ type Options = Vec<(&'static str, String)>;
 /// What the main thread waits for.
 enum Heard {
     Event(ServerEvent),
+    /// Of the UDP socket that is bound there.
+    Datagrams(SocketAddr, Said),
     /// The tally or the number of signals has changed.
     Wake,
 }
@@ -96,6 +103,16 @@ impl Voice {
         }
     }
 
+    fn say_of_datagrams(&self, local: SocketAddr, said: Said) {
+        if matches!(said, Said::Server(datagram::server::Event::Stopped)) {
+            self.done.store(true, Ordering::SeqCst);
+            return self.end(0);
+        }
+        if self.tell.try_send(Heard::Datagrams(local, said)).is_err() {
+            self.tally.get().unwritten += 1;
+        }
+    }
+
     fn end(&self, vanished: usize) {
         {
             let mut tally = self.tally.get();
@@ -116,7 +133,43 @@ impl Drop for Voice {
 }
 
 /// The servers, for this thread and for the one that takes signals. Empty until all of them listen.
-type Sessions = Arc<OnceLock<Vec<Box<dyn ServerSession>>>>;
+type Sessions = Arc<OnceLock<Servers>>;
+
+#[derive(Default)]
+struct Servers {
+    tcp: Vec<Box<dyn ServerSession>>,
+    /// One for each socket.
+    udp: Vec<Driven<Witness>>,
+}
+
+impl Servers {
+    /// Does what was asked for so often: the first time to drain, then to reset. To be asked again changes nothing.
+    fn obey(&self, asked: u32) {
+        if asked == 0 {
+            return;
+        }
+        for session in &self.tcp {
+            if asked == 1 { session.drain() } else { session.abort() }
+        }
+        for post in &self.udp {
+            post.end(|witness, _| witness.server.stop());
+        }
+    }
+
+    /// Where they listen: with what, and with which options; the sockets of a group once.
+    fn addresses(&self) -> impl Iterator<Item = (&'static str, SocketAddr, Options)> {
+        let tcp = self.tcp.iter().map(|session| ("tcp", session.local_addr(), session.socket_options()));
+        let firsts = self.udp.chunk_by(|one, next| one.local_addr == next.local_addr).map(|group| &group[0]);
+        tcp.chain(firsts.map(|post| ("udp", post.local_addr, post.options.clone())))
+    }
+
+    /// What all UDP sockets have done together.
+    fn udp_counts(&self) -> Option<ServedUdp> {
+        let mut sum = datagram::server::Counts::default();
+        self.udp.iter().for_each(|post| sum += post.look(|witness| *witness.server.counts()));
+        (!self.udp.is_empty()).then(|| sum.into())
+    }
+}
 
 #[derive(Serialize)]
 struct Report {
@@ -131,17 +184,23 @@ pub(super) fn run(args: &Serve) -> Exit {
         clock,
         sink: Sink::new(&args.output, Format::Jsonl),
         tally: Shared::default(),
-        listening: Vec::new(),
+        sessions: Sessions::default(),
         output: Listener::There,
     };
-    let sessions = Sessions::default();
+    if let Err(error) = args.check() {
+        note(&error);
+        return Exit::Usage;
+    }
+    let sessions = Arc::clone(&server.sessions);
     let (tell, heard) = sync_channel(BACKLOG);
     // More than two: whoever asks a third time does not want to wait for the resets either.
     let interrupts = Interrupts::watch(2, {
-        let (sessions, tell) = (Arc::clone(&sessions), tell.clone());
+        let tell = tell.clone();
         move |count| {
             // Here and not on the main thread: that one may be stuck in a write to a pipe that nobody reads.
-            obey(&sessions, count);
+            if let Some(servers) = sessions.get() {
+                servers.obey(count);
+            }
             // A full queue has enough in it to wake the main thread.
             let _ = tell.try_send(Heard::Wake);
         }
@@ -152,21 +211,16 @@ pub(super) fn run(args: &Serve) -> Exit {
             return server.finish(End::Error, Exit::Local, Some(format!("cannot take signals: {error}")));
         }
     };
-    let mut listening = Vec::new();
-    for &addr in &args.tcp {
-        let voice = Voice { tally: server.tally.clone(), tell: tell.clone(), done: AtomicBool::new(false) };
-        let on_event = Box::new(move |event| voice.say(event));
-        match runtime(args.runtime, Threads::Processors).server(addr, args.config(), on_event) {
-            Ok(session) => listening.push(session),
-            Err(error) => {
-                return server.finish(End::Error, Exit::Local, Some(cannot_listen(addr, &error)));
-            }
-        }
+    let mut servers = Servers::default();
+    let voice = || Voice { tally: server.tally.clone(), tell: tell.clone(), done: AtomicBool::new(false) };
+    let begun = listen_tcp(args, &mut servers, voice).and_then(|()| listen_udp(args, &mut servers, voice));
+    if let Err(error) = begun {
+        return server.finish(End::Error, Exit::Local, Some(error));
     }
-    server.listening = listening.iter().map(|session| session.local_addr()).collect();
-    let sessions = sessions.get_or_init(|| listening);
-    obey_now(sessions, interrupts.count());
-    server.listens(sessions);
+    let sessions = Arc::clone(&server.sessions);
+    let servers = sessions.get_or_init(|| servers);
+    servers.obey(interrupts.count());
+    server.listens(servers);
     server.serve(&heard, &interrupts);
     let vanished = server.tally.get().vanished > 0;
     match interrupts.count() {
@@ -178,6 +232,44 @@ pub(super) fn run(args: &Serve) -> Exit {
         1 => server.finish(End::Count, Exit::Good, None),
         _ => server.finish(End::Interrupted, Exit::Interrupted, None),
     }
+}
+
+fn listen_tcp(args: &Serve, servers: &mut Servers, voice: impl Fn() -> Voice) -> Result<(), String> {
+    for &addr in args.tcp() {
+        let voice = voice();
+        let on_event = Box::new(move |event| voice.say(event));
+        let session = runtime(args.runtime, Threads::Processors)
+            .server(addr, args.config(), on_event)
+            .map_err(|error| cannot_listen("tcp", addr, &error))?;
+        servers.tcp.push(session);
+    }
+    Ok(())
+}
+
+/// What comes from the port of one socket must not be answered by another, so that all are bound before the first machine
+/// is made.
+fn listen_udp(args: &Serve, servers: &mut Servers, voice: impl Fn() -> Voice) -> Result<(), String> {
+    let udp::ServerConfig { mut echo, socket, group, sizes } = args.udp_config();
+    let mut bound = Vec::new();
+    for &addr in args.udp() {
+        let failed = |error: io::Error| cannot_listen("udp", addr, &error);
+        for socket in bind_group(addr, &socket, group.get().into()).map_err(failed)? {
+            echo.own_ports.push(socket.local_addr().map_err(failed)?.port());
+            bound.push((addr, socket));
+        }
+    }
+    for (addr, socket) in bound {
+        let failed = |error: io::Error| cannot_listen("udp", addr, &error);
+        let server = datagram::server::Server::new(echo.clone(), entropy::key())
+            .map_err(|error| format!("these options cannot work: {error}"))?;
+        let machine = Witness::new(server, args.experiments.destination());
+        let (voice, local) = (voice(), socket.local_addr().map_err(failed)?);
+        let on_event = move |_, said| voice.say_of_datagrams(local, said);
+        let pause = args.experiments.pause_read();
+        let post = drive(args.runtime, machine, socket, sizes, pause, on_event).map_err(failed)?;
+        servers.udp.push(post);
+    }
+    Ok(())
 }
 
 /// Whether standard output takes anything.
@@ -192,29 +284,34 @@ struct Serving<'a> {
     clock: Clock,
     sink: Sink,
     tally: Shared,
-    listening: Vec<SocketAddr>,
+    sessions: Sessions,
     output: Listener,
 }
 
 impl Serving<'_> {
-    fn listens(&mut self, sessions: &[Box<dyn ServerSession>]) {
-        for session in sessions {
-            let (local, options) =
-                (session.local_addr(), self.against_what_was_asked(session.socket_options()));
-            self.write(About::default(), Body::Listening { local, options });
+    fn listens(&mut self, servers: &Servers) {
+        for (transport, local, options) in servers.addresses() {
+            let asked = if transport == "udp" {
+                self.args.experiments.asked_of_udp()
+            } else {
+                self.args.config().listen.asked()
+            };
+            let options = against_what_was_asked(options, &asked);
+            self.write(About::default(), Body::Listening { transport, local, options });
         }
     }
 
     /// Writes what happens until every server is done, or one of them is gone.
     fn serve(&mut self, told: &Receiver<Heard>, interrupts: &Interrupts) {
         let mut heard = 0;
+        let speakers = self.sessions.get().map_or(0, |servers| servers.tcp.len() + servers.udp.len());
         loop {
             if interrupts.count() > heard {
                 heard = interrupts.count();
                 self.asked(heard);
             }
             let Tally { silent, vanished, .. } = *self.tally.get();
-            let over = silent == self.listening.len() || vanished > 0;
+            let over = silent == speakers || vanished > 0;
             let next = match told.try_recv() {
                 Ok(heard) => heard,
                 Err(_) => {
@@ -229,26 +326,17 @@ impl Serving<'_> {
             };
             match next {
                 Heard::Event(event) => self.event(event),
+                Heard::Datagrams(local, said) => self.datagrams(local, said),
                 Heard::Wake => {}
             }
         }
-    }
-
-    /// Says where the kernel took something else than it was asked to.
-    fn against_what_was_asked(&self, mut took: Options) -> Options {
-        let asked = self.args.config().listen.asked();
-        for (name, value) in &mut took {
-            if let Some((_, asked)) = asked.iter().find(|(asked, text)| asked == name && text != value) {
-                value.push_str(&format!(" (asked for {asked})"));
-            }
-        }
-        took
     }
 
     fn asked(&self, times: u32) {
         let Served { accepted, ended, .. } = self.tally.get().served;
         let open = accepted.saturating_sub(ended);
         match times {
+            1 if self.args.tcp().is_empty() => note("stopping"),
             1 => note(&format!(
                 "draining: no new connections, {open} may finish within {:?}; again to reset them",
                 self.args.drain_timeout
@@ -267,7 +355,7 @@ impl Serving<'_> {
     fn event(&mut self, event: ServerEvent) {
         let (peer, body) = match event {
             Event::Accepted { peer, local, options } => {
-                let options = self.against_what_was_asked(options);
+                let options = against_what_was_asked(options, &self.args.config().listen.asked());
                 (
                     Some(peer),
                     Body::Accepted { local, destination: self.args.experiments.destination(), options },
@@ -282,6 +370,26 @@ impl Serving<'_> {
                 (Some(peer), Body::Ended { cause: (&event.cause).into(), received, echoed })
             }
             Event::Done => return,
+        };
+        self.write(About { target: None, peer }, body);
+    }
+
+    fn datagrams(&mut self, local: SocketAddr, said: Said) {
+        use datagram::server::Event;
+        let (peer, body) = match said {
+            Said::Asked { from, to, datagrams, bytes } => {
+                (Some(from), Body::Asked { local, to, datagrams, bytes })
+            }
+            Said::Server(Event::Ignored { why, from, count }) => {
+                (Some(from), Body::Ignored { local, why: why.as_str(), count, explain: why.explain() })
+            }
+            Said::Server(Event::Overrun { lost }) => {
+                (None, Body::Overrun { local: Some(local), dropped: lost })
+            }
+            Said::Server(Event::Failed { op, signal, count }) => {
+                (None, Body::trouble(&signal.cause(op), Some(local), count))
+            }
+            Said::Server(Event::Stopped) => return,
         };
         self.write(About { target: None, peer }, body);
     }
@@ -305,7 +413,10 @@ impl Serving<'_> {
         if let Some(error) = &error {
             note(error);
         }
-        let served = Served { end: Some(end), ..self.tally.get().served };
+        let servers = self.sessions.get();
+        let udp = servers.and_then(Servers::udp_counts);
+        let served = Served { udp, end: Some(end), ..self.tally.get().served };
+        let listening = servers.map(|servers| servers.addresses().map(|(_, local, _)| local).collect());
         let last = self.line(About::default(), Body::Served { served, error: error.clone() });
         let document = Document {
             schema: SCHEMA,
@@ -316,7 +427,7 @@ impl Serving<'_> {
             end,
             exit: exit.code(),
             error,
-            body: Report { listening: self.listening.clone(), summary: served },
+            body: Report { listening: listening.unwrap_or_default(), summary: served },
         };
         if self.output == Listener::There {
             let wanted = document.error.is_none() || self.sink.format != Format::Text;
@@ -327,30 +438,31 @@ impl Serving<'_> {
     }
 }
 
-/// Does what was asked for so often: the first time to drain, then to reset. To be asked again changes nothing.
-fn obey(sessions: &Sessions, asked: u32) {
-    if let Some(sessions) = sessions.get() {
-        obey_now(sessions, asked);
-    }
-}
-
-fn obey_now(sessions: &[Box<dyn ServerSession>], asked: u32) {
-    for session in sessions {
-        match asked {
-            0 => {}
-            1 => session.drain(),
-            _ => session.abort(),
+/// Says where the kernel took something else than it was asked to.
+fn against_what_was_asked(mut took: Options, asked: &[(&'static str, String)]) -> Options {
+    for (name, value) in &mut took {
+        if let Some((_, asked)) = asked.iter().find(|(asked, text)| asked == name && text != value) {
+            value.push_str(&format!(" (asked for {asked})"));
         }
     }
+    took
 }
 
 /// What is wrong with an address, and what to do about it.
-fn cannot_listen(addr: SocketAddr, error: &io::Error) -> String {
+fn cannot_listen(transport: &str, addr: SocketAddr, error: &io::Error) -> String {
+    let missing = match errno::signal(error) {
+        Signal::Errno(errno) => udp::missing_family(addr, errno),
+        _ => None,
+    };
+    if missing == Some(Version::V6) {
+        return format!("cannot listen on {addr}: this host has no IPv6; choose an IPv4 address, 0.0.0.0 for all");
+    }
     let (what, advice) = match error.kind() {
         io::ErrorKind::AddrInUse => (
             String::from("the port is in use"),
-            String::from(
-                "stop whoever has it (`ss -ltnp` names them), or choose another port; 0 lets the kernel choose",
+            format!(
+                "stop whoever has it (`ss -l{}np` names them), or choose another port; 0 lets the kernel choose",
+                if transport == "udp" { 'u' } else { 't' }
             ),
         ),
         io::ErrorKind::PermissionDenied => (
@@ -389,7 +501,7 @@ mod tests {
             (io::ErrorKind::PermissionDenied, "CAP_NET_BIND_SERVICE"),
             (io::ErrorKind::AddrNotAvailable, "ip addr"),
         ] {
-            let line = cannot_listen(addr, &kind.into());
+            let line = cannot_listen("tcp", addr, &kind.into());
             assert!(line.contains("127.0.0.1:7") && line.contains(advice) && !line.contains('\n'), "{line}");
         }
     }

@@ -4,9 +4,11 @@
 //! without another [`SCHEMA`] number. Times are whole nanoseconds, and what is not known is `null` or absent.
 
 use alloc::sync::Arc;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
+use resound_core::datagram::client;
+use resound_core::datagram::server::{Counts, Ignored};
 use resound_core::signal::{Cause, IcmpError, Origin, Reason, Version};
 use serde::{Serialize, Serializer};
 
@@ -51,6 +53,7 @@ pub(crate) enum Body {
         attempt: u32,
         #[serde(flatten)]
         cause: Why,
+        icmp: Option<Icmp>,
         after_ns: u64,
     },
     Up {
@@ -67,8 +70,48 @@ pub(crate) enum Body {
         #[serde(serialize_with = "word")]
         reason: Reason,
     },
+    /// An echo came of a message that had been counted as lost.
+    Late {
+        seq: u64,
+        rtt_ns: u64,
+    },
+    /// An echo came once more.
+    Duplicated {
+        seq: u64,
+    },
     Suspect {
         unanswered: u8,
+    },
+    /// Somebody reported trouble, which ends nothing by itself.
+    Trouble {
+        #[serde(flatten)]
+        cause: Why,
+        icmp: Option<Icmp>,
+        /// Of which socket, where there are several.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        local: Option<SocketAddr>,
+        /// How often since this was last told.
+        count: u64,
+    },
+    /// A datagram was too long for the path.
+    TooBig {
+        mtu: Option<u32>,
+    },
+    /// An answer came from another address than was asked, and was not taken.
+    WrongAddress {
+        from: SocketAddr,
+    },
+    /// This host dropped datagrams that had come in.
+    Overrun {
+        /// Of which socket, where there are several.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        local: Option<SocketAddr>,
+        dropped: u64,
+    },
+    /// What came in and was nobody's.
+    Strays {
+        #[serde(flatten)]
+        strays: Strays,
     },
     Down {
         #[serde(flatten)]
@@ -93,6 +136,7 @@ pub(crate) enum Body {
     },
     /// A server listens.
     Listening {
+        transport: &'static str,
         local: SocketAddr,
         /// Of the listening socket, for people.
         #[serde(skip)]
@@ -117,6 +161,23 @@ pub(crate) enum Body {
     AcceptFailed {
         #[serde(flatten)]
         cause: Why,
+    },
+    /// A server was sent datagrams.
+    Asked {
+        local: SocketAddr,
+        /// Which address of this host they were sent to.
+        to: Option<IpAddr>,
+        datagrams: u64,
+        bytes: u64,
+    },
+    /// A server did not answer datagrams.
+    Ignored {
+        local: SocketAddr,
+        why: &'static str,
+        count: u64,
+        /// For people.
+        #[serde(skip)]
+        explain: &'static str,
     },
     /// A server's connection is over.
     Ended {
@@ -150,7 +211,14 @@ impl Body {
             Self::Up { .. } => "up",
             Self::Echo { .. } => "echo",
             Self::Lost { .. } => "lost",
+            Self::Late { .. } => "late",
+            Self::Duplicated { .. } => "duplicated",
             Self::Suspect { .. } => "suspect",
+            Self::Trouble { .. } => "trouble",
+            Self::TooBig { .. } => "too_big",
+            Self::WrongAddress { .. } => "wrong_address",
+            Self::Overrun { .. } => "overrun",
+            Self::Strays { .. } => "strays",
             Self::Down { .. } => "down",
             Self::Retry { .. } => "retry",
             Self::Stall { .. } => "stall",
@@ -159,9 +227,22 @@ impl Body {
             Self::Accepted { .. } => "accepted",
             Self::Refused { .. } => "refused",
             Self::AcceptFailed { .. } => "accept_failed",
+            Self::Asked { .. } => "asked",
+            Self::Ignored { .. } => "ignored",
             Self::Ended { .. } => "ended",
             Self::Served { .. } => "served",
         }
+    }
+
+    /// An attempt failed.
+    pub(crate) fn dial_failed(attempt: u32, cause: &Cause, after: Duration) -> Self {
+        let icmp = cause.icmp.as_ref().map(Icmp::from);
+        Self::DialFailed { attempt, cause: cause.into(), icmp, after_ns: nanos(after) }
+    }
+
+    /// Trouble, told for the first time or once more.
+    pub(crate) fn trouble(cause: &Cause, local: Option<SocketAddr>, count: u64) -> Self {
+        Self::Trouble { cause: cause.into(), icmp: cause.icmp.as_ref().map(Icmp::from), local, count }
     }
 
     /// A connection is over.
@@ -209,7 +290,7 @@ pub(crate) struct Icmp {
     r#type: u8,
     code: u8,
     /// Who sent it, or somebody in that name.
-    offender: Option<core::net::IpAddr>,
+    offender: Option<IpAddr>,
 }
 
 impl From<&IcmpError> for Icmp {
@@ -257,7 +338,29 @@ pub(crate) struct RoundTrips {
     pub(crate) stddev: u64,
 }
 
-/// What a server amounts to.
+/// What came in at a client's socket and was nobody's; none of it is ever answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Strays {
+    /// Datagrams that this client never wrote to where they came from.
+    pub(crate) strangers: u64,
+    /// Answers from another address than was asked.
+    pub(crate) wrong_address: u64,
+    /// For peers and connections that are no more.
+    pub(crate) stale: u64,
+    /// Errors about datagrams that went to nobody's address.
+    pub(crate) unattributed: u64,
+    /// Datagrams that this host dropped for want of room.
+    pub(crate) overrun: u64,
+}
+
+impl From<client::Strays> for Strays {
+    fn from(strays: client::Strays) -> Self {
+        let client::Strays { strangers, wrong_address, stale, unattributed, overrun } = strays;
+        Self { strangers, wrong_address, stale, unattributed, overrun }
+    }
+}
+
+/// What a server amounts to. Without `udp` it counts connections and bytes.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(crate) struct Served {
     pub(crate) accepted: u64,
@@ -265,7 +368,36 @@ pub(crate) struct Served {
     pub(crate) ended: u64,
     pub(crate) received: u64,
     pub(crate) echoed: u64,
+    /// Where UDP is served.
+    pub(crate) udp: Option<ServedUdp>,
     pub(crate) end: Option<End>,
+}
+
+/// What was served over UDP: datagrams, and the bytes of those that were echoed.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(crate) struct ServedUdp {
+    pub(crate) received: u64,
+    pub(crate) echoed: u64,
+    pub(crate) bytes: u64,
+    /// Echoes that the system refused to send.
+    pub(crate) unsent: u64,
+    /// Datagrams that the kernel dropped for want of room.
+    pub(crate) overrun: u64,
+    #[serde(serialize_with = "by_word")]
+    pub(crate) ignored: Counts,
+}
+
+/// The reasons that occurred, and how often each.
+fn by_word<S: Serializer>(counts: &Counts, serializer: S) -> Result<S::Ok, S::Error> {
+    let all = Ignored::ALL.iter().map(|&why| (why.as_str(), counts.ignored(why)));
+    serializer.collect_map(all.filter(|&(_, count)| count > 0))
+}
+
+impl From<Counts> for ServedUdp {
+    fn from(counts: Counts) -> Self {
+        let Counts { received, echoed, bytes, unsent, overrun, .. } = counts;
+        Self { received, echoed, bytes, unsent, overrun, ignored: counts }
+    }
 }
 
 /// How a command ended.

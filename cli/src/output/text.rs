@@ -6,9 +6,10 @@ use core::net::SocketAddr;
 use std::collections::HashMap;
 
 use anstyle::{AnsiColor, Style};
+use resound_core::datagram::server::Ignored;
 use resound_core::signal::Reason;
 
-use super::event::{Body, Destination, End, Line, Served, Summary, Why};
+use super::event::{Body, Destination, End, Line, Served, ServedUdp, Strays, Summary, Why};
 
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
 pub(crate) const BAD: Style = AnsiColor::Red.on_default();
@@ -50,6 +51,25 @@ impl Text {
             }
             Body::Echo { seq, bytes, rtt_ns } => format!("seq={seq} bytes={bytes} rtt={}", time(*rtt_ns)),
             Body::Lost { seq, reason } => format!("seq={seq} {WARN}lost{WARN:#}: {reason}"),
+            Body::Late { seq, rtt_ns } => format!("seq={seq} {WARN}late{WARN:#}: rtt={}", time(*rtt_ns)),
+            Body::Duplicated { seq } => format!("seq={seq} {WARN}duplicated{WARN:#}"),
+            Body::Trouble { cause, local, count, .. } => {
+                let whose = local.map(|local| format!("{local}  ")).unwrap_or_default();
+                let times = if *count > 1 { format!(" ({count} times)") } else { String::new() };
+                format!("{whose}{WARN}trouble{WARN:#}: {}{times}", cause.text)
+            }
+            Body::TooBig { mtu } => {
+                let fits = mtu.map(|mtu| format!("; packets of {mtu} bytes fit")).unwrap_or_default();
+                format!("{WARN}too big{WARN:#} for the path{fits}")
+            }
+            Body::WrongAddress { from } => {
+                format!("{WARN}wrong address{WARN:#}: {from} answered instead; not taken")
+            }
+            Body::Overrun { local, dropped } => {
+                let whose = local.map(|local| format!("{local}  ")).unwrap_or_default();
+                format!("{whose}{WARN}overrun{WARN:#}: this host dropped {dropped} datagrams for want of room")
+            }
+            Body::Strays { strays } => return self::strays(*strays),
             Body::Suspect { unanswered } => {
                 format!("{WARN}suspect{WARN:#}: {unanswered} unanswered in a row")
             }
@@ -67,7 +87,9 @@ impl Text {
                 format!("{WARN}stall{WARN:#}: this host woke {} late; the peer is not blamed", time(*late_ns))
             }
             Body::Summary { summary, .. } => return Some(self::summary(line, summary)),
-            Body::Listening { local, options } => return Some(self.listening(line, *local, options)),
+            Body::Listening { transport, local, options } => {
+                return Some(self.listening(line, transport, *local, options));
+            }
             Body::Accepted { local, destination, options } => {
                 if !self.verbose && *destination == Destination::Hidden {
                     return None;
@@ -77,15 +99,28 @@ impl Text {
             }
             Body::Refused { why } => format!("{WARN}refused{WARN:#}: {why}"),
             Body::AcceptFailed { cause } => format!("{WARN}accept failed{WARN:#}: {}", cause.text),
+            Body::Asked { local, to, datagrams, bytes } => {
+                let to = to.map_or_else(|| local.to_string(), |to| SocketAddr::new(to, local.port()).to_string());
+                format!("asked {to}: {datagrams} datagrams, {bytes} bytes")
+            }
+            Body::Ignored { local, why, count, explain } => {
+                format!("{WARN}ignored{WARN:#} {count} on {local}: {why}\n    {DIM}{explain}{DIM:#}")
+            }
             Body::Ended { cause, received, echoed } => return self.ended(line, cause, *received, *echoed),
             Body::Served { served, .. } => return Some(self::served(served)),
         };
         Some(format!("{}{said}\n", whom(line)))
     }
 
-    fn listening(&self, line: &Line, local: SocketAddr, options: &[(&str, String)]) -> String {
+    fn listening(
+        &self,
+        line: &Line,
+        transport: &str,
+        local: SocketAddr,
+        options: &[(&str, String)],
+    ) -> String {
         let runtime = line.runtime;
-        let said = format!("{GOOD}listening{GOOD:#} on {BOLD}{local}{BOLD:#} (tcp, {runtime})\n");
+        let said = format!("{GOOD}listening{GOOD:#} on {BOLD}{local}{BOLD:#} ({transport}, {runtime})\n");
         said + &self.options(options)
     }
 
@@ -134,7 +169,9 @@ fn summary(line: &Line, summary: &Summary) -> String {
     let loss =
         if sent > 0 { format!(" ({:.1} %)", lost as f64 * 100.0 / sent as f64) } else { String::new() };
     let _ = write!(out, "  {sent} sent, {echoed} echoed, {lost} lost{loss}");
-    for (count, what) in [(in_flight, "in flight"), (late, "late")] {
+    let Summary { duplicated, reordered, .. } = *summary;
+    let more = [(in_flight, "in flight"), (late, "late"), (duplicated, "duplicated"), (reordered, "reordered")];
+    for (count, what) in more {
         if count > 0 {
             let _ = write!(out, ", {count} {what}");
         }
@@ -159,11 +196,49 @@ fn summary(line: &Line, summary: &Summary) -> String {
     out
 }
 
+/// What came in that was nobody's, if anything did.
+fn strays(strays: Strays) -> Option<String> {
+    let Strays { strangers, wrong_address, stale, unattributed, overrun } = strays;
+    let counts = [
+        (strangers, "from strangers"),
+        (wrong_address, "from the wrong address"),
+        (stale, "for what is over"),
+        (unattributed, "errors about nobody's datagrams"),
+        (overrun, "dropped by this host"),
+    ];
+    let told: Vec<String> = counts
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{count} {what}"))
+        .collect();
+    (!told.is_empty()).then(|| format!("\nnot counted above: {}\n", told.join(", ")))
+}
+
 fn served(served: &Served) -> String {
     let Served { accepted, refused, ended, received, echoed, .. } = *served;
-    format!(
-        "\n{accepted} connections served, {refused} refused, {ended} ended; {received} bytes received, {echoed} echoed\n"
-    )
+    let mut out = String::from("\n");
+    if served.udp.is_none() || accepted + refused > 0 {
+        let _ = writeln!(
+            out,
+            "{accepted} connections served, {refused} refused, {ended} ended; {received} bytes received, {echoed} echoed"
+        );
+    }
+    if let Some(udp) = served.udp {
+        let ServedUdp { received, echoed, bytes, unsent, overrun, ignored } = udp;
+        let _ = write!(out, "{received} datagrams received, {echoed} echoed ({bytes} bytes)");
+        for (count, what) in [(unsent, "unsent"), (overrun, "dropped by this host for want of room")] {
+            if count > 0 {
+                let _ = write!(out, ", {count} {what}");
+            }
+        }
+        for &why in Ignored::ALL {
+            if ignored.ignored(why) > 0 {
+                let _ = write!(out, ", {} ignored ({why})", ignored.ignored(why));
+            }
+        }
+        out.push('\n');
+    }
+    out
 }
 
 /// Three digits and a unit.

@@ -21,7 +21,7 @@ use resound_sockets::clock::Clock;
 use resound_sockets::entropy::seed;
 
 use super::super::{FAREWELL, look_up};
-use super::Told;
+use super::{Deaf, Told};
 use crate::args::{Named, RuntimeName};
 use crate::exit::Exit;
 use crate::output::event::{Body, End};
@@ -39,9 +39,6 @@ pub(super) struct Plan {
     pub(super) size: usize,
     pub(super) runtime: RuntimeName,
 }
-
-/// Nobody listens any more.
-type Deaf = ();
 
 /// Where the target stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -341,7 +338,7 @@ enum Went {
 
 /// The bytes of a message: its number, and a pattern that follows from it, so that no two look alike and a mix-up
 /// shows as `mismatch`.
-fn payload(seq: u64, size: usize) -> Bytes {
+pub(super) fn payload(seq: u64, size: usize) -> Bytes {
     let number = seq.to_be_bytes();
     let pattern = (0u64..).map(|index| {
         let mixed = (seq ^ index.rotate_left(17)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
