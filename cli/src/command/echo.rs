@@ -8,6 +8,8 @@
 //!
 //! This thread sleeps until one of the three has something to say. Little is read ahead of what the session takes: the
 //! window bounds the memory, whatever the input. Every byte is accounted for: echoed, or named as lost.
+//!
+//! Over UDP ([`udp`]) the same thread sends lines as datagrams.
 
 use alloc::collections::VecDeque;
 use core::net::SocketAddr;
@@ -37,6 +39,7 @@ use crate::tracker::Tracker;
 
 mod input;
 mod ledger;
+mod udp;
 
 use input::{Cut, Piece, Reader};
 use ledger::{Gap, Ledger};
@@ -64,6 +67,8 @@ enum Heard {
     Found(Result<Vec<SocketAddr>, ResolveError>),
     Input(Piece),
     Session(Instant, Event),
+    /// Of a session over UDP.
+    Datagrams(Instant, resound_core::datagram::client::Event),
     /// The session says no more.
     SessionOver,
     Signal,
@@ -86,11 +91,15 @@ pub(super) fn run(args: &Echo) -> Exit {
     let interrupts = Interrupts::watch(1, move |_| drop(wake.send(Heard::Signal)));
     let begun = interrupts
         .map_err(|error| NotBegun::local(format!("cannot take signals: {error}")))
-        .and_then(|interrupts| Ok((begin(args, &clock, &tell, &heard)?, interrupts)));
-    match begun {
-        Ok((begun, interrupts)) => Echoing::new(args, clock, sink, interrupts, heard, begun).run(),
-        Err(why) => not_begun(args, clock, &mut sink, why),
-    }
+        .and_then(|interrupts| {
+            if args.udp {
+                udp::run(args, clock, &mut sink, &interrupts, &tell, &heard)
+            } else {
+                let begun = begin(args, &clock, &tell, &heard)?;
+                Ok(Echoing::new(args, clock, &mut sink, interrupts, &heard, begun).run())
+            }
+        });
+    begun.unwrap_or_else(|why| not_begun(args, clock, &mut sink, why))
 }
 
 struct Begun {
@@ -255,9 +264,9 @@ enum Reached {
 struct Echoing<'a> {
     args: &'a Echo,
     clock: Clock,
-    sink: Sink,
+    sink: &'a mut Sink,
     interrupts: Interrupts,
-    heard: Receiver<Heard>,
+    heard: &'a Receiver<Heard>,
     session: Box<dyn ClientSession>,
     tracker: Tracker,
     reader: Reader,
@@ -276,9 +285,9 @@ impl<'a> Echoing<'a> {
     fn new(
         args: &'a Echo,
         clock: Clock,
-        sink: Sink,
+        sink: &'a mut Sink,
         interrupts: Interrupts,
-        heard: Receiver<Heard>,
+        heard: &'a Receiver<Heard>,
         begun: Begun,
     ) -> Self {
         let Begun { session, tracker, reader } = begun;
@@ -333,7 +342,7 @@ impl<'a> Echoing<'a> {
                 bytes_unsent,
             };
             let error = self.error.take();
-            let _ = write_report(&mut self.sink, self.args, &self.clock, report, exit, error);
+            let _ = write_report(self.sink, self.args, &self.clock, report, exit, error);
         }
         self.sink.verdict(exit)
     }
@@ -394,7 +403,7 @@ impl<'a> Echoing<'a> {
                     self.fail(String::from("the runtime has ended and did not say why"));
                     self.end = Some(End::Error);
                 }
-                Heard::SessionOver | Heard::Signal | Heard::Found(_) => {}
+                Heard::SessionOver | Heard::Signal | Heard::Found(_) | Heard::Datagrams(..) => {}
             }
             let enough = self.end.is_some() || out.len() >= GATHERED;
             next = if enough { None } else { self.heard.try_recv().ok() };
@@ -430,6 +439,8 @@ impl<'a> Echoing<'a> {
     fn piece(&mut self, piece: Piece) {
         match piece {
             Piece::Bytes(bytes) => self.held.push_back(bytes),
+            // A stream has no such limit, and the reader was given none.
+            Piece::TooLong(_) => {}
             Piece::End => self.input = Input::Ended,
             Piece::Failed(error) => {
                 self.fail(format!("cannot read standard input: {error}"));

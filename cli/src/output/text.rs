@@ -127,8 +127,9 @@ impl Text {
     fn options(&self, options: &[(&str, String)]) -> String {
         let mut said = String::new();
         if self.verbose {
+            let width = options.iter().map(|(name, _)| name.len() + 2).max().unwrap_or_default();
             for (name, value) in options {
-                let _ = writeln!(said, "    {DIM}{name:<17}{value}{DIM:#}");
+                let _ = writeln!(said, "    {DIM}{name:<width$}{value}{DIM:#}");
             }
         }
         said

@@ -18,6 +18,8 @@ const AHEAD: usize = 4;
 #[derive(Debug)]
 pub(super) enum Piece {
     Bytes(Bytes),
+    /// A line of so many bytes, which is more than there may be.
+    TooLong(u64),
     End,
     Failed(io::Error),
 }
@@ -29,6 +31,8 @@ pub(super) enum Cut {
     AsRead,
     /// After each newline.
     Lines,
+    /// At each newline, which is left out; and nowhere else.
+    Datagrams,
 }
 
 /// The thread that reads.
@@ -47,14 +51,16 @@ impl Reader {
         }
         let largest = largest.min(LARGEST);
         thread::Builder::new().name("stdin".into()).spawn(move || {
-            let take = |bytes| {
-                give(Piece::Bytes(bytes));
+            let take_piece = |piece| {
+                give(piece);
                 granted.recv().is_ok()
             };
+            let take = |bytes| take_piece(Piece::Bytes(bytes));
             let mut stdin = io::stdin().lock();
             let result = match cut {
                 Cut::AsRead => as_read(&mut stdin, largest, take),
                 Cut::Lines => lines(&mut stdin, largest, take),
+                Cut::Datagrams => datagrams(&mut stdin, largest, take_piece),
             };
             give(result.map_or_else(Piece::Failed, |()| Piece::End));
         })?;
@@ -93,6 +99,52 @@ fn lines(input: &mut impl BufRead, largest: usize, mut take: impl FnMut(Bytes) -
     }
 }
 
+/// Lines without their newlines; of one that is longer than `largest`, only how long it is.
+fn datagrams(
+    input: &mut impl BufRead,
+    largest: usize,
+    mut take: impl FnMut(Piece) -> bool,
+) -> io::Result<()> {
+    loop {
+        let mut line = Vec::new();
+        // One more, for the newline.
+        let room = largest as u64 + 1;
+        if input.by_ref().take(room).read_until(b'\n', &mut line)? == 0 {
+            return Ok(());
+        }
+        let piece = if line.last() == Some(&b'\n') {
+            line.pop();
+            Piece::Bytes(line.into())
+        } else if line.len() <= largest {
+            // The input has ended without a newline.
+            Piece::Bytes(line.into())
+        } else {
+            Piece::TooLong(line.len() as u64 + skip_line(input)?)
+        };
+        if !take(piece) {
+            return Ok(());
+        }
+    }
+}
+
+/// Reads the rest of a line; how long it was, without its newline.
+fn skip_line(input: &mut impl BufRead) -> io::Result<u64> {
+    let mut skipped = 0;
+    loop {
+        let buffer = match input.fill_buf() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            buffer => buffer?,
+        };
+        let end = buffer.iter().position(|&byte| byte == b'\n');
+        let (text, used) = end.map_or((buffer.len(), buffer.len()), |end| (end, end + 1));
+        skipped += text as u64;
+        input.consume(used);
+        if end.is_some() || used == 0 {
+            return Ok(skipped);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,6 +164,22 @@ mod tests {
         assert_eq!(cut(b""), Vec::<Vec<u8>>::new());
         assert_eq!(cut(b"\n\na"), [&b"\n"[..], b"\n", b"a"]);
         assert_eq!(cut(b"\xff\xfe\n\0"), [&b"\xff\xfe\n"[..], b"\0"]);
+    }
+
+    #[test]
+    fn a_datagram_is_a_line_and_one_that_is_too_long_is_none() {
+        let mut found = Vec::new();
+        datagrams(&mut &b"ab\n\nabcd\nabcde\nabcdefgh\nx"[..], 4, |piece| {
+            found.push(match piece {
+                Piece::Bytes(line) => Ok(line),
+                Piece::TooLong(bytes) => Err(bytes),
+                Piece::End | Piece::Failed(_) => panic!(),
+            });
+            true
+        })
+        .unwrap();
+        let line = |text: &'static str| Ok(Bytes::from(text));
+        assert_eq!(found, [line("ab"), line(""), line("abcd"), Err(5), Err(8), line("x")]);
     }
 
     #[test]
