@@ -47,7 +47,7 @@ mod timeline;
 pub use outcome::{Difference, Moment, Outcome, differences};
 pub use run::{run, run_all};
 pub use runtime::{
-    ClientSession, Dial, EchoClient, OnEvent, OnServerEvent, Runtime, ServerConfig, ServerEvent,
-    ServerSession,
+    ClientSession, Dial, EchoClient, OnEvent, OnServerEvent, OnUdpEvent, OnUdpServerEvent, Runtime,
+    ServerConfig, ServerEvent, ServerSession, UdpClientSession, UdpRuntime, UdpServerSession,
 };
 pub use scenario::{Promise, Scenario, Within};

@@ -5,16 +5,20 @@ use core::future::{Future, poll_fn};
 use core::net::SocketAddr;
 use core::task::{Poll, Waker};
 use std::io;
+use std::net::UdpSocket;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use async_executor::Executor;
 use futures_lite::future;
-use resound_smol::{Session, serve_echo};
+use resound_core::datagram::client as datagram;
+use resound_smol::{Session, serve_echo, udp};
+use resound_sockets::StartError;
 
-use super::background::{Client, Server, server_config, setup};
+use super::background::{self, Client, Server, UdpServer, server_config, setup};
 use crate::runtime::{
-    ClientSession, Dial, EchoClient, OnEvent, OnServerEvent, Runtime, ServerConfig, ServerSession,
+    ClientSession, Dial, EchoClient, OnEvent, OnServerEvent, OnUdpEvent, OnUdpServerEvent, Runtime,
+    ServerConfig, ServerSession, UdpClientSession, UdpRuntime, UdpServerSession,
 };
 
 /// `resound-smol`: an executor with its threads for each session.
@@ -73,6 +77,40 @@ impl Runtime for Smol {
         )?;
         let threads = self.threads;
         let server = Server::start(server.handle(), move || run(&executor, threads, server))?;
+        Ok(Box::new(server))
+    }
+
+    fn udp(&self) -> Option<&dyn UdpRuntime> {
+        Some(self)
+    }
+}
+
+impl UdpRuntime for Smol {
+    fn udp_client(
+        &self,
+        client: datagram::Client,
+        socket: UdpSocket,
+        on_event: OnUdpEvent,
+    ) -> io::Result<Box<dyn UdpClientSession>> {
+        let session = udp::Session::new(client, socket, udp::Setup::default())?;
+        let (known, driving) = background::udp_client(session, on_event);
+        let threads = self.threads;
+        let client = known.start(move || run(&Executor::new(), threads, driving))?;
+        Ok(Box::new(client))
+    }
+
+    fn udp_server(
+        &self,
+        addrs: &[SocketAddr],
+        config: &udp::ServerConfig,
+        on_event: OnUdpServerEvent,
+    ) -> Result<Box<dyn UdpServerSession>, StartError> {
+        let executor = Arc::new(Executor::new());
+        let spawner = executor.clone();
+        let spawn = move |socket| spawner.spawn(socket).detach();
+        let server = udp::serve(addrs, config, spawn, on_event)?;
+        let threads = self.threads;
+        let server = UdpServer::start(server.handle(), move || run(&executor, threads, server))?;
         Ok(Box::new(server))
     }
 }

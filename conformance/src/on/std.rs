@@ -3,15 +3,19 @@
 use core::fmt;
 use core::net::SocketAddr;
 use std::io;
+use std::net::UdpSocket;
 use std::thread::{self, JoinHandle};
 
 use resound_core::Instant;
+use resound_core::datagram::{self, server::Counts};
 use resound_core::stream::client::{Command, Refused};
+use resound_sockets::StartError;
 use resound_sockets::tcp::DialOptions;
-use resound_std::{Handle, Server, Session, serve_echo};
+use resound_std::{Handle, Server, Session, serve_echo, udp};
 
 use crate::runtime::{
-    ClientSession, Dial, EchoClient, OnEvent, OnServerEvent, Runtime, ServerConfig, ServerSession,
+    ClientSession, Dial, EchoClient, OnEvent, OnServerEvent, OnUdpEvent, OnUdpServerEvent, Runtime,
+    ServerConfig, ServerSession, UdpClientSession, UdpRuntime, UdpServerSession,
 };
 
 /// `resound-std`: a thread that drives for each client, and one for each connection of a server.
@@ -48,6 +52,37 @@ impl Runtime for Std {
         let ServerConfig { admission, connection, listen } = config;
         let options = resound_std::ServerConfig { admission, listen, ..Default::default() };
         Ok(Box::new(Serving { server: serve_echo(addr, options, connection, on_event)? }))
+    }
+
+    fn udp(&self) -> Option<&dyn UdpRuntime> {
+        Some(self)
+    }
+}
+
+impl UdpRuntime for Std {
+    fn udp_client(
+        &self,
+        client: datagram::client::Client,
+        socket: UdpSocket,
+        mut on_event: OnUdpEvent,
+    ) -> io::Result<Box<dyn UdpClientSession>> {
+        let mut session = udp::Session::new(client, socket, udp::Sizes::default())?;
+        let (local_addr, options) = (session.local_addr(), session.socket_options());
+        let handle = session.handle();
+        let driver = thread::Builder::new().name(String::from("resound-client")).spawn({
+            let handle = handle.clone();
+            move || session.run_with(|event| on_event(handle.now(), event))
+        })?;
+        Ok(Box::new(UdpClient { handle, driver: Some(driver), local_addr, options }))
+    }
+
+    fn udp_server(
+        &self,
+        addrs: &[SocketAddr],
+        config: &udp::ServerConfig,
+        on_event: OnUdpServerEvent,
+    ) -> Result<Box<dyn UdpServerSession>, StartError> {
+        Ok(Box::new(UdpServing { server: udp::serve(addrs, config, on_event)? }))
     }
 }
 
@@ -99,6 +134,63 @@ impl ServerSession for Serving {
     }
 }
 
+struct UdpClient {
+    handle: Handle<datagram::client::Client>,
+    driver: Option<JoinHandle<()>>,
+    local_addr: SocketAddr,
+    options: Vec<(&'static str, String)>,
+}
+
+impl UdpClientSession for UdpClient {
+    fn with(&self, ask: &mut dyn FnMut(&mut datagram::client::Client, Instant)) {
+        self.handle.with(ask);
+    }
+
+    fn now(&self) -> Instant {
+        self.handle.now()
+    }
+
+    fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    fn socket_options(&self) -> Vec<(&'static str, String)> {
+        self.options.clone()
+    }
+}
+
+impl Drop for UdpClient {
+    fn drop(&mut self) {
+        self.handle.with(|client, now| client.abort(now));
+        if let Some(driver) = self.driver.take() {
+            let _ = driver.join();
+        }
+    }
+}
+
+/// Dropping the server stops it.
+struct UdpServing {
+    server: udp::Server,
+}
+
+impl UdpServerSession for UdpServing {
+    fn local_addrs(&self) -> Vec<SocketAddr> {
+        self.server.handle().local_addrs()
+    }
+
+    fn counts(&self) -> Counts {
+        self.server.handle().counts()
+    }
+
+    fn stop(&self) {
+        self.server.handle().stop();
+    }
+
+    fn socket_options(&self) -> Vec<Vec<(&'static str, String)>> {
+        self.server.handle().socket_options().map(<[_]>::to_vec).collect()
+    }
+}
+
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("handle", &self.handle).finish_non_exhaustive()
@@ -108,6 +200,18 @@ impl fmt::Debug for Client {
 impl fmt::Debug for Serving {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Serving").field("server", &self.server).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for UdpClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UdpClient").field("local_addr", &self.local_addr).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for UdpServing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UdpServing").field("server", &self.server).finish_non_exhaustive()
     }
 }
 

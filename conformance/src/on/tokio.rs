@@ -2,12 +2,16 @@
 
 use core::net::SocketAddr;
 use std::io;
+use std::net::UdpSocket;
 
-use resound_tokio::{Session, serve_echo};
+use resound_core::datagram::client as datagram;
+use resound_sockets::StartError;
+use resound_tokio::{Session, serve_echo, udp};
 
-use super::background::{Client, Server, server_config, setup};
+use super::background::{self, Client, Server, UdpServer, server_config, setup};
 use crate::runtime::{
-    ClientSession, Dial, EchoClient, OnEvent, OnServerEvent, Runtime, ServerConfig, ServerSession,
+    ClientSession, Dial, EchoClient, OnEvent, OnServerEvent, OnUdpEvent, OnUdpServerEvent, Runtime,
+    ServerConfig, ServerSession, UdpClientSession, UdpRuntime, UdpServerSession,
 };
 
 /// `resound-tokio`: a thread with a runtime for each session.
@@ -88,6 +92,45 @@ impl Runtime for Tokio {
         let server = serve_echo(addr, server_config(config), config.connection, on_event)?;
         drop(context);
         let server = Server::start(server.handle(), move || {
+            let _ = runtime.block_on(runtime.spawn(server));
+        })?;
+        Ok(Box::new(server))
+    }
+
+    fn udp(&self) -> Option<&dyn UdpRuntime> {
+        Some(self)
+    }
+}
+
+impl UdpRuntime for Tokio {
+    fn udp_client(
+        &self,
+        client: datagram::Client,
+        socket: UdpSocket,
+        on_event: OnUdpEvent,
+    ) -> io::Result<Box<dyn UdpClientSession>> {
+        let runtime = self.build()?;
+        let context = runtime.enter();
+        let session = udp::Session::new(client, socket, udp::Setup::default())?;
+        drop(context);
+        let (known, driving) = background::udp_client(session, on_event);
+        let client = known.start(move || {
+            let _ = runtime.block_on(runtime.spawn(driving));
+        })?;
+        Ok(Box::new(client))
+    }
+
+    fn udp_server(
+        &self,
+        addrs: &[SocketAddr],
+        config: &udp::ServerConfig,
+        on_event: OnUdpServerEvent,
+    ) -> Result<Box<dyn UdpServerSession>, StartError> {
+        let runtime = self.build()?;
+        let context = runtime.enter();
+        let server = udp::serve(addrs, config, on_event)?;
+        drop(context);
+        let server = UdpServer::start(server.handle(), move || {
             let _ = runtime.block_on(runtime.spawn(server));
         })?;
         Ok(Box::new(server))

@@ -1,4 +1,4 @@
-//! The one small trait that an adapter implements to be put to the test.
+//! The small traits that an adapter implements to be put to the test: one, and a second if it has UDP.
 
 use core::fmt;
 use core::net::SocketAddr;
@@ -8,6 +8,10 @@ use resound_core::Instant;
 use resound_core::stream::client::{Client, Command, Event, Refused};
 use resound_core::stream::{admission, server};
 use resound_sockets::tcp::ListenOptions;
+
+mod udp;
+
+pub use udp::{OnUdpEvent, OnUdpServerEvent, UdpClientSession, UdpRuntime, UdpServerSession};
 
 /// The echo client that the suite drives.
 pub type EchoClient = Client<SocketAddr>;
@@ -47,6 +51,11 @@ pub trait Runtime: Send + Sync {
         config: ServerConfig,
         on_event: OnServerEvent,
     ) -> io::Result<Box<dyn ServerSession>>;
+
+    /// Its UDP; `None` if it has none. Then the scenarios over UDP are not for it.
+    fn udp(&self) -> Option<&dyn UdpRuntime> {
+        None
+    }
 }
 
 /// How a client connects.

@@ -12,6 +12,10 @@ use resound_sockets::tcp::DialOptions;
 
 use crate::runtime::{ClientSession, Dial, EchoClient, ServerConfig, ServerSession};
 
+mod udp;
+
+pub(super) use udp::{UdpServer, udp_client};
+
 pub(super) fn setup(client: &EchoClient, dial: Dial) -> Setup {
     let user_timeout = client.kernel_backstop();
     Setup { dial: DialOptions { bind: dial.bind, user_timeout }, ..Setup::default() }
