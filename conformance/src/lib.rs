@@ -10,12 +10,13 @@
 //! ```text
 //!   Scenario ──► peer with a fault (a thread, real sockets on loopback)
 //!       │             ▲
-//!       │             │ TCP
+//!       │             │ TCP, UDP
 //!       │             ▼
 //!       └─────► Runtime: client(), server() ──► events ──► Outcome { verdict, detected, broken }
 //! ```
 //!
-//! A fourth adapter passes this suite by implementing [`Runtime`]:
+//! A fourth adapter passes this suite by implementing [`Runtime`], and [`UdpRuntime`] if it has UDP; one that has none
+//! leaves out the scenarios whose [`transport`](Scenario::transport) that is.
 //!
 //! ```no_run
 //! use resound_conformance::{Runtime, Scenario, run};
@@ -50,4 +51,4 @@ pub use runtime::{
     ClientSession, Dial, EchoClient, OnEvent, OnServerEvent, OnUdpEvent, OnUdpServerEvent, Runtime,
     ServerConfig, ServerEvent, ServerSession, UdpClientSession, UdpRuntime, UdpServerSession,
 };
-pub use scenario::{Promise, Scenario, Within};
+pub use scenario::{Promise, Scenario, Transport, Within};

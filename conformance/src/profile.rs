@@ -8,19 +8,24 @@ use core::time::Duration;
 
 use resound_core::liveness::Policy;
 use resound_core::stream::{client, server};
-use resound_core::{backoff, link, liveness, race};
+use resound_core::{backoff, datagram, link, liveness, race};
+use resound_sockets::udp;
 
 use crate::ServerConfig;
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
 /// The configurations of a run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Profile {
     /// Of every echo client; a scenario changes what it is about.
     pub client: client::Config,
     /// Of every echo server of a runtime; a scenario changes what it is about.
     pub server: ServerConfig,
+    /// Of every echo client over UDP. Its links have the timers of the others, so that one table of promises is enough.
+    pub udp_client: datagram::client::Config,
+    /// Of every echo server over UDP.
+    pub udp_server: udp::ServerConfig,
 }
 
 /// Fast enough for a test suite, and slow enough for a machine that is busy with other things.
@@ -50,6 +55,14 @@ pub fn fast() -> Profile {
             },
             ..ServerConfig::default()
         },
+        udp_client: datagram::client::Config {
+            link,
+            // Later than any verdict, so that a silent peer is told before its messages are.
+            timeout: MS(2_000),
+            remember: MS(5_000),
+            ..datagram::client::Config::default()
+        },
+        udp_server: udp::ServerConfig::default(),
     }
 }
 

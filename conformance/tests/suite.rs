@@ -70,6 +70,31 @@ macro_rules! scenarios {
             server_drain_with_echoes_due
             server_abort
             server_per_address_limit
+            udp_echo
+            udp_three_servers_v4
+            udp_three_servers_v6
+            udp_three_servers_dual
+            udp_all_dead
+            udp_dies_and_returns
+            udp_silent
+            udp_silent_when_idle
+            udp_stalls_and_recovers
+            udp_flood
+            udp_duplicated
+            udp_reordered
+            udp_late
+            udp_wrong_address
+            udp_garbled
+            udp_client_overrun
+            udp_removed_and_added
+            udp_too_long
+            udp_zero_length
+            udp_asked_address
+            udp_broadcast
+            udp_multicast
+            udp_own_port
+            udp_rate_limit
+            udp_server_overrun
         }
     };
 }

@@ -2,7 +2,7 @@
 
 use resound_core::signal::{Origin, Reason};
 
-use super::{Load, Promise, Scenario, Within};
+use super::{Load, Promise, Scenario, Transport, Within};
 use crate::peers::{Conduct, Peer};
 use crate::stage::{Played, Stage};
 
@@ -14,6 +14,7 @@ pub(super) const KILLED_IDLE: Scenario = Scenario {
         verdict: Some((Reason::Closed, Origin::Peer)),
         within: Some(Within::AtOnce),
     },
+    over: Transport::Tcp,
     load: Load::Light,
     play: killed_idle,
 };
@@ -48,6 +49,7 @@ pub(super) const KILLED_WITH_ECHOES_DUE: Scenario = Scenario {
         verdict: Some((Reason::ClosedEarly, Origin::Peer)),
         within: Some(Within::AtOnce),
     },
+    over: Transport::Tcp,
     load: Load::Light,
     play: killed_with_echoes_due,
 };
@@ -68,6 +70,7 @@ pub(super) const RESET_WITH_ECHOES_DUE: Scenario = Scenario {
         verdict: Some((Reason::Reset, Origin::Peer)),
         within: Some(Within::AtOnce),
     },
+    over: Transport::Tcp,
     load: Load::Light,
     play: reset_with_echoes_due,
 };
@@ -100,6 +103,7 @@ pub(super) const RESET_WITH_UNREAD_DATA: Scenario = Scenario {
         verdict: Some((Reason::Reset, Origin::Peer)),
         within: Some(Within::AtOnce),
     },
+    over: Transport::Tcp,
     load: Load::Light,
     play: reset_with_unread_data,
 };

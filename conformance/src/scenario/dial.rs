@@ -6,7 +6,7 @@ use std::time::Instant;
 use resound_core::signal::{Origin, Reason};
 use resound_core::stream::client::Command;
 
-use super::{Load, Promise, Scenario, Within};
+use super::{Load, Promise, Scenario, Transport, Within};
 use crate::peers::{Conduct, Peer, Refusing, Silent};
 use crate::runtime::Dial;
 use crate::stage::{Played, Stage};
@@ -19,6 +19,7 @@ pub(super) const REFUSED: Scenario = Scenario {
         verdict: Some((Reason::ConnRefused, Origin::Peer)),
         within: Some(Within::AtOnce),
     },
+    over: Transport::Tcp,
     load: Load::Light,
     play: refused,
 };
@@ -44,6 +45,7 @@ pub(super) const CONNECT_TO_SILENCE: Scenario = Scenario {
         verdict: Some((Reason::NoResponse, Origin::Timer)),
         within: Some(Within::Round),
     },
+    over: Transport::Tcp,
     load: Load::Light,
     play: connect_to_silence,
 };
@@ -73,6 +75,7 @@ pub(super) const FIRST_REFUSES: Scenario = Scenario {
         verdict: None,
         within: Some(Within::AtOnce),
     },
+    over: Transport::Tcp,
     load: Load::Light,
     play: first_refuses,
 };
@@ -90,6 +93,7 @@ pub(super) const FIRST_IS_SILENT: Scenario = Scenario {
         verdict: None,
         within: Some(Within::AttemptDelay),
     },
+    over: Transport::Tcp,
     load: Load::Light,
     play: first_is_silent,
 };
@@ -119,6 +123,7 @@ pub(super) const SELF_CONNECT: Scenario = Scenario {
         verdict: Some((Reason::SelfConnect, Origin::Local)),
         within: Some(Within::AtOnce),
     },
+    over: Transport::Tcp,
     load: Load::Light,
     play: self_connect,
 };
@@ -155,6 +160,7 @@ pub(super) const FLAP: Scenario = Scenario {
         verdict: Some((Reason::Closed, Origin::Peer)),
         within: None,
     },
+    over: Transport::Tcp,
     load: Load::Light,
     play: flap,
 };

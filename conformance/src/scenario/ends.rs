@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use resound_core::stream::client::Command;
 
-use super::{Load, Promise, Scenario};
+use super::{Load, Promise, Scenario, Transport};
 use crate::peers::{Conduct, Peer};
 use crate::runtime::ServerEvent;
 use crate::stage::{Played, Stage};
@@ -16,6 +16,7 @@ pub(super) const ECHO_AND_CLOSE: Scenario = Scenario {
         verdict: None,
         within: None,
     },
+    over: Transport::Tcp,
     load: Load::Light,
     play: echo_and_close,
 };
@@ -37,6 +38,7 @@ pub(super) const BATCH_HALF_CLOSE: Scenario = Scenario {
     name: "batch-half-close",
     about: "Five thousand lines are sent and the client closes at once: every one of them still comes back.",
     promise: Promise { events: &["dialing", "up", "echo×5000", "closed"], verdict: None, within: None },
+    over: Transport::Tcp,
     load: Load::Heavy,
     play: batch_half_close,
 };

@@ -18,6 +18,7 @@ mod returns;
 mod server;
 mod silence;
 mod stranger;
+mod udp;
 
 /// One fault, and what a runtime must make of it.
 #[derive(Clone, Copy)]
@@ -25,6 +26,7 @@ pub struct Scenario {
     name: &'static str,
     about: &'static str,
     promise: Promise,
+    over: Transport,
     pub(crate) load: Load,
     play: fn(&mut Stage<'_>) -> Played,
 }
@@ -59,6 +61,15 @@ pub enum Within {
     ServerIdle,
     /// The server's stall limit.
     ServerStall,
+}
+
+/// What a session runs over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// [`Runtime`](crate::Runtime).
+    Tcp,
+    /// [`UdpRuntime`](crate::UdpRuntime).
+    Udp,
 }
 
 /// How much of the machine a scenario takes.
@@ -100,6 +111,31 @@ impl Scenario {
         server::DRAIN_WITH_ECHOES_DUE,
         server::ABORT,
         server::PER_ADDRESS_LIMIT,
+        udp::ECHO,
+        udp::THREE_SERVERS_V4,
+        udp::THREE_SERVERS_V6,
+        udp::THREE_SERVERS_DUAL,
+        udp::ALL_DEAD,
+        udp::DIES_AND_RETURNS,
+        udp::SILENT,
+        udp::SILENT_WHEN_IDLE,
+        udp::STALLS_AND_RECOVERS,
+        udp::FLOOD,
+        udp::DUPLICATED,
+        udp::REORDERED,
+        udp::LATE,
+        udp::WRONG_ADDRESS,
+        udp::GARBLED,
+        udp::CLIENT_OVERRUN,
+        udp::REMOVED_AND_ADDED,
+        udp::TOO_LONG,
+        udp::ZERO_LENGTH,
+        udp::ASKED_ADDRESS,
+        udp::BROADCAST,
+        udp::MULTICAST,
+        udp::OWN_PORT,
+        udp::RATE_LIMIT,
+        udp::SERVER_OVERRUN,
     ];
 
     /// The scenario of that name.
@@ -118,6 +154,12 @@ impl Scenario {
     #[must_use]
     pub const fn about(&self) -> &'static str {
         self.about
+    }
+
+    /// What its session runs over.
+    #[must_use]
+    pub const fn transport(&self) -> Transport {
+        self.over
     }
 
     /// What must come of it.
@@ -188,10 +230,10 @@ mod tests {
     #[test]
     fn names_are_in_kebab_case_and_no_two_are_alike() {
         for scenario in Scenario::ALL {
-            let kebab = scenario
-                .name
-                .split('-')
-                .all(|word| !word.is_empty() && word.chars().all(|letter| letter.is_ascii_lowercase()));
+            let kebab = scenario.name.split('-').all(|word| {
+                !word.is_empty()
+                    && word.chars().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit())
+            });
             assert!(kebab, "{}", scenario.name);
             let of_that_name = Scenario::ALL.iter().filter(|other| other.name == scenario.name).count();
             assert_eq!(of_that_name, 1, "{}", scenario.name);

@@ -3,7 +3,7 @@
 use resound_core::signal::{Origin, Reason};
 use resound_core::stream::client::{Command, OnLoss};
 
-use super::{Load, Promise, Scenario, Within};
+use super::{Load, Promise, Scenario, Transport, Within};
 use crate::peers::{Conduct, Peer};
 use crate::stage::{Played, Stage};
 
@@ -29,6 +29,7 @@ pub(super) const DIES_AND_RETURNS: Scenario = Scenario {
         verdict: Some((Reason::ClosedEarly, Origin::Peer)),
         within: Some(Within::Redial),
     },
+    over: Transport::Tcp,
     load: Load::Light,
     play: |stage| dies_and_returns(stage, OnLoss::Report),
 };
@@ -53,6 +54,7 @@ pub(super) const DIES_AND_RETURNS_RESEND: Scenario = Scenario {
         ],
         ..DIES_AND_RETURNS.promise
     },
+    over: Transport::Tcp,
     load: Load::Light,
     play: |stage| dies_and_returns(stage, OnLoss::Resend),
 };

@@ -11,7 +11,7 @@ use resound_core::signal::{Origin, Reason};
 use resound_core::stream::admission::Refusal;
 use socket2::{Domain, Socket, Type};
 
-use super::{Load, Promise, Scenario, Within};
+use super::{Load, Promise, Scenario, Transport, Within};
 use crate::runtime::ServerEvent;
 use crate::stage::{Played, Stage};
 
@@ -26,6 +26,7 @@ pub(super) const IDLE_LIMIT: Scenario = Scenario {
         verdict: Some((Reason::Aborted, Origin::Timer)),
         within: Some(Within::ServerIdle),
     },
+    over: Transport::Tcp,
     load: Load::Light,
     play: idle_limit,
 };
@@ -49,6 +50,7 @@ pub(super) const STALL_LIMIT: Scenario = Scenario {
         verdict: Some((Reason::WriteBlocked, Origin::Timer)),
         within: Some(Within::ServerStall),
     },
+    over: Transport::Tcp,
     load: Load::Light,
     play: stall_limit,
 };
@@ -85,6 +87,7 @@ pub(super) const DRAIN: Scenario = Scenario {
         verdict: Some((Reason::Closed, Origin::Peer)),
         within: Some(Within::AtOnce),
     },
+    over: Transport::Tcp,
     load: Load::Light,
     play: drain,
 };
@@ -110,6 +113,7 @@ pub(super) const DRAIN_WITH_ECHOES_DUE: Scenario = Scenario {
         verdict: None,
         within: None,
     },
+    over: Transport::Tcp,
     load: Load::Light,
     play: drain_with_echoes_due,
 };
@@ -162,6 +166,7 @@ pub(super) const ABORT: Scenario = Scenario {
         verdict: Some((Reason::Reset, Origin::Peer)),
         within: Some(Within::AtOnce),
     },
+    over: Transport::Tcp,
     load: Load::Light,
     play: abort,
 };
@@ -193,6 +198,7 @@ pub(super) const PER_ADDRESS_LIMIT: Scenario = Scenario {
         verdict: None,
         within: Some(Within::AtOnce),
     },
+    over: Transport::Tcp,
     load: Load::Light,
     play: per_address_limit,
 };

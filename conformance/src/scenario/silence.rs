@@ -7,7 +7,7 @@ use bytes::Bytes;
 use resound_core::signal::{Origin, Reason};
 use resound_core::stream::client::{Command, Event};
 
-use super::{Load, Promise, Scenario, Within};
+use super::{Load, Promise, Scenario, Transport, Within};
 use crate::peers::{Conduct, Peer};
 use crate::stage::{Played, Stage};
 
@@ -26,6 +26,7 @@ pub(super) const SILENT: Scenario = Scenario {
         verdict: Some((Reason::PeerStalled, Origin::Timer)),
         within: Some(Within::Unanswered),
     },
+    over: Transport::Tcp,
     load: Load::Light,
     play: silent,
 };
@@ -49,6 +50,7 @@ pub(super) const SILENT_WHEN_IDLE: Scenario = Scenario {
         verdict: Some((Reason::PeerStalled, Origin::Timer)),
         within: Some(Within::Silence),
     },
+    over: Transport::Tcp,
     load: Load::Light,
     play: silent_when_idle,
 };
@@ -82,6 +84,7 @@ pub(super) const ZERO_WINDOW: Scenario = Scenario {
         verdict: Some((Reason::WriteBlocked, Origin::Timer)),
         within: Some(Within::Unanswered),
     },
+    over: Transport::Tcp,
     load: Load::Light,
     play: zero_window,
 };
@@ -105,6 +108,7 @@ pub(super) const STALLS_AND_RECOVERS: Scenario = Scenario {
         verdict: None,
         within: None,
     },
+    over: Transport::Tcp,
     load: Load::Light,
     play: stalls_and_recovers,
 };

@@ -2,7 +2,7 @@
 
 use resound_core::signal::{Origin, Reason};
 
-use super::{Load, Promise, Scenario, Within};
+use super::{Load, Promise, Scenario, Transport, Within};
 use crate::peers::{Conduct, Peer};
 use crate::stage::{Played, Stage};
 
@@ -16,6 +16,7 @@ pub(super) const NOT_AN_ECHO_HTTP: Scenario = Scenario {
     name: "not-an-echo-http",
     about: "The peer is a web server and answers as such.",
     promise: MISMATCH,
+    over: Transport::Tcp,
     load: Load::Light,
     play: |stage| {
         answered_otherwise(stage, Conduct::Answer(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"))
@@ -26,6 +27,7 @@ pub(super) const NOT_AN_ECHO_RANDOM: Scenario = Scenario {
     name: "not-an-echo-random",
     about: "The peer answers with as many bytes, but others.",
     promise: MISMATCH,
+    over: Transport::Tcp,
     load: Load::Light,
     play: |stage| answered_otherwise(stage, Conduct::Noise { seed: 862 }),
 };
@@ -48,6 +50,7 @@ pub(super) const NOT_AN_ECHO_BANNER: Scenario = Scenario {
         events: &["dialing", "up", "down mismatch (peer)", "gave-up mismatch (peer)"],
         ..MISMATCH
     },
+    over: Transport::Tcp,
     load: Load::Light,
     play: banner,
 };

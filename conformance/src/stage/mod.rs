@@ -22,9 +22,13 @@ use crate::runtime::{Dial, EchoClient, Runtime, ServerEvent, ServerSession};
 use crate::scenario::Scenario;
 use crate::timeline::Timeline;
 
+mod fleet;
 mod subject;
+mod udp;
 
-use subject::Subject;
+use fleet::Fleet;
+use subject::{Slowness, Subject};
+pub(crate) use udp::ServedUdp;
 
 /// How long the suite waits for what never comes before it says so. No promise depends on it.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -76,6 +80,7 @@ pub(crate) struct Stage<'a> {
     began: HostInstant,
     timeline: Timeline,
     client: Option<Subject>,
+    fleet: Option<Fleet>,
     fault: Option<HostInstant>,
     detected: Option<Duration>,
     verdict: Option<(Reason, Origin)>,
@@ -97,6 +102,7 @@ impl<'a> Stage<'a> {
             began: HostInstant::now(),
             timeline: Timeline::default(),
             client: None,
+            fleet: None,
             fault: None,
             detected: None,
             verdict: None,
@@ -157,7 +163,7 @@ impl<'a> Stage<'a> {
     /// The fault happens now, or happened at `at`: the time counts from here.
     pub(crate) fn fault(&mut self, at: HostInstant) {
         self.fault = Some(at);
-        let _before = self.client.as_mut().map(Subject::take_slowness);
+        let _before = self.take_slowness();
     }
 
     /// Bytes of the messages that the client has accepted so far.
@@ -337,6 +343,7 @@ impl Stage<'_> {
             self.broken.push(why);
         }
         self.end_client();
+        self.end_fleet();
         let events = self.timeline.take();
         let said: Vec<&str> = events.iter().map(|moment| moment.what.as_str()).collect();
         if said != promise.events {
@@ -380,8 +387,15 @@ impl Stage<'_> {
 
     /// What invariant L1 adds for timer calls that came too late: Λ + s·(P′ + tol).
     fn own_slowness(&mut self) -> Duration {
-        let slow = self.client.as_mut().map(Subject::take_slowness).unwrap_or_default();
+        let slow = self.take_slowness();
         let liveness = self.profile.client.link.liveness;
         slow.late + (liveness.probe + liveness.tolerance.unwrap_or_default()) * slow.calls
+    }
+
+    /// Of whichever client there is, since the last call.
+    fn take_slowness(&mut self) -> Slowness {
+        let streams = self.client.as_mut().map(Subject::take_slowness);
+        let datagrams = self.fleet.as_mut().map(Fleet::take_slowness);
+        streams.or(datagrams).unwrap_or_default()
     }
 }
