@@ -43,6 +43,7 @@ mod run;
 mod runtime;
 mod scenario;
 mod stage;
+pub mod textbook;
 mod timeline;
 
 pub use outcome::{Difference, Moment, Outcome, differences};
