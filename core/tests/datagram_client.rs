@@ -13,6 +13,7 @@ use proptest::prelude::*;
 use resound_core::Instant;
 use resound_core::datagram::client::{Client, Config, Event, HEADER, PeerId, PeerStatus, Refusal};
 use resound_core::datagram::{Batch, Fact, Machine, Step, Train};
+use resound_core::signal::icmp::parse_v4;
 use resound_core::signal::{Errno, IcmpError, Reason, Signal, Version};
 use support::fleet::{
     Do, GOOD, Hearing, M, MS, Nature, P, PEERS, Stuff, Way, World, address, configs, operations,
@@ -627,6 +628,27 @@ fn a_flood_of_forged_complaints_is_not_a_flood_of_events() {
         }
         let told = world.log.len() - began;
         assert!(told < 40, "{told} events in three seconds");
+    }
+}
+
+#[test]
+fn only_what_is_about_udp_from_its_port_is_overheard() {
+    let packet = |protocol: u8| {
+        let ip = |protocol: u8, body: &[u8]| {
+            let head = [&[0x45, 0, 0, 20 + body.len() as u8][..], &[0; 4], &[64, protocol, 0, 0]].concat();
+            [&head[..], &[192, 0, 2, 200], &[192, 0, 2, 1], body].concat()
+        };
+        // From port 4660 to port 7, UDP's length 12, and four bytes of payload.
+        let quoted = ip(protocol, &[0x12, 0x34, 0, 7, 0, 12, 0, 0, 1, 2, 3, 4]);
+        ip(1, &[&[3, 3, 0, 0, 0, 0, 0, 0][..], &quoted].concat())
+    };
+    let [udp, tcp, other] = [17, 6, 50].map(packet);
+    let heard = parse_v4(&udp).unwrap();
+    let Some(Fact::Icmp { error, quote }) = Fact::overheard(&heard, 0x1234) else { panic!() };
+    assert_eq!((error, quote), (heard.error, &[1, 2, 3, 4][..]));
+    assert!(Fact::overheard(&heard, 7).is_none());
+    for packet in [tcp, other] {
+        assert!(Fact::overheard(&parse_v4(&packet).unwrap(), 0x1234).is_none());
     }
 }
 

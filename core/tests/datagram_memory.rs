@@ -111,12 +111,12 @@ impl Loop {
 fn an_echo_allocates_nothing() {
     let (mut all, ids) = Loop::new(3);
     all.payload = Some(Bytes::from(vec![7; 64]));
-    // Long enough for the memory of ended datagrams to have reached its size: 10 s of them are remembered.
-    for k in 0..400_000 {
+    // Long enough for as many ended datagrams to be remembered as may be.
+    for k in 0..60_000 {
         all.echo(ids[k % 3]);
     }
     let before = allocations();
-    for k in 0..100_000 {
+    for k in 0..20_000 {
         all.echo(ids[k % 3]);
     }
     assert_eq!(allocations() - before, 0);
@@ -137,9 +137,7 @@ fn an_idle_fleet_seldom_allocates() {
 #[test]
 fn an_idle_peer_takes_no_more_than_256_bytes() {
     const PEERS: u32 = 1 << 17;
-    let mut config = Config::default();
-    config.remember = Duration::from_secs(3);
-    config.remember_most = 0;
+    let config = Config { remember: Duration::from_secs(3), remember_most: 0, ..Config::default() };
     let empty = live();
     let mut client = Client::new(config, 1, [1, 2]).unwrap();
     let mut batch = Batch::new(4_096, 64, 64);
@@ -183,7 +181,7 @@ fn floods_leave_nothing_behind() {
     };
     let flood = |all: &mut Loop| {
         let mut told = 0u32;
-        for k in 0..200_000u32 {
+        for k in 0..50_000u32 {
             let mut forged = genuine.clone();
             forged[k as usize % 32] ^= 1 << (k % 8);
             all.client.handle(all.now, Fact::Icmp { error: icmp(k), quote: &forged[..k as usize % 33] });
@@ -207,10 +205,10 @@ fn floods_leave_nothing_behind() {
     let told = flood(&mut all);
     let grown = live() - before;
     assert!(grown < 1 << 14, "{grown} bytes");
-    assert!(told < 2_000, "{told} events");
+    assert!(told < 500, "{told} events");
     let after = all.client.strays();
-    assert!(after.strangers > strays.strangers + 300_000);
-    assert!(after.unattributed > strays.unattributed + 50_000);
+    assert!(after.strangers > strays.strangers + 75_000);
+    assert!(after.unattributed > strays.unattributed + 12_000);
     assert!(ids.iter().all(|&id| all.client.peer(id).is_some_and(|status| status.lost == 0)));
 }
 
@@ -228,9 +226,9 @@ fn peers_that_come_and_go_leave_nothing_behind() {
         }
     };
     for sent in [false, true] {
-        churn(&mut all, 200_000, sent);
+        churn(&mut all, 50_000, sent);
         let before = live();
-        churn(&mut all, 1_000_000, sent);
+        churn(&mut all, 200_000, sent);
         let grown = live() - before;
         assert!(grown < 1 << 20, "{grown} bytes");
     }
@@ -263,7 +261,7 @@ fn failed_sends_leave_nothing_behind() {
         }
         live()
     };
-    let before = fail(300_000);
-    let after = fail(600_000);
+    let before = fail(50_000);
+    let after = fail(150_000);
     assert!(after - before < 1 << 20, "{} bytes", after - before);
 }
