@@ -58,8 +58,8 @@ pub fn fast() -> Profile {
         udp_client: datagram::client::Config {
             link,
             // Later than any verdict, so that a silent peer is told before its messages are.
-            timeout: MS(2_000),
-            remember: MS(5_000),
+            timeout: MS(4_000),
+            remember: MS(8_000),
             ..datagram::client::Config::default()
         },
         udp_server: udp::ServerConfig::default(),

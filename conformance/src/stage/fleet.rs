@@ -5,7 +5,7 @@
 //! told of a peer that was not added; and nothing follows the last event.
 
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::Receiver;
 use std::time::Instant as HostInstant;
 
@@ -22,6 +22,7 @@ pub(super) struct Fleet {
     events: Receiver<(Instant, Event)>,
     peers: BTreeMap<PeerId, Peer>,
     messages: BTreeMap<Seq, Message>,
+    overlooked: BTreeSet<Seq>,
     told: Vec<(HostInstant, Event)>,
     over: bool,
     slow: Slowness,
@@ -58,6 +59,7 @@ impl Fleet {
             events,
             peers: BTreeMap::new(),
             messages: BTreeMap::new(),
+            overlooked: BTreeSet::new(),
             told: Vec::new(),
             over: false,
             slow: Slowness::default(),
@@ -70,6 +72,19 @@ impl Fleet {
 
     pub(super) fn accepted(&mut self, seq: Seq, peer: PeerId, payload: Bytes) {
         self.messages.insert(seq, Message { peer, payload, end: End::Open });
+    }
+
+    /// A message that is no part of the story.
+    pub(super) fn overlook(&mut self, seq: Seq) {
+        self.overlooked.insert(seq);
+    }
+
+    pub(super) fn is_overlooked(&self, event: &Event) -> bool {
+        matches!(event, Event::Echoed { seq, .. } if self.overlooked.contains(seq))
+    }
+
+    pub(super) fn has_ended(&self, seq: Seq) -> bool {
+        self.messages.get(&seq).is_some_and(|message| message.end != End::Open)
     }
 
     pub(super) fn messages(&self) -> usize {
@@ -103,7 +118,9 @@ impl Fleet {
         let (now, host) = (self.session.now(), HostInstant::now());
         let at = host.checked_sub(now.since(at)).unwrap_or(host);
         self.check(&event, broken);
-        self.told.push((at, event.clone()));
+        if !self.is_overlooked(&event) {
+            self.told.push((at, event.clone()));
+        }
         Some((at, event))
     }
 

@@ -75,13 +75,13 @@ impl Wishes<'_> {
     /// Sends a short message.
     pub(crate) fn send(&mut self, peer: PeerId) -> Played {
         let number = self.before + self.accepted.len();
-        self.send_this(peer, Bytes::from(format!("message {number}\n")))
+        self.send_this(peer, Bytes::from(format!("message {number}\n"))).map(drop)
     }
 
-    fn send_this(&mut self, peer: PeerId, payload: Bytes) -> Played {
+    fn send_this(&mut self, peer: PeerId, payload: Bytes) -> Result<Seq, Failed> {
         let seq = self.client.send(self.now, peer, payload.clone())?;
         self.accepted.push((seq, peer, payload));
-        Ok(())
+        Ok(seq)
     }
 }
 
@@ -142,8 +142,26 @@ impl<'a> Stage<'a> {
         self.at_once(|wishes| (0..count).try_for_each(|_| wishes.send(peer)))
     }
 
-    pub(crate) fn send_this_to(&mut self, peer: PeerId, payload: Bytes) -> Played {
+    pub(crate) fn send_this_to(&mut self, peer: PeerId, payload: Bytes) -> Result<Seq, Failed> {
         self.at_once(|wishes| wishes.send_this(peer, payload))
+    }
+
+    /// Waits until a peer is up, and exchanges messages that are no part of the story until the client knows that the way
+    /// to it is short. P' grows with the round trips (RFC 6298), and what is promised of silence is promised for P.
+    pub(crate) fn settle(&mut self, peer: PeerId) -> Played {
+        // An average that has come down to this leaves no more than ten times as much for P'.
+        let short = self.profile.udp_client.link.liveness.probe / 25;
+        self.peer_up(peer, 1)?;
+        while self.status(peer)?.round_trip.is_none_or(|round_trip| round_trip > short) {
+            let seq = self.send_this_to(peer, Bytes::from_static(b"how far is it?"))?;
+            self.fleet()?.overlook(seq);
+            while !self.fleet()?.has_ended(seq) {
+                if !self.listen(PATIENCE)? {
+                    return Err(Failed::new("waited in vain for an echo"));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Asks the machine for anything else.
@@ -244,7 +262,9 @@ impl<'a> Stage<'a> {
         let Some(fleet) = &mut self.fleet else { return Err(Failed::new("there is no client")) };
         let Some((at, event)) = fleet.next(patience, &mut self.broken) else { return Ok(false) };
         let at = at.saturating_duration_since(self.began);
-        self.timeline.udp_client(at, fleet.voice(&event), &event);
+        if !fleet.is_overlooked(&event) {
+            self.timeline.udp_client(at, fleet.voice(&event), &event);
+        }
         if let Event::Down { cause, .. } | Event::DialFailed { cause, .. } | Event::GaveUp { cause, .. } =
             &event
         {

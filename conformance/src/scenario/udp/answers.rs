@@ -125,8 +125,9 @@ pub(in crate::scenario) const LATE: Scenario = Scenario {
 
 fn late(stage: &mut Stage<'_>) -> Played {
     // The message is lost long before the peer is suspected.
-    stage.profile.udp_client.timeout = Duration::from_millis(100);
-    stage.profile.udp_client.link.liveness.probe = stage.profile.udp_client.link.liveness.idle;
+    stage.profile.udp_client.timeout = Duration::from_millis(600);
+    let liveness = &mut stage.profile.udp_client.link.liveness;
+    (liveness.idle, liveness.probe) = (Duration::from_secs(2), Duration::from_secs(2));
     let server = UdpPeer::new(V4, Manner::Echo)?;
     stage.open(any_port(V4))?;
     let peer = stage.add("", server.addr())?;
@@ -210,11 +211,12 @@ fn garbled(stage: &mut Stage<'_>) -> Played {
     let cut = UdpPeer::new(V4, Manner::Cut(resound_core::datagram::client::HEADER + 3))?;
     stage.open(any_port(V4))?;
     stage.fault(Instant::now());
-    let peers = [stage.add("noise", noise.addr())?, stage.add("cut", cut.addr())?];
-    stage.peer_up(peers[1], 1)?;
-    stage.send_to(peers[1], 1)?;
-    stage.peer_loses(peers[1], 1)?;
-    never_up(stage, &peers[..1])?;
+    let peer = stage.add("noise", noise.addr())?;
+    never_up(stage, &[peer])?;
+    let peer = stage.add("cut", cut.addr())?;
+    stage.peer_up(peer, 1)?;
+    stage.send_to(peer, 1)?;
+    stage.peer_loses(peer, 1)?;
     let strays = stage.strays()?;
     stage.check(strays.strangers >= 1, || format!("noise is counted as {strays:?}"));
     Ok(())

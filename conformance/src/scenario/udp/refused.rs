@@ -114,7 +114,6 @@ impl<'a> Server<'a> {
 /// All are asked in one go, so that the error of one is pending when the next is sent to; again and again. A peer that is
 /// down is left alone for a while, so that those that do not run are removed and added anew.
 fn refused_among_live_ones<const N: usize>(stage: &mut Stage<'_>, servers: [Server<'_>; N]) -> Played {
-    stage.fault(Instant::now());
     let mut peers = stage.at_once(|wishes| {
         let mut peers = Vec::new();
         for server in &servers {
@@ -123,12 +122,11 @@ fn refused_among_live_ones<const N: usize>(stage: &mut Stage<'_>, servers: [Serv
         live(&servers, &peers).try_for_each(|(_, peer)| wishes.send(peer))?;
         Ok(peers)
     })?;
-    let mut last_told = None;
     for &peer in dead(&servers, &peers) {
-        last_told = last_told.max(Some(stage.peer_fails(peer)?));
+        stage.peer_fails(peer)?;
     }
-    last_told.into_iter().for_each(|at| stage.measure(at));
     for round in 2..=ROUNDS {
+        stage.fault(Instant::now());
         stage.at_once(|wishes| {
             for (server, peer) in servers.iter().zip(&mut peers) {
                 if server.runs.is_none() {
@@ -141,9 +139,11 @@ fn refused_among_live_ones<const N: usize>(stage: &mut Stage<'_>, servers: [Serv
             }
             Ok(())
         })?;
+        let mut told = Vec::new();
         for &peer in dead(&servers, &peers) {
-            stage.peer_fails(peer)?;
+            told.push(stage.peer_fails(peer)?);
         }
+        told.into_iter().max().into_iter().for_each(|last| stage.measure(last));
         for (_, peer) in live(&servers, &peers) {
             stage.peer_echoes(peer, round)?;
         }

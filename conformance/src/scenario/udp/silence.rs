@@ -30,7 +30,7 @@ fn silent(stage: &mut Stage<'_>) -> Played {
     let server = UdpPeer::new(V4, Manner::Echo)?;
     stage.open(any_port(V4))?;
     let peer = stage.add("", server.addr())?;
-    stage.peer_up(peer, 1)?;
+    stage.settle(peer)?;
     server.become_(Manner::Swallow)?;
     stage.fault(Instant::now());
     stage.send_to(peer, 1)?;
@@ -56,7 +56,7 @@ fn silent_when_idle(stage: &mut Stage<'_>) -> Played {
     let server = UdpPeer::new(V4, Manner::Echo)?;
     stage.open(any_port(V4))?;
     let peer = stage.add("", server.addr())?;
-    stage.peer_up(peer, 1)?;
+    stage.settle(peer)?;
     // The last answer comes a round trip later.
     stage.fault(Instant::now());
     stage.send_to(peer, 1)?;
@@ -86,7 +86,7 @@ fn stalls_and_recovers(stage: &mut Stage<'_>) -> Played {
     let server = UdpPeer::new(V4, Manner::Echo)?;
     stage.open(any_port(V4))?;
     let peer = stage.add("", server.addr())?;
-    stage.peer_up(peer, 1)?;
+    stage.settle(peer)?;
     server.become_(Manner::Hold)?;
     stage.send_to(peer, 2)?;
     stage.told(peer, 1, "a suspicion", |event| matches!(event, Event::Suspect { .. }))?;
@@ -118,12 +118,15 @@ pub(in crate::scenario) const FLOOD: Scenario = Scenario {
 };
 
 fn flood(stage: &mut Stage<'_>) -> Played {
+    // It keeps a processor busy: no longer than needed.
+    stage.profile.client.link.liveness.probe = Duration::from_millis(100);
+    stage.profile.udp_client.link = stage.profile.client.link;
     let silent = UdpPeer::new(V4, Manner::Echo)?;
     let live = UdpPeer::new(V4, Manner::Echo)?;
     stage.open(any_port(V4))?;
     let peers = [stage.add("silent", silent.addr())?, stage.add("live", live.addr())?];
     for peer in peers {
-        stage.peer_up(peer, 1)?;
+        stage.settle(peer)?;
     }
     silent.become_(Manner::Swallow)?;
     let mut strangers = Strangers::new(stage.client_addr()?)?;
@@ -148,7 +151,7 @@ fn flood(stage: &mut Stage<'_>) -> Played {
     stage.peer_loses(peers[0], 1)?;
     stage.peer_echoes(peers[1], 5)?;
     let strays = stage.strays()?;
-    stage.check(strays.overrun == 0 && strays.strangers > 1_000, || {
+    stage.check(strays.overrun == 0 && strays.strangers > 500, || {
         format!("this was no flood, or too much of one: {strays:?}")
     });
     Ok(())
