@@ -2,9 +2,15 @@
 //!
 //! # What tokio does not tell
 //!
-//! **An error alone.** An ICMP error makes a UDP socket ready for nothing (`EPOLLERR` without `EPOLLIN`). `poll_recv_ready`
+//! **An error alone.** An ICMP error makes a UDP socket ready for nothing (`EPOLLERR` without `EPOLLIN`). `poll_read_ready`
 //! and `readable()` sleep on. Only `ready(READABLE | ERROR)` ends, and it is a future that borrows the socket. So one such
 //! future after the other runs inside a task of its own making, [`Watch`], that is made once.
+//!
+//! # What tokio tells too often
+//!
+//! **Room, after each datagram.** Whoever waits for `EPOLLOUT` at an edge is woken whenever a datagram that was sent leaves
+//! the socket's buffer (`sock_def_write_space`), full or not, and tokio's `UdpSocket` always does. So arrivals are watched
+//! by an [`AsyncFd`] that waits for nothing else.
 //!
 //! **Room, after an error.** mio takes `EPOLLOUT` with `EPOLLERR` for a closed pipe (`is_write_closed`), and tokio keeps
 //! "closed" for ever (`ScheduledIo::clear_readiness`). From the first error on a socket is always writable to it, and
@@ -23,6 +29,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use resound_async::Left;
 use resound_async::udp::Want;
+use tokio::io::unix::AsyncFd;
 use tokio::io::{Interest, Ready};
 use tokio::net::UdpSocket;
 use tokio::runtime::Handle;
@@ -38,7 +45,7 @@ const ERRORS: u8 = 2;
 /// tokio remembers readiness until it is cleared, and `try_io` clears exactly what it saw before the call. A read also
 /// clears what was seen of errors: on a socket without an error queue nothing else would.
 pub struct Socket {
-    socket: Arc<UdpSocket>,
+    socket: Arc<AsyncFd<OwnedFd>>,
     watch: Watch,
     room: Room,
     runtime: Handle,
@@ -60,13 +67,13 @@ struct Watch {
 }
 
 impl Watch {
-    fn new(socket: Arc<UdpSocket>) -> Self {
+    fn new(socket: Arc<AsyncFd<OwnedFd>>) -> Self {
         let seen = Arc::new(AtomicU8::new(0));
         let tell = seen.clone();
         let waiting = Box::pin(async move {
             loop {
                 match socket.ready(ARRIVED).await {
-                    Ok(ready) => tell.store(flags(ready), Ordering::Relaxed),
+                    Ok(seen) => tell.store(flags(seen.ready()), Ordering::Relaxed),
                     Err(error) => return error,
                 }
                 let mut told = Poll::Pending;
@@ -112,7 +119,7 @@ impl resound_async::udp::Socket for Socket {
 
     fn register(fd: OwnedFd, _: &mut Context<'_>) -> io::Result<Self> {
         let room = Room::Unwatched(fd.try_clone()?.into());
-        let socket = Arc::new(UdpSocket::from_std(fd.into())?);
+        let socket = Arc::new(watched(fd)?);
         Ok(Self { watch: Watch::new(socket.clone()), socket, room, runtime: Handle::current() })
     }
 
@@ -147,12 +154,22 @@ impl resound_async::udp::Socket for Socket {
     }
 }
 
+/// An `OwnedFd` says the same descriptor each time and closes it when it is dropped; only of types that do not is the
+/// function unsound.
+#[allow(
+    deprecated,
+    reason = "what follows it is unsafe, for the sake of types that lie about their descriptor"
+)]
+fn watched(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    AsyncFd::with_interest(fd, ARRIVED)
+}
+
 impl Socket {
     /// Makes a call, whatever tokio believes. If it left nothing, tokio forgets what it had seen before.
     fn forgetting(&self, interest: Interest, call: impl FnOnce() -> Option<Left>) -> Option<Left> {
         let (mut call, mut left) = (Some(call), None);
         // Its result says only whether readiness was, or has now been, cleared.
-        let _ = self.socket.try_io(interest, || {
+        let _ = self.socket.try_io(interest, |_| {
             left = call.take().and_then(|call| call());
             match left {
                 Some(Left::Nothing) => Err(io::Error::from(io::ErrorKind::WouldBlock)),
