@@ -110,8 +110,12 @@ impl<Seq: Copy + Eq + Hash> Desk<Seq> {
 
     /// Gives an event to whom it concerns; back, if that is the driver.
     fn pass_on<E: Telling<Seq = Seq>>(&self, event: E) -> Option<E> {
-        let concerns = event.ended().and_then(|seq| self.concerns().remove(&seq));
-        match concerns {
+        let remove = |seq| {
+            let mut concerns = self.concerns();
+            // To look for nothing in nothing costs a hash.
+            if concerns.is_empty() { None } else { concerns.remove(&seq) }
+        };
+        match event.ended().and_then(remove) {
             None => return Some(event),
             Some(Concerns::Nobody) => {}
             Some(Concerns::Waiter(waiter)) => {
