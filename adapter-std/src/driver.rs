@@ -108,11 +108,19 @@ impl<M, S: Sockets<M>> Driver<M, S> {
     }
 
     pub(crate) fn next_event(&mut self, timeout: Duration) -> Result<S::Event, Quiet> {
+        self.next_event_by(|now| now + timeout)
+    }
+
+    /// `until` says of the time that it is until when to wait. What is there already costs no look at the clock.
+    pub(crate) fn next_event_by(
+        &mut self,
+        until: impl FnOnce(Instant) -> Instant,
+    ) -> Result<S::Event, Quiet> {
         if let Some(event) = self.events.pop_front() {
             return Ok(event);
         }
         let clock = self.shared.clock;
-        let until = clock.now() + timeout;
+        let until = until(clock.now());
         let mut then = Thread::Asleep;
         loop {
             let turned = self.turn(then);

@@ -80,8 +80,8 @@ impl Client {
     ) -> Result<Echo, EchoError> {
         let until = self.handle.machine.now() + timeout;
         let mine = self.handle.send(peer, payload).map_err(EchoError::Refused)?;
-        let (session, machine) = (&mut self.session, &self.handle.machine);
-        self.inbox.wait_for(mine, || session.next_event(until.since(machine.now())))
+        let session = &mut self.session;
+        self.inbox.wait_for(mine, || session.next_event_by(|_| until))
     }
 
     /// Drives the client until it has something to tell, and returns that. The end of a message that somebody waits
@@ -93,7 +93,7 @@ impl Client {
     pub fn next_event(&mut self, timeout: Duration) -> Result<Event, Quiet> {
         match self.inbox.kept() {
             Some(event) => Ok(event),
-            None => self.drive(self.handle.machine.now() + timeout),
+            None => self.drive(|now| now + timeout),
         }
     }
 
@@ -118,13 +118,13 @@ impl Client {
     /// Closes in good order: waits until every message has ended.
     pub fn close(mut self) {
         self.handle.close();
-        while self.drive(Instant::MAX) != Err(Quiet::Finished) {}
+        while self.drive(|_| Instant::MAX) != Err(Quiet::Finished) {}
     }
 
-    /// The next event that is not awaited elsewhere.
-    fn drive(&mut self, until: Instant) -> Result<Event, Quiet> {
-        let (session, machine) = (&mut self.session, &self.handle.machine);
-        self.inbox.next(|| session.next_event(until.since(machine.now())))
+    /// The next event that is not awaited elsewhere. `until` says of the time that it is until when to wait.
+    fn drive(&mut self, until: impl Fn(Instant) -> Instant) -> Result<Event, Quiet> {
+        let (session, mut fixed) = (&mut self.session, None);
+        self.inbox.next(|| session.next_event_by(|now| *fixed.get_or_insert_with(|| until(now))))
     }
 }
 
@@ -144,7 +144,7 @@ impl Drop for Client {
     /// What is in flight is lost, and those who wait for it are told; from now on everything is refused.
     fn drop(&mut self) {
         self.handle.abort();
-        while self.drive(Instant::EPOCH).is_ok() {}
+        while self.drive(|_| Instant::EPOCH).is_ok() {}
     }
 }
 

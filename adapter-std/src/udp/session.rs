@@ -7,6 +7,7 @@ use core::time::Duration;
 use std::io;
 use std::net::UdpSocket;
 
+use resound_core::Instant;
 use resound_core::datagram::Machine;
 use resound_sockets::udp::{Endpoint, Sizes, Socket as _, describe};
 
@@ -58,6 +59,14 @@ impl<M: Machine> Session<M> {
     /// [`Quiet::TimedOut`] if nothing happened within `timeout`; [`Quiet::Finished`] if nothing ever will.
     pub fn next_event(&mut self, timeout: Duration) -> Result<M::Event, Quiet> {
         self.driver.next_event(timeout)
+    }
+
+    /// As `Driver::next_event_by`.
+    pub(super) fn next_event_by(
+        &mut self,
+        until: impl FnOnce(Instant) -> Instant,
+    ) -> Result<M::Event, Quiet> {
+        self.driver.next_event_by(until)
     }
 
     /// Drives the machine until it is done, and shows every event to `event`.
