@@ -254,10 +254,15 @@ impl Liveness {
     /// A sign of trouble that proves nothing, such as a soft error: the next probe comes at once, but no more than
     /// one in each P'.
     pub fn hint(&mut self, policy: &Policy, now: Instant) {
-        let rested = self.probed.is_none_or(|at| now >= at.after(self.patience(policy)));
-        if self.stretch == Stretch::Quiet && rested && policy.idle > 0 {
+        if self.stretch == Stretch::Quiet && self.is_rested(policy, now) && policy.idle > 0 {
             self.deadline = Some(self.deadline.map_or(now, |d| d.min(now)));
         }
+    }
+
+    /// Whether the last probe is P' ago.
+    #[must_use]
+    pub fn is_rested(&self, policy: &Policy, now: Instant) -> bool {
+        self.probed.is_none_or(|at| now >= at.after(self.patience(policy)))
     }
 
     /// The host was suspended, or its clock stood still: whatever was counted so far counts no more.

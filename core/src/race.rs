@@ -341,6 +341,13 @@ impl Race {
         true
     }
 
+    /// Moves the deadline of a running round: for what this host kept back, no address is to blame.
+    pub fn extend(&mut self, until: Instant) {
+        if let Some(round) = &mut self.round {
+            round.ends = round.ends.max(until);
+        }
+    }
+
     /// When [`next`](Self::next) or [`is_overdue`](Self::is_overdue) will have something; `None` if no round is running.
     #[must_use]
     #[inline]

@@ -526,7 +526,7 @@ fn a_peer_given_up_while_it_is_asked_is_not_half_alive() {
     let peer = world.peer(0).unwrap();
     let status = world.client.peer(peer).unwrap();
     assert_eq!((status.in_flight, world.client.pending()), (0, 0));
-    assert_eq!(world.client.send(world.now, peer, "x".into()).map_err(|r| r.why), Err(Refusal::Down));
+    assert_eq!(world.client.send(world.now, peer, "x".into()).map_err(|r| r.why), Err(Refusal::GaveUp));
 }
 
 #[test]

@@ -31,6 +31,7 @@ pub struct Batch {
     bytes: Box<[u8]>,
     filled: usize,
     runs: Vec<Run>,
+    most_runs: usize,
     segments: usize,
     longest_segment: usize,
 }
@@ -63,6 +64,7 @@ impl Batch {
             bytes: vec![0; bytes].into_boxed_slice(),
             filled: 0,
             runs: Vec::with_capacity(runs.max(1)),
+            most_runs: runs.max(1),
             segments,
             longest_segment: usize::MAX,
         }
@@ -92,7 +94,7 @@ impl Batch {
     pub fn push(&mut self, to: SocketAddr, len: usize) -> Option<&mut [u8]> {
         let end = self.filled.checked_add(len).filter(|&end| end <= self.bytes.len())?;
         if !self.extend_last(to, len, end) {
-            if self.runs.len() == self.runs.capacity() {
+            if self.runs.len() == self.most_runs {
                 return None;
             }
             self.runs.push(Run { to, size: len, range: self.filled..end });

@@ -55,9 +55,10 @@ pub enum Told {
         /// What it says, to be given as the reason if the peer stays silent.
         cause: Option<Cause>,
     },
-    /// This side has lost what came in: that the last probe stayed unanswered counts for nothing.
+    /// This side has lost what came in, or kept back what was to go out: that the last probe stayed unanswered counts for
+    /// nothing, and an attempt gets more time.
     Voided {
-        /// On which connection.
+        /// On which connection or attempt.
         conn: ConnId,
     },
     /// The connection is over.

@@ -140,7 +140,13 @@ impl Link {
         self.outage.as_ref().and_then(|outage| outage.hint)
     }
 
-    /// When the last probe of a silent peer went out; `None` while nothing is wrong with it.
+    /// Whether a hint would hasten a probe now, or at least be the first of an attempt.
+    #[must_use]
+    pub fn is_rested(&self, policy: &Policy, now: Instant) -> bool {
+        self.liveness.as_ref().is_none_or(|liveness| liveness.is_rested(&policy.liveness, now))
+    }
+
+    /// When the last probe of a silent peer was due; `None` while nothing is wrong with it.
     #[must_use]
     pub fn probed(&self) -> Option<Instant> {
         self.liveness.as_ref().and_then(Liveness::probed)

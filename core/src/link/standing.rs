@@ -25,13 +25,24 @@ impl Link {
                 self.step(Input::Heard);
                 self.cancel_second(out);
             }
-            if let Some(outage) = &mut self.outage {
-                outage.hint = None;
+            if self.outage.is_some() {
+                self.heard_after_trouble(policy);
             }
         } else if let Some(second) = self.outage.as_ref().and_then(|outage| outage.second) {
             if second.0 == conn {
                 self.replace(policy, now, second, out);
             }
+        }
+    }
+
+    /// What was said of the peer's silence is void. What else there is of trouble may outlast it.
+    #[cold]
+    fn heard_after_trouble(&mut self, policy: &Policy) {
+        let Some(outage) = &mut self.outage else { return };
+        outage.hint = None;
+        let only_hint = outage.second.is_none() && outage.asked_delay.is_none() && !outage.race.is_running();
+        if self.state == State::Up && only_hint {
+            self.recovered(policy);
         }
     }
 
@@ -86,7 +97,8 @@ impl Link {
         }
     }
 
-    /// What this side may have lost counts for nothing: another probe, and as many left unanswered as before.
+    /// What this side may have lost, or kept back, counts for nothing: another probe, and as many left unanswered as
+    /// before; or more time for an attempt.
     pub(super) fn voided(
         &mut self,
         policy: &Policy,
@@ -94,9 +106,12 @@ impl Link {
         conn: ConnId,
         out: &mut impl Extend<Action>,
     ) {
-        let Some(liveness) = self.watch(conn) else { return };
-        if liveness.voided(&policy.liveness, now) == Due::Probe {
-            out.extend([Action::Probe { conn }]);
+        if let Some(liveness) = self.watch(conn) {
+            if liveness.voided(&policy.liveness, now) == Due::Probe {
+                out.extend([Action::Probe { conn }]);
+            }
+        } else if let Some(outage) = self.outage.as_mut().filter(|outage| outage.is_dialing(conn)) {
+            outage.race.extend(now + policy.liveness.patience());
         }
     }
 

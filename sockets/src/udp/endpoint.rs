@@ -275,8 +275,12 @@ impl<S: Socket> Endpoint<S> {
             longest_segment: &mut self.longest_segment,
             counts: &mut self.counts,
         };
-        let flow =
-            courier.send(&mut self.replied, |at| replies.message(at, arrivals), tell, |_, _, _, _| lost += 1);
+        let message = |at: usize| replies.message(at, arrivals);
+        let flow = courier.send(&mut self.replied, message, tell, |tell, message, errno, mtu| {
+            lost += 1;
+            let signal = Signal::Errno(errno);
+            tell(Fact::Unsent { to: message.to, datagram: message.datagram(), signal, mtu });
+        });
         self.counts.replies_lost += lost;
         if flow == Flow::Done {
             self.replies.clear();

@@ -264,6 +264,8 @@ pub enum Refusal {
     UnknownPeer,
     /// The peer is down, and is not to be bothered before the wait is over.
     Down,
+    /// The peer was given up, and is not asked again: remove it, and add it anew.
+    GaveUp,
     /// As many messages are on their way as may be.
     Full,
     /// The payload is longer than [`LONGEST_PAYLOAD`](super::LONGEST_PAYLOAD).
@@ -277,6 +279,7 @@ impl fmt::Display for Refusal {
         match self {
             Self::UnknownPeer => f.write_str("there is no such peer"),
             Self::Down => f.write_str("the peer is down; it is asked again after a wait"),
+            Self::GaveUp => f.write_str("the peer was given up; remove it, and add it anew"),
             Self::Full => f.write_str("as many messages are on their way as may be"),
             Self::TooLong => {
                 write!(f, "the payload is too long for a datagram: {} bytes at most", super::LONGEST_PAYLOAD)

@@ -50,6 +50,8 @@ pub(super) enum Stage {
     Sent,
     Echoed,
     Lost,
+    /// It was lost before it left, because this host was short of memory.
+    Unsent,
     /// It was lost, and came back after all.
     Late,
 }
@@ -90,7 +92,7 @@ impl Flight {
     }
 
     const fn has_ended(&self) -> bool {
-        matches!(self.stage, Stage::Echoed | Stage::Lost | Stage::Late)
+        !matches!(self.stage, Stage::Queued | Stage::Sent)
     }
 }
 
@@ -195,6 +197,11 @@ impl Flights {
         self.unwatched += 1;
         self.settle();
         Some(peer)
+    }
+
+    /// The oldest that waits to be sent.
+    pub(super) fn oldest_unsent(&self) -> Option<(u64, &Flight)> {
+        self.get(self.unsent).filter(|flight| !flight.has_ended()).map(|flight| (self.unsent, flight))
     }
 
     /// Forgets what ended long ago, and what is more than may be remembered.

@@ -45,7 +45,7 @@ pub(super) struct Peer {
     pub(super) late: u32,
     pub(super) duplicated: u32,
     pub(super) reordered: u32,
-    /// The earliest time at which the heap brings it up.
+    /// The earliest time at which the agenda brings it up.
     armed: Option<Instant>,
     generation: u32,
     addr: Addr,
@@ -54,6 +54,11 @@ pub(super) struct Peer {
 impl Peer {
     pub(super) fn addr(&self) -> SocketAddr {
         self.addr.unpack()
+    }
+
+    /// Whether this is its address, IPv6 scope included.
+    pub(super) fn is_at(&self, addr: SocketAddr) -> bool {
+        self.addr == Addr::pack(addr)
     }
 }
 
@@ -111,9 +116,55 @@ impl Slot {
 /// What an idle peer costs, besides 12 bytes in the agenda and some 10 in the index: no more than 256 together.
 const _: () = assert!(size_of::<Slot>() <= 208);
 
+/// How many slots are allocated at once, as a power of two. One array that doubles would be half empty at times, and would
+/// be copied as a whole.
+const CHUNK: u32 = 10;
+
+/// Slots by index, in chunks.
+#[derive(Debug, Default)]
+struct Slots(Vec<Vec<Slot>>);
+
+impl Slots {
+    fn len(&self) -> usize {
+        let full = self.0.len().saturating_sub(1) << CHUNK;
+        full + self.0.last().map_or(0, Vec::len)
+    }
+
+    #[inline]
+    fn get(&self, index: u32) -> Option<&Slot> {
+        self.0.get((index >> CHUNK) as usize)?.get(Self::within(index))
+    }
+
+    #[inline]
+    fn get_mut(&mut self, index: u32) -> Option<&mut Slot> {
+        self.0.get_mut((index >> CHUNK) as usize)?.get_mut(Self::within(index))
+    }
+
+    fn push(&mut self, slot: Slot) {
+        match self.0.last_mut() {
+            Some(chunk) if chunk.len() < 1 << CHUNK => chunk.push(slot),
+            _ => {
+                // The first grows as it must: most clients have few peers.
+                let room = if self.0.is_empty() { 1 } else { 1 << CHUNK };
+                let mut chunk = Vec::with_capacity(room);
+                chunk.push(slot);
+                self.0.push(chunk);
+            }
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Slot> {
+        self.0.iter().flatten()
+    }
+
+    const fn within(index: u32) -> usize {
+        (index & ((1 << CHUNK) - 1)) as usize
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Peers {
-    slots: Vec<Slot>,
+    slots: Slots,
     free: Option<u32>,
     by_addr: HashTable<u32>,
     hasher: SipHasher13,
@@ -123,10 +174,10 @@ pub(super) struct Peers {
 impl Peers {
     pub(super) fn new(secret: [u64; 2]) -> Self {
         Self {
-            slots: Vec::new(),
+            slots: Slots::default(),
             free: None,
             by_addr: HashTable::new(),
-            hasher: SipHasher13::new_with_keys(secret[1], secret[0]),
+            hasher: SipHasher13::new_with_keys(secret[0], !secret[1]),
             agenda: Agenda::new(),
         }
     }
@@ -141,11 +192,11 @@ impl Peers {
     }
 
     pub(super) fn at(&self, index: u32) -> Option<&Peer> {
-        self.slots.get(index as usize)?.peer()
+        self.slots.get(index)?.peer()
     }
 
     pub(super) fn at_mut(&mut self, index: u32) -> Option<&mut Peer> {
-        self.slots.get_mut(index as usize)?.peer_mut()
+        self.slots.get_mut(index)?.peer_mut()
     }
 
     /// The name of the peer at a place.
@@ -169,7 +220,7 @@ impl Peers {
     pub(super) fn add(&mut self, addr: SocketAddr, link: Link) -> PeerId {
         let addr = Addr::pack(addr);
         let index = self.free.unwrap_or(self.slots.len() as u32);
-        let (generation, next_free) = match self.slots.get(index as usize) {
+        let (generation, next_free) = match self.slots.get(index) {
             Some(Slot::Free(last, next)) => (last.wrapping_add(1), *next),
             _ => (0, None),
         };
@@ -188,13 +239,13 @@ impl Peers {
             addr,
         };
         self.free = next_free;
-        match self.slots.get_mut(index as usize) {
+        match self.slots.get_mut(index) {
             Some(slot) => *slot = Slot::Taken(peer),
             None => self.slots.push(Slot::Taken(peer)),
         }
         let (slots, hasher) = (&self.slots, self.hasher);
         self.by_addr.insert_unique(hash(hasher, addr), index, |&other| {
-            slots[other as usize].peer().map_or(0, |peer| hash(hasher, peer.addr))
+            slots.get(other).and_then(Slot::peer).map_or(0, |peer| hash(hasher, peer.addr))
         });
         self.id(index)
     }
@@ -206,7 +257,10 @@ impl Peers {
         if let Ok(entry) = self.by_addr.find_entry(hash(self.hasher, addr), |&other| other == index) {
             entry.remove();
         }
-        self.slots[index as usize] = Slot::Free(generation, self.free.replace(index));
+        let free = Slot::Free(generation, self.free.replace(index));
+        if let Some(slot) = self.slots.get_mut(index) {
+            *slot = free;
+        }
     }
 
     /// Sees to it that the peer is brought up no later than at this time.
@@ -221,7 +275,7 @@ impl Peers {
         if self.agenda.len() > 8 * self.len() + 64 {
             let slots = &self.slots;
             self.agenda.retain(|at, index| {
-                slots.get(index as usize).and_then(Slot::peer).is_some_and(|peer| peer.armed == Some(at))
+                slots.get(index).and_then(Slot::peer).is_some_and(|peer| peer.armed == Some(at))
             });
         }
     }
@@ -234,7 +288,7 @@ impl Peers {
     /// The next peer that wants attention by now, once. To be armed anew afterwards.
     pub(super) fn due(&mut self, now: Instant) -> Option<u32> {
         while let Some((at, index)) = self.agenda.pop(now) {
-            let peer = self.slots.get_mut(index as usize).and_then(Slot::peer_mut);
+            let peer = self.slots.get_mut(index).and_then(Slot::peer_mut);
             // Otherwise an earlier entry has brought it up already, or it is gone.
             if let Some(peer) = peer.filter(|peer| peer.armed == Some(at)) {
                 peer.armed = None;
