@@ -105,7 +105,9 @@ pub(crate) struct Named {
 /// An echo session is between two hosts (for TCP: RFC 9293, 3.9.2.3).
 fn single(ip: IpAddr) -> Result<(), String> {
     if ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST) {
-        return Err("a multicast or broadcast address: a session is between two hosts, and this names many".into());
+        return Err(
+            "a multicast or broadcast address: a session is between two hosts, and this names many".into()
+        );
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ mod common;
 
 use core::time::Duration;
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{TcpStream, UdpSocket};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -44,6 +44,32 @@ sender.start()
 while data := peer.recv(65536):
     sys.stdout.buffer.write(data)
 sender.join()
+";
+
+/// An echo server over UDP, on an address of either family or, as `::`, of both.
+const DATAGRAMS: &str = "
+import socket, sys
+family = socket.AF_INET6 if ':' in sys.argv[1] else socket.AF_INET
+peer = socket.socket(family, socket.SOCK_DGRAM)
+if sys.argv[1] == '::':
+    peer.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+peer.bind((sys.argv[1], int(sys.argv[2])))
+while True:
+    data, address = peer.recvfrom(65536)
+    peer.sendto(data, address)
+";
+
+/// A client over UDP that sends each line as a datagram and prints what comes back.
+const ASKING: &str = "
+import socket, sys
+family = socket.AF_INET6 if ':' in sys.argv[1] else socket.AF_INET
+peer = socket.socket(family, socket.SOCK_DGRAM)
+peer.settimeout(60)
+for line in sys.stdin.buffer:
+    peer.sendto(line, (sys.argv[1], int(sys.argv[2])))
+    data, address = peer.recvfrom(65536)
+    assert address[:2] == (sys.argv[1], int(sys.argv[2])), address
+    sys.stdout.buffer.write(data)
 ";
 
 /// A foreign server. It is killed at the end, with whatever it has forked.
@@ -99,6 +125,37 @@ fn start(program: &str, args: impl Fn(u16) -> Vec<String>) -> Option<Peer> {
         let _ = child.wait();
     }
     panic!("{program} does not listen");
+}
+
+/// As [`start`], over UDP: until it has answered a datagram at `host`.
+fn start_udp(program: &str, host: &str, args: impl Fn(u16) -> Vec<String>) -> Option<Peer> {
+    if !installed(program) {
+        return None;
+    }
+    let _alone = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
+    for _ in 0..5 {
+        let asking = UdpSocket::bind(format!("{host}:0")).unwrap();
+        asking.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        let port = UdpSocket::bind(format!("{host}:0")).unwrap().local_addr().unwrap().port();
+        let addr = format!("{host}:{port}");
+        let mut child = Command::new(program)
+            .args(args(port))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let began = Instant::now();
+        while began.elapsed() < LONG && child.try_wait().unwrap().is_none() {
+            let _ = asking.send_to(b"hello", &addr);
+            if asking.recv(&mut [0; 8]).is_ok_and(|n| n == 5) {
+                return Some(Peer { addr, child });
+            }
+        }
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+    panic!("{program} does not answer");
 }
 
 fn strings(args: &[&str]) -> Vec<String> {
@@ -223,4 +280,102 @@ fn ncat_is_a_client() {
 #[test]
 fn a_plain_socket_is_a_client() {
     as_the_server_of("python3", |host, port| strings(&["-c", SOCKET, host, port]));
+}
+
+// Over UDP.
+
+fn as_a_udp_client_of(peer: Option<&Peer>, targets: &[&str]) {
+    let Some(Peer { addr, .. }) = peer else { return };
+    let port = addr.rsplit_once(':').unwrap().1;
+    let input: String = (0..20).map(|n| format!("line {n}\n")).collect();
+    for target in targets {
+        let target = format!("{target}:{port}");
+        for runtime in RUNTIMES {
+            // A peer that forks a program for each client takes its time for the first answer.
+            let ping =
+                ["ping", "--udp", &target, "-c", "3", "-i", "400ms", "-W", "20s", "--runtime", runtime];
+            run(&[&ping[..], &["-o", "json"]].concat()).code(0).document();
+            // One datagram at a time: a stream to `cat` runs them together.
+            let echo = ["echo", "--udp", &target, "-W", "20s", "--window", "1", "--runtime", runtime];
+            let ran = feed(&echo, input.as_bytes());
+            same(&ran, input.as_bytes(), &format!("{target} and {runtime}"));
+        }
+    }
+}
+
+#[test]
+fn socat_is_a_udp_peer() {
+    let listen = |address: &'static str| {
+        move |port| strings(&[&address.replace("PORT", &format!("{port}")), "EXEC:cat"])
+    };
+    let v4 = start_udp("socat", "127.0.0.1", listen("UDP4-LISTEN:PORT,bind=127.0.0.1,reuseaddr,fork"));
+    as_a_udp_client_of(v4.as_ref(), &["127.0.0.1"]);
+    let v6 = start_udp("socat", "[::1]", listen("UDP6-LISTEN:PORT,bind=[::1],reuseaddr,fork"));
+    as_a_udp_client_of(v6.as_ref(), &["[::1]"]);
+}
+
+#[test]
+fn socat_with_a_program_for_each_datagram_is_a_udp_peer() {
+    // socat answers from a socket of its own for each datagram, bound to the port that was asked.
+    let peer = start_udp("socat", "127.0.0.1", |port| {
+        strings(&[&format!("UDP4-RECVFROM:{port},bind=127.0.0.1,reuseaddr,fork"), "EXEC:cat"])
+    });
+    as_a_udp_client_of(peer.as_ref(), &["127.0.0.1"]);
+}
+
+#[test]
+fn ncat_is_a_udp_peer() {
+    let peer = start_udp("ncat", "127.0.0.1", |port| {
+        strings(&["-u", "-l", "-k", "-e", "/bin/cat", "127.0.0.1", &port.to_string()])
+    });
+    as_a_udp_client_of(peer.as_ref(), &["127.0.0.1"]);
+}
+
+#[test]
+fn a_plain_udp_socket_is_a_peer() {
+    for (host, bind, targets) in [
+        ("127.0.0.1", "127.0.0.1", &["127.0.0.1"][..]),
+        ("[::1]", "::1", &["[::1]"]),
+        ("[::1]", "::", &["127.0.0.1", "[::1]"]),
+    ] {
+        let peer = start_udp("python3", host, |port| strings(&["-c", DATAGRAMS, bind, &port.to_string()]));
+        as_a_udp_client_of(peer.as_ref(), targets);
+    }
+}
+
+/// A foreign client sends lines over UDP to `serve` on either family, and to one of both.
+fn as_the_udp_server_of(program: &str, args: impl Fn(&str, &str) -> Vec<String>) {
+    if !installed(program) {
+        return;
+    }
+    let input: String = (0..50).map(|n| format!("line {n}\n")).collect();
+    for (listen, hosts) in
+        [("127.0.0.1:0", &["127.0.0.1"][..]), ("[::1]:0", &["::1"]), ("[::]:0", &["127.0.0.1", "::1"])]
+    {
+        for runtime in RUNTIMES {
+            let serve = ["serve", "--udp", listen, "-o", "jsonl", "--runtime", runtime];
+            let server = Server::spawn(common::resound(&serve));
+            let port = server.addr.rsplit_once(':').unwrap().1;
+            for host in hosts {
+                let mut command = Command::new(program);
+                command.args(args(host, port)).stdout(Stdio::piped()).stderr(Stdio::piped());
+                let ran = common::finish(command, input.as_bytes());
+                same(&ran, input.as_bytes(), &format!("{program} to {host} and {runtime}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn socat_is_a_udp_client() {
+    // socat sends what it has read, in one datagram here. -t: how long to wait for the answer after the end of the input.
+    as_the_udp_server_of("socat", |host, port| {
+        let host = if host.contains(':') { format!("[{host}]") } else { host.into() };
+        strings(&["-t", "2", "-", &format!("UDP:{host}:{port}")])
+    });
+}
+
+#[test]
+fn a_plain_udp_socket_is_a_client() {
+    as_the_udp_server_of("python3", |host, port| strings(&["-c", ASKING, host, port]));
 }

@@ -35,7 +35,8 @@ pub(crate) struct Echo {
     /// At most this many bytes under way [default: 1048576; over UDP 65536, with 800 for each datagram]
     ///
     /// Some echo servers stop for ever when more comes in than their pipes hold (`ncat -e /bin/cat` is one); with
-    /// 32768 they do not.
+    /// 32768 they do not. Over UDP some give back as one what came together (`socat UDP-LISTEN:...,fork EXEC:cat`); with
+    /// 1, which is one datagram at a time, they do not.
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..=1 << 30))]
     window: Option<u64>,
     /// Wait no longer than this for a connection; over UDP, for each answer [default: 20s; over UDP 3s]

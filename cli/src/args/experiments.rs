@@ -182,7 +182,9 @@ fn linger(text: &str) -> Result<Linger, String> {
 fn group(text: &str) -> Result<Group, String> {
     let (address, zone) = text.split_once('%').map_or((text, None), |(address, zone)| (address, Some(zone)));
     let address: IpAddr = address.parse().map_err(|_| {
-        String::from("not a multicast group; write 239.1.2.3, ff02::114 or ff02::114%eth0 (names are not looked up)")
+        String::from(
+            "not a multicast group; write 239.1.2.3, ff02::114 or ff02::114%eth0 (names are not looked up)",
+        )
     })?;
     if !address.is_multicast() {
         return Err("not a multicast group: those are 224.0.0.0/4 and ff00::/8".into());
@@ -192,7 +194,8 @@ fn group(text: &str) -> Result<Group, String> {
 
 /// The number of an interface: the resolver knows those of this host.
 fn interface(zone: &str) -> Result<u32, String> {
-    let found = format!("[fe80::1%{zone}]:1").parse::<Target>().ok().and_then(|target| target.look_up(1).ok());
+    let found =
+        format!("[fe80::1%{zone}]:1").parse::<Target>().ok().and_then(|target| target.look_up(1).ok());
     match found.as_deref() {
         Some([SocketAddr::V6(addr), ..]) if addr.scope_id() > 0 => Ok(addr.scope_id()),
         _ => Err(format!("this host has no interface `{zone}`; `ip link` lists them")),

@@ -16,8 +16,8 @@ use crate::exit;
 /// A message that is due while a connection attempt is under way waits for it; one that is due between two attempts is
 /// lost, with the reason of the attempt before. With several targets the exit code is the highest of theirs.
 ///
-/// With --udp all targets share one socket. A message that is due while a target is first asked is sent at once: it is
-/// itself the question. Between two attempts nothing is sent. In front of each payload stands a header of 32 bytes, so
+/// With --udp all targets share one socket. A message that is due while a target is asked for a first answer waits for
+/// it, but no longer than 250 ms: it is itself a question. Between two attempts nothing is sent. In front of each payload stands a header of 32 bytes, so
 /// that a datagram has 32 bytes more than --size says; any echo server returns it. A name with several addresses is
 /// asked at each, IPv6 first and 250 ms apart; the first that answers is the one.
 #[derive(Debug, Args)]
@@ -67,9 +67,8 @@ impl Ping {
                 let written = line.split('#').next().unwrap_or_default().trim();
                 if !written.is_empty() {
                     let named = target(written);
-                    targets.push(
-                        named.map_err(|error| format!("{}:{}: {error}", path.display(), index + 1))?,
-                    );
+                    targets
+                        .push(named.map_err(|error| format!("{}:{}: {error}", path.display(), index + 1))?);
                 }
             }
             if targets.is_empty() {

@@ -75,7 +75,7 @@ struct Rate(Option<u32>);
 
 const OVERFLOW: &str = "\
 The overflow experiment of the textbook: a receiver that does not read yet, a small buffer, a flood. The server counts
-what the kernel dropped, the client what it lost; both know that no network did it.
+what the kernel dropped (several datagrams that came as one packet count as one), the client what it lost.
   resound serve --udp 127.0.0.1:7007 --receive-buffer 4096 --pause-read 2s --rate never -v
   resound ping --udp 127.0.0.1:7007 -c 500 -i 1ms";
 
@@ -142,8 +142,7 @@ impl Serve {
     }
 }
 
-const DEFAULT: [SocketAddr; 1] =
-    [SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, DEFAULT_PORT))];
+const DEFAULT: [SocketAddr; 1] = [SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, DEFAULT_PORT))];
 
 fn rate(text: &str) -> Result<Rate, String> {
     match text.parse() {

@@ -116,8 +116,11 @@ pub(super) fn run(mut args: Ping) -> Exit {
         Ok(interrupts) => interrupts,
         Err(error) => return report.refuse(Exit::Local, format!("cannot take signals: {error}")),
     };
-    let started =
-        if args.udp { start_udp(&args, targets, clock, tell) } else { start_tcp(&args, targets, clock, &tell) };
+    let started = if args.udp {
+        start_udp(&args, targets, clock, tell)
+    } else {
+        start_tcp(&args, targets, clock, &tell)
+    };
     if let Err((exit, error)) = started {
         return report.refuse(exit, error);
     }
@@ -189,8 +192,7 @@ fn start_udp(
         runtime: args.runtime,
     };
     let thread_tell = tell.clone();
-    let prober =
-        udp::open(plan, clock, move |index, told| thread_tell.send((index, told)).map_err(drop))?;
+    let prober = udp::open(plan, clock, move |index, told| thread_tell.send((index, told)).map_err(drop))?;
     let run = move || {
         let _will = Will(0..n, tell);
         let _ = prober.run();

@@ -455,7 +455,9 @@ fn cannot_listen(transport: &str, addr: SocketAddr, error: &io::Error) -> String
         _ => None,
     };
     if missing == Some(Version::V6) {
-        return format!("cannot listen on {addr}: this host has no IPv6; choose an IPv4 address, 0.0.0.0 for all");
+        return format!(
+            "cannot listen on {addr}: this host has no IPv6; choose an IPv4 address, 0.0.0.0 for all"
+        );
     }
     let (what, advice) = match error.kind() {
         io::ErrorKind::AddrInUse => (

@@ -67,7 +67,9 @@ impl Text {
             }
             Body::Overrun { local, dropped } => {
                 let whose = local.map(|local| format!("{local}  ")).unwrap_or_default();
-                format!("{whose}{WARN}overrun{WARN:#}: this host dropped {dropped} datagrams for want of room")
+                format!(
+                    "{whose}{WARN}overrun{WARN:#}: this host dropped {dropped} datagrams for want of room"
+                )
             }
             Body::Strays { strays } => return self::strays(*strays),
             Body::Suspect { unanswered } => {
@@ -100,7 +102,8 @@ impl Text {
             Body::Refused { why } => format!("{WARN}refused{WARN:#}: {why}"),
             Body::AcceptFailed { cause } => format!("{WARN}accept failed{WARN:#}: {}", cause.text),
             Body::Asked { local, to, datagrams, bytes } => {
-                let to = to.map_or_else(|| local.to_string(), |to| SocketAddr::new(to, local.port()).to_string());
+                let to =
+                    to.map_or_else(|| local.to_string(), |to| SocketAddr::new(to, local.port()).to_string());
                 format!("asked {to}: {datagrams} datagrams, {bytes} bytes")
             }
             Body::Ignored { local, why, count, explain } => {
@@ -171,7 +174,8 @@ fn summary(line: &Line, summary: &Summary) -> String {
         if sent > 0 { format!(" ({:.1} %)", lost as f64 * 100.0 / sent as f64) } else { String::new() };
     let _ = write!(out, "  {sent} sent, {echoed} echoed, {lost} lost{loss}");
     let Summary { duplicated, reordered, .. } = *summary;
-    let more = [(in_flight, "in flight"), (late, "late"), (duplicated, "duplicated"), (reordered, "reordered")];
+    let more =
+        [(in_flight, "in flight"), (late, "late"), (duplicated, "duplicated"), (reordered, "reordered")];
     for (count, what) in more {
         if count > 0 {
             let _ = write!(out, ", {count} {what}");

@@ -11,6 +11,8 @@ use core::time::Duration;
 use resound_core::Instant;
 use resound_core::datagram::client::{NotAdded, PeerId};
 use resound_core::race::interleave;
+use resound_core::signal::{Cause, Version};
+use resound_sockets::udp::missing_family;
 
 /// How long each address is waited for before the next is asked as well (RFC 8305 §5).
 pub(crate) const APART: Duration = Duration::from_millis(250);
@@ -177,6 +179,14 @@ impl Contest {
             candidate.phase = phase;
             change(candidate);
         }
+    }
+}
+
+/// What an attempt that failed says about this host, where it is the host that lacks something.
+pub(crate) fn lack(addr: SocketAddr, cause: &Cause) -> Option<&'static str> {
+    match missing_family(addr, cause.errno?)? {
+        Version::V4 => Some("this host has no IPv4"),
+        Version::V6 => Some("this host has no IPv6"),
     }
 }
 

@@ -51,8 +51,8 @@ impl Flights {
         self.entries.push_back(Entry { datagram: seq.get(), message, since: now, fate: Fate::Open });
         self.open += 1;
         while let Some(first) = self.entries.front() {
-            let old = first.since + self.remember <= now
-                || self.entries.len() - self.open > self.remember_most;
+            let old =
+                first.since + self.remember <= now || self.entries.len() - self.open > self.remember_most;
             if first.fate == Fate::Open || !old {
                 break;
             }

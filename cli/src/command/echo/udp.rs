@@ -15,9 +15,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 
 use bytes::Bytes;
 use resound_core::Instant;
-use resound_core::datagram::client::{
-    Client, Config, Event, HEADER, LONGEST_PAYLOAD, NotAdded, PeerId, Seq,
-};
+use resound_core::datagram::client::{Client, Config, Event, HEADER, LONGEST_PAYLOAD, NotAdded, PeerId, Seq};
 use resound_core::signal::{Cause, Reason};
 use resound_sockets::clock::Clock;
 use resound_sockets::entropy;
@@ -31,7 +29,7 @@ use crate::interrupt::Interrupts;
 use crate::output::event::{About, Body, End};
 use crate::output::{Sink, Written, note};
 use crate::stats::{Stats, nanos};
-use crate::udp::contest::{APART, Contest, Standing};
+use crate::udp::contest::{APART, Contest, Standing, lack};
 use crate::udp::{Driven, drive};
 
 /// What a datagram costs in a receive buffer beside its bytes, about.
@@ -132,8 +130,7 @@ pub(super) fn run(
     let mut addresses = super::find(args, tell, heard)?;
     let client = Client::new(config(args), entropy::seed(), entropy::key())
         .map_err(|error| NotBegun::usage(&error))?;
-    let socket =
-        bind_any(&Options { errors: Errors::Queued, ..Options::default() }).map_err(local)?;
+    let socket = bind_any(&Options { errors: Errors::Queued, ..Options::default() }).map_err(local)?;
     let voice = Voice(tell.clone());
     let on_event = move |at, event| drop(voice.0.send(Heard::Datagrams(at, event)));
     let session =
@@ -416,7 +413,9 @@ impl Lines<'_> {
                 note(&format!("this host dropped {lost} datagrams for want of room"));
                 return self.write_about_all(t_ns, Body::Overrun { local: None, dropped: lost.into() });
             }
-            Event::Stalled { late } => return self.write_about_all(t_ns, Body::Stall { late_ns: nanos(late) }),
+            Event::Stalled { late } => {
+                return self.write_about_all(t_ns, Body::Stall { late_ns: nanos(late) });
+            }
             Event::Failed { op, signal } => {
                 return self.write_about_all(t_ns, Body::trouble(&signal.cause(op), None, 1));
             }
@@ -443,7 +442,8 @@ impl Lines<'_> {
     fn no_connection(&mut self, cause: &Cause) {
         self.reason = Some(cause.reason);
         self.ask_at = self.clock.now();
-        note(&format!("no answer: {cause}. {}", cause.reason.explain()));
+        let lack = self.about.peer.and_then(|addr| lack(addr, cause));
+        note(&format!("no answer: {cause}. {}", lack.unwrap_or(cause.reason.explain())));
     }
 
     /// Without a first answer it ends, unless it was told to persist.

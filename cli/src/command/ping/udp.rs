@@ -10,7 +10,9 @@
 //! A message is due every interval, whether the target answers or not, so that what is lost can be counted:
 //!
 //! ```text
-//!   the target answers, or is asked     sent; echoed or lost, as the core says
+//!   the target answers                  sent; echoed or lost, as the core says
+//!   it is asked                         waits a little for its answer (some peers run datagrams together that come
+//!                                       while they start), then sent: each message is itself a question
 //!   several addresses are asked         waits until one of them answers, lost when all have failed
 //!   between two attempts                lost at once, with the reason of the attempt before: nothing is sent
 //! ```
@@ -45,7 +47,7 @@ use crate::exit::Exit;
 use crate::output::event::{About, Body, End};
 use crate::output::note;
 use crate::stats::nanos;
-use crate::udp::contest::{APART, Contest, Standing};
+use crate::udp::contest::{APART, Contest, Standing, lack};
 use crate::udp::flights::{Flights, Message};
 use crate::udp::{Driven, drive};
 
@@ -53,6 +55,8 @@ use crate::udp::{Driven, drive};
 const SPACING: (Duration, Duration) = (Duration::from_micros(10), Duration::from_millis(1));
 /// How many names are looked up at once.
 const LOOKING_UP: usize = 16;
+/// How long a first answer is waited for before messages are sent without it.
+const HELD_BACK: Duration = Duration::from_millis(250);
 /// From so many targets on the socket asks for a larger receive buffer.
 const MANY: usize = 64;
 /// What it asks for then; the system grants as much as it likes.
@@ -83,6 +87,8 @@ enum Due {
     /// The target's next address is asked.
     Ask(usize),
     Message(usize),
+    /// What waits for the answer of the target is sent without it.
+    LetGo(usize),
 }
 
 struct Target {
@@ -96,6 +102,8 @@ struct Target {
     next_due: Instant,
     /// Messages that wait until it is known where they go.
     held: Range<u64>,
+    /// Until then they wait for an answer.
+    held_back_until: Instant,
     on_their_way: u64,
     life: Life,
 }
@@ -151,6 +159,7 @@ where
         next_seq: 0,
         next_due: Instant::EPOCH,
         held: 0..0,
+        held_back_until: Instant::EPOCH,
         on_their_way: 0,
         life: Life::Awaited,
     };
@@ -242,11 +251,7 @@ impl<F: Fn(Option<usize>, Told) -> Result<(), Deaf>> Prober<F> {
         Ok(())
     }
 
-    fn found(
-        &mut self,
-        index: usize,
-        found: Result<Vec<SocketAddr>, ResolveError>,
-    ) -> Result<(), Deaf> {
+    fn found(&mut self, index: usize, found: Result<Vec<SocketAddr>, ResolveError>) -> Result<(), Deaf> {
         let mut addresses = match found {
             Ok(addresses) => addresses,
             Err(error) => {
@@ -286,6 +291,7 @@ impl<F: Fn(Option<usize>, Told) -> Result<(), Deaf>> Prober<F> {
             match due {
                 Due::Ask(index) => self.ask_next(index, now)?,
                 Due::Message(index) => self.message(index, now)?,
+                Due::LetGo(index) => self.let_go(index, now)?,
             }
         }
         Ok(())
@@ -311,6 +317,8 @@ impl<F: Fn(Option<usize>, Told) -> Result<(), Deaf>> Prober<F> {
         if target.life == Life::Awaited {
             target.life = Life::Begun;
             target.next_due = target.next_due.max(now);
+            target.held_back_until = now + HELD_BACK;
+            self.agenda.push(Reverse((target.held_back_until, Due::LetGo(index))));
             self.agenda.push(Reverse((target.next_due, Due::Message(index))));
         }
         if self.targets[index].contest.has_next() {
@@ -327,7 +335,10 @@ impl<F: Fn(Option<usize>, Told) -> Result<(), Deaf>> Prober<F> {
                 let other = self.by_peer.get(&peer).map(|&other| &*self.targets[other].name);
                 let name = &self.targets[index].name;
                 let left_out = if last { "; it is measured once, there" } else { ", and left out here" };
-                note(&format!("{name}: {addr} is a target already, as {}{left_out}", other.unwrap_or("another")));
+                note(&format!(
+                    "{name}: {addr} is a target already, as {}{left_out}",
+                    other.unwrap_or("another")
+                ));
                 if last { self.over(index, Told::Same) } else { Ok(()) }
             }
             why if last => self.fail(index, Some(Reason::BadAddress), Exit::Local, format!("{addr}: {why}")),
@@ -344,8 +355,11 @@ impl<F: Fn(Option<usize>, Told) -> Result<(), Deaf>> Prober<F> {
         let seq = target.next_seq;
         let in_no_hurry = self.plan.interval.is_zero();
         let sent = match target.contest.standing() {
-            Standing::Up(peer) | Standing::Asked(peer) => self.send(index, peer, seq),
-            Standing::Undecided => Sent::Held,
+            Standing::Up(peer) if target.held.is_empty() => self.send(index, peer, seq),
+            Standing::Asked(peer) if target.held.is_empty() && target.held_back_until <= now => {
+                self.send(index, peer, seq)
+            }
+            Standing::Up(_) | Standing::Asked(_) | Standing::Undecided => Sent::Held,
             Standing::Down | Standing::Over if in_no_hurry => Sent::Held,
             Standing::Down | Standing::Over => Sent::Refused,
         };
@@ -393,9 +407,8 @@ impl<F: Fn(Option<usize>, Told) -> Result<(), Deaf>> Prober<F> {
             }
             Err(refused) => match refused.why {
                 Refusal::Full => Sent::Full,
-                // The event that says so is under way.
-                _ if self.plan.interval.is_zero() => Sent::Held,
-                _ => Sent::Refused,
+                // It is down, and the event that says why is under way.
+                _ => Sent::Held,
             },
         }
     }
@@ -420,12 +433,17 @@ impl<F: Fn(Option<usize>, Told) -> Result<(), Deaf>> Prober<F> {
         match event {
             Event::Dialing { attempt, .. } => {
                 target.contest.dialing(peer, at);
-                self.write(index, t_ns, Body::Dialing { attempt: attempt.get() })?;
-                self.let_go(index)
+                target.held_back_until = self.clock.now() + HELD_BACK;
+                self.agenda.push(Reverse((target.held_back_until, Due::LetGo(index))));
+                self.write(index, t_ns, Body::Dialing { attempt: attempt.get() })
             }
             Event::DialFailed { attempt, cause, .. } => {
                 let took = target.contest.failed(peer, at);
                 target.reason = cause.reason;
+                let lack = target.peer.and_then(|addr| lack(addr, &cause));
+                if let Some(lack) = lack.filter(|_| attempt.get() == 1) {
+                    note(&format!("{}: {lack}", target.name));
+                }
                 self.write(index, t_ns, Body::dial_failed(attempt.get(), &cause, took))?;
                 self.ask_next(index, self.clock.now())?;
                 self.lose_held_if_down(index)
@@ -436,15 +454,13 @@ impl<F: Fn(Option<usize>, Told) -> Result<(), Deaf>> Prober<F> {
                 }
                 let local = Some(self.session.local_addr);
                 self.write(index, t_ns, Body::Up { attempt: attempt.get(), local })?;
-                self.let_go(index)
+                self.let_go(index, self.clock.now())
             }
-            Event::Echoed { seq, payload, round_trip, .. } => {
-                self.ended(index, seq, |seq| Body::Echo {
-                    seq,
-                    bytes: payload.len() as u64,
-                    rtt_ns: nanos(round_trip),
-                })
-            }
+            Event::Echoed { seq, payload, round_trip, .. } => self.ended(index, seq, |seq| Body::Echo {
+                seq,
+                bytes: payload.len() as u64,
+                rtt_ns: nanos(round_trip),
+            }),
             Event::Lost { seq, cause, .. } => {
                 let reason = self.reason_of_loss(index, &cause);
                 self.ended(index, seq, |seq| Body::Lost { seq, reason })
@@ -452,7 +468,8 @@ impl<F: Fn(Option<usize>, Told) -> Result<(), Deaf>> Prober<F> {
             Event::Down { cause, in_flight, silent, .. } => {
                 target.contest.down(peer);
                 target.reason = cause.reason;
-                self.write(index, t_ns, Body::down(&cause, in_flight, silent))
+                self.write(index, t_ns, Body::down(&cause, in_flight, silent))?;
+                self.lose_held_if_down(index)
             }
             Event::GaveUp { cause, .. } => {
                 target.contest.gave_up(peer);
@@ -523,17 +540,20 @@ impl<F: Fn(Option<usize>, Told) -> Result<(), Deaf>> Prober<F> {
         self.leave_if_done(index)
     }
 
-    /// It is known where messages go, or is asked again: what waited for that is sent.
-    fn let_go(&mut self, index: usize) -> Result<(), Deaf> {
-        let (Standing::Up(peer) | Standing::Asked(peer)) = self.targets[index].contest.standing() else {
-            return Ok(());
+    /// It is known where messages go, and they have waited long enough: what waited for that is sent.
+    fn let_go(&mut self, index: usize, now: Instant) -> Result<(), Deaf> {
+        let target = &self.targets[index];
+        let peer = match target.contest.standing() {
+            Standing::Up(peer) => peer,
+            Standing::Asked(peer) if target.held_back_until <= now => peer,
+            _ => return Ok(()),
         };
         while let Some(seq) = self.targets[index].held.next() {
             match self.send(index, peer, seq) {
                 Sent::Sent => {}
                 Sent::Full => self.lost(index, seq, Reason::WriteBlocked)?,
                 Sent::Held | Sent::Refused => {
-                    // It went down again; the event that says so is under way, and ends this one too.
+                    // It is down again, and the event that says why is under way.
                     self.targets[index].held.start = seq;
                     break;
                 }
@@ -574,13 +594,7 @@ impl<F: Fn(Option<usize>, Told) -> Result<(), Deaf>> Prober<F> {
         self.over(index, Told::Over { t_ns: self.clock.now().nanos(), end: End::Count })
     }
 
-    fn fail(
-        &mut self,
-        index: usize,
-        reason: Option<Reason>,
-        exit: Exit,
-        error: String,
-    ) -> Result<(), Deaf> {
+    fn fail(&mut self, index: usize, reason: Option<Reason>, exit: Exit, error: String) -> Result<(), Deaf> {
         self.over(index, Told::Failed { reason, exit, error })
     }
 
