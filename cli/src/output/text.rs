@@ -130,7 +130,7 @@ impl Text {
     fn options(&self, options: &[(&str, String)]) -> String {
         let mut said = String::new();
         if self.verbose {
-            let width = options.iter().map(|(name, _)| name.len() + 2).max().unwrap_or_default();
+            let width = options.iter().map(|(name, _)| name.len() + 1).max().unwrap_or_default().max(17);
             for (name, value) in options {
                 let _ = writeln!(said, "    {DIM}{name:<width$}{value}{DIM:#}");
             }
