@@ -417,7 +417,8 @@ impl Serving<'_> {
         let udp = servers.and_then(Servers::udp_counts);
         let served = Served { udp, end: Some(end), ..self.tally.get().served };
         let listening = servers.map(|servers| servers.addresses().map(|(_, local, _)| local).collect());
-        let last = self.line(About::default(), Body::Served { served, error: error.clone() });
+        let last =
+            self.line(About::default(), Body::Served { served: Box::new(served), error: error.clone() });
         let document = Document {
             schema: SCHEMA,
             command: "serve",

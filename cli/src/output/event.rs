@@ -189,7 +189,7 @@ pub(crate) enum Body {
     /// A server is over.
     Served {
         #[serde(flatten)]
-        served: Served,
+        served: Box<Served>,
         /// What went wrong with the command itself.
         error: Option<String>,
     },

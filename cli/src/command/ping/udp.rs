@@ -354,25 +354,25 @@ impl<F: Fn(Option<usize>, Told) -> Result<(), Deaf>> Prober<F> {
         }
         let seq = target.next_seq;
         let in_no_hurry = self.plan.interval.is_zero();
-        let sent = match target.contest.standing() {
+        let went = match target.contest.standing() {
             Standing::Up(peer) if target.held.is_empty() => self.send(index, peer, seq),
             Standing::Asked(peer) if target.held.is_empty() && target.held_back_until <= now => {
                 self.send(index, peer, seq)
             }
-            Standing::Up(_) | Standing::Asked(_) | Standing::Undecided => Sent::Held,
-            Standing::Down | Standing::Over if in_no_hurry => Sent::Held,
-            Standing::Down | Standing::Over => Sent::Refused,
+            Standing::Up(_) | Standing::Asked(_) | Standing::Undecided => Went::Held,
+            Standing::Down | Standing::Over if in_no_hurry => Went::Held,
+            Standing::Down | Standing::Over => Went::Refused,
         };
         let target = &mut self.targets[index];
-        if sent != Sent::Full {
+        if went != Went::Full {
             target.next_seq += 1;
             (self.tell)(Some(index), Told::Sent)?;
         }
-        match sent {
-            Sent::Sent | Sent::Full => {}
-            Sent::Held if target.held.is_empty() => target.held = seq..seq + 1,
-            Sent::Held => target.held.end = seq + 1,
-            Sent::Refused => {
+        match went {
+            Went::Off | Went::Full => {}
+            Went::Held if target.held.is_empty() => target.held = seq..seq + 1,
+            Went::Held => target.held.end = seq + 1,
+            Went::Refused => {
                 let reason = target.reason;
                 self.lost(index, seq, reason)?;
             }
@@ -397,18 +397,18 @@ impl<F: Fn(Option<usize>, Told) -> Result<(), Deaf>> Prober<F> {
         self.agenda.push(Reverse((target.next_due, Due::Message(index))));
     }
 
-    fn send(&mut self, index: usize, peer: PeerId, seq: u64) -> Sent {
+    fn send(&mut self, index: usize, peer: PeerId, seq: u64) -> Went {
         let payload = payload(seq, self.plan.size);
         match self.session.ask(|client, now| client.send(now, peer, payload).map(|number| (number, now))) {
             Ok((number, now)) => {
                 self.flights.push(number, Message { target: index, seq }, now);
                 self.targets[index].on_their_way += 1;
-                Sent::Sent
+                Went::Off
             }
             Err(refused) => match refused.why {
-                Refusal::Full => Sent::Full,
+                Refusal::Full => Went::Full,
                 // It is down, and the event that says why is under way.
-                _ => Sent::Held,
+                _ => Went::Held,
             },
         }
     }
@@ -550,9 +550,9 @@ impl<F: Fn(Option<usize>, Told) -> Result<(), Deaf>> Prober<F> {
         };
         while let Some(seq) = self.targets[index].held.next() {
             match self.send(index, peer, seq) {
-                Sent::Sent => {}
-                Sent::Full => self.lost(index, seq, Reason::WriteBlocked)?,
-                Sent::Held | Sent::Refused => {
+                Went::Off => {}
+                Went::Full => self.lost(index, seq, Reason::WriteBlocked)?,
+                Went::Held | Went::Refused => {
                     // It is down again, and the event that says why is under way.
                     self.targets[index].held.start = seq;
                     break;
@@ -631,8 +631,8 @@ impl<F: Fn(Option<usize>, Told) -> Result<(), Deaf>> Prober<F> {
 
 /// What became of a message that was due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sent {
-    Sent,
+enum Went {
+    Off,
     /// It waits.
     Held,
     /// Nothing is sent between two attempts.
