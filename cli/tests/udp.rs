@@ -494,7 +494,7 @@ fn echo_has_documents_and_lines() {
     let sizes: Vec<u64> = events(&lines, "echo").iter().map(|echo| echo["bytes"].as_u64().unwrap()).collect();
     assert_eq!(sizes, [3, 0, 5]);
     let ran = feed(&["echo", "--udp", &nobody(), "-o", "json"], b"one\n");
-    assert_eq!(ran.code(10).document()["bytes_unsent"], 3);
+    assert_eq!(ran.code(10).document()["bytes_sent"], 0);
     run(&["echo", "--udp", "--resend", &server.addr]).code(2);
 }
 

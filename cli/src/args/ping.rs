@@ -80,9 +80,9 @@ impl Ping {
 
     fn check_size(&self) -> Result<(), String> {
         match self.size {
-            0 if !self.udp => Err("over TCP a message has at least 1 byte".into()),
+            0 if !self.udp => Err("--size 0: over TCP a message has at least 1 byte".into()),
             size if self.udp && size > LONGEST_PAYLOAD as u64 => Err(format!(
-                "{size} bytes do not fit into a datagram: {LONGEST_PAYLOAD} at most, and a header of {HEADER}"
+                "--size {size} does not fit into a datagram: {LONGEST_PAYLOAD} at most, and a header of {HEADER}"
             )),
             _ => Ok(()),
         }
