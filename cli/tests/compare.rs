@@ -43,6 +43,44 @@ fn a_choice_of_scenarios_and_runtimes() {
     assert_eq!((&refused["reason"], &refused["promised_ns"]), (&"conn-refused".into(), &0.into()));
 }
 
+/// The textbook's puzzle: plain sockets are told too little, or lose a datagram; each runtime says which server it is.
+#[test]
+fn the_three_servers_are_answered_alike_by_each_runtime_and_beside_plain_sockets() {
+    for (scenario, ip, by) in [("udp-three-servers-v4", 4, "127.0.0.1"), ("udp-three-servers-v6", 6, "::1")] {
+        let base = ["compare", "--scenario", scenario, "-o"];
+        let ran = run(&[&base[..], &["json"]].concat());
+        let document = ran.code(0).document();
+        for outcome in document["outcomes"].as_array().unwrap() {
+            assert_eq!((&outcome["reason"], &outcome["origin"]), (&"port-unreach".into(), &"peer".into()));
+            let events: Vec<&str> = outcome["events"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|event| event["what"].as_str().unwrap())
+                .collect();
+            assert!(events.contains(&"second: dial-failed port-unreach (peer)"), "{events:?}");
+            assert!(events.contains(&"third: echo×20"), "{events:?}");
+        }
+        let answers = document["textbook"].as_array().unwrap();
+        let unconnected = &answers[0];
+        assert_eq!((&unconnected["way"], &unconnected["ip"]), (&"unconnected".into(), &ip.into()));
+        assert!(unconnected["errno"].is_null() && unconnected["server"].is_null(), "{unconnected}");
+        let lines = run(&[&base[..], &["jsonl"]].concat()).code(0).lines();
+        assert_eq!(events(&lines, "textbook").len(), answers.len());
+        if cfg!(target_os = "linux") {
+            let [.., late, first] = &answers[..] else { panic!("{answers:?}") };
+            assert_eq!((&late["fates"][2], &late["server"]), (&"not-sent".into(), &2.into()), "{late}");
+            assert_eq!((&first["fates"][2], &first["offender"]), (&"arrived".into(), &by.into()), "{first}");
+        }
+        for format in ["text", "markdown"] {
+            let text = run(&[&base[..], &[format]].concat()).code(0).text();
+            assert!(text.contains("unconnected") && text.contains("nothing"), "{text}");
+            let widest = text.lines().map(|line| line.chars().count()).max();
+            assert!(format == "markdown" || widest <= Some(100), "{text}");
+        }
+    }
+}
+
 #[test]
 fn every_format_holds_the_same() {
     let base = ["compare", "--scenario", "refused", "-o"];

@@ -62,10 +62,10 @@ impl Way {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Unconnected => "unconnected",
-            Self::ConnectedInTurn => "connected, in turn",
-            Self::ConnectedEach => "connected, one each",
-            Self::QueueUnread => "error queue, read last",
-            Self::QueueReadFirst => "error queue, read first",
+            Self::ConnectedInTurn => "connected in turn",
+            Self::ConnectedEach => "one connected each",
+            Self::QueueUnread => "queue, read last",
+            Self::QueueReadFirst => "queue, read first",
         }
     }
 }
@@ -138,24 +138,24 @@ impl fmt::Display for Fate {
     }
 }
 
-/// `ECONNREFUSED, of this socket's peer`; `ICMP 3/3, of the second, said by 127.0.0.1`. Without ports: they differ from
+/// `ECONNREFUSED of its peer`; `ICMP 3/3 of the 2nd, by 127.0.0.1`. Without ports: they differ from
 /// run to run.
 impl fmt::Display for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Nothing => f.write_str("nothing"),
-            Self::Peer(signal) => write!(f, "{}, of this socket's peer", number(signal)),
-            Self::Somebody(signal) => write!(f, "{}, of nobody in particular", number(signal)),
+            Self::Peer(signal) => write!(f, "{} of its peer", number(signal)),
+            Self::Somebody(signal) => write!(f, "{} of nobody", number(signal)),
             Self::Entry { error, server } => {
                 let protocol = if error.version == Version::V4 { "ICMP" } else { "ICMPv6" };
-                write!(f, "{protocol} {}/{}, of ", error.kind, error.code)?;
+                write!(f, "{protocol} {}/{} of ", error.kind, error.code)?;
                 f.write_str(match server {
-                    Some(0) => "the first",
-                    Some(1) => "the second",
-                    Some(2) => "the third",
+                    Some(0) => "the 1st",
+                    Some(1) => "the 2nd",
+                    Some(2) => "the 3rd",
                     _ => "somebody else",
                 })?;
-                error.offender.map_or(Ok(()), |by| write!(f, ", said by {by}"))
+                error.offender.map_or(Ok(()), |by| write!(f, ", by {by}"))
             }
         }
     }
@@ -415,13 +415,13 @@ mod tests {
                 .iter()
                 .map(|answer| [answer.way.to_string(), answer.fates[2].to_string(), answer.told.to_string()])
                 .collect();
-            let entry = format!("{icmp}, of the second, said by {by}");
+            let entry = format!("{icmp} of the 2nd, by {by}");
             let want = [
                 ["unconnected", "arrived", "nothing"],
-                ["connected, in turn", "not sent: ECONNREFUSED", "ECONNREFUSED, of nobody in particular"],
-                ["connected, one each", "arrived", "ECONNREFUSED, of this socket's peer"],
-                ["error queue, read last", "not sent: ECONNREFUSED", &entry],
-                ["error queue, read first", "arrived", &entry],
+                ["connected in turn", "not sent: ECONNREFUSED", "ECONNREFUSED of nobody"],
+                ["one connected each", "arrived", "ECONNREFUSED of its peer"],
+                ["queue, read last", "not sent: ECONNREFUSED", &entry],
+                ["queue, read first", "arrived", &entry],
             ];
             assert_eq!(said, want);
             let lost: Vec<bool> = answers.iter().map(Answer::lost_a_live_one).collect();

@@ -3,8 +3,10 @@
 //! What is played and what is promised is the conformance suite's; here it is shown. The suite runs on a thread of its
 //! own, so that what is known by then can be shown whenever the program is asked to end.
 
+use core::net::Ipv6Addr;
 use core::time::Duration;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::net::UdpSocket;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
@@ -22,11 +24,12 @@ mod markdown;
 mod report;
 mod story;
 mod table;
+mod textbook;
 
 use report::{Event, Report};
 
 /// Sessions mostly wait: this many at a time leave even a small machine idle enough for what is measured.
-const TOGETHER: usize = 8;
+const TOGETHER: usize = 12;
 
 pub(super) fn run(args: &Compare) -> Exit {
     let mut sink = Sink::new(&args.output, Format::Json);
@@ -48,6 +51,7 @@ pub(super) fn run(args: &Compare) -> Exit {
     let plays = scenarios.len() * runtimes.len();
     let names = runtimes.clone();
     let played = scenarios.clone();
+    let asked = textbook::ask(&scenarios);
     let started = thread::Builder::new().name("compare".into()).spawn(move || {
         let owned: Vec<_> = names.into_iter().map(|name| runtime(name, Threads::One)).collect();
         let runtimes: Vec<&dyn Runtime> = owned.iter().map(AsRef::as_ref).collect();
@@ -60,7 +64,8 @@ pub(super) fn run(args: &Compare) -> Exit {
     let written = comparing.collect(&told, &interrupts);
     comparing.shown.clear();
     comparing.sort(&scenarios, &runtimes);
-    let report = Report::of(&comparing.outcomes);
+    let mut report = Report::of(&comparing.outcomes);
+    report.textbook = textbook::answers(asked, interrupts.count());
     let (end, exit) = match &comparing.error {
         _ if interrupts.count() > 0 => (End::Interrupted, Exit::Interrupted),
         Some(_) => (End::Error, Exit::Failed),
@@ -80,9 +85,22 @@ pub(super) fn run(args: &Compare) -> Exit {
     comparing.sink.verdict(exit)
 }
 
+/// Those that were asked for; or all that this host has the addresses for.
 fn chosen(names: &[String]) -> Vec<&'static Scenario> {
-    let wanted = |scenario: &&Scenario| names.is_empty() || names.iter().any(|name| name == scenario.name());
-    Scenario::ALL.iter().filter(wanted).collect()
+    let can_be_played = |scenario: &&Scenario| has_ipv6() || !scenario.needs_ipv6();
+    let wanted = |scenario: &&Scenario| names.iter().any(|name| name == scenario.name());
+    if !names.is_empty() {
+        return Scenario::ALL.iter().filter(wanted).collect();
+    }
+    let chosen: Vec<_> = Scenario::ALL.iter().filter(can_be_played).collect();
+    if chosen.len() < Scenario::ALL.len() {
+        note("this host has no IPv6: the scenarios that need it are left out");
+    }
+    chosen
+}
+
+fn has_ipv6() -> bool {
+    UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_ok()
 }
 
 fn list(sink: &mut Sink, scenarios: &[&Scenario]) -> Written {
@@ -191,6 +209,9 @@ impl Comparing {
             Format::Jsonl => {
                 for difference in &report.differences {
                     self.sink.jsonl(&Event::difference(t_ns, difference))?;
+                }
+                for answer in &report.textbook {
+                    self.sink.jsonl(&Event::textbook(t_ns, answer))?;
                 }
                 self.sink.jsonl(&Event::compared(t_ns, &report, end, self.error.clone()))
             }

@@ -162,6 +162,14 @@ impl Scenario {
         self.over
     }
 
+    /// Whether this host must have IPv6.
+    #[must_use]
+    pub fn needs_ipv6(&self) -> bool {
+        [udp::THREE_SERVERS_V6, udp::THREE_SERVERS_DUAL, udp::ASKED_ADDRESS]
+            .iter()
+            .any(|scenario| scenario.name == self.name)
+    }
+
     /// What must come of it.
     #[must_use]
     pub const fn promise(&self) -> Promise {

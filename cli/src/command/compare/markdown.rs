@@ -6,6 +6,7 @@ use resound_conformance::{Outcome, Scenario, profile};
 
 use super::report::{Report, promised};
 use super::story::{self, Lines, Mark, Story};
+use super::textbook;
 use crate::output::event::End;
 use crate::output::text::time;
 
@@ -30,6 +31,11 @@ pub(super) fn show(outcomes: &[Outcome], report: &Report, end: End, t_ns: u64) -
     let wrong: String = stories.iter().map(wrong).collect();
     if !wrong.is_empty() {
         let _ = write!(out, "\n{wrong}");
+    }
+    if !report.textbook.is_empty() {
+        let _ = write!(out, "\n{}\n\n", textbook::TITLE);
+        table_head(&mut out, textbook::COLUMNS.into_iter());
+        report.textbook.iter().for_each(|answer| table_row(&mut out, answer.cells().iter().cloned()));
     }
     if end == End::Interrupted {
         out.push_str("\nInterrupted: the table is not complete.\n");

@@ -6,12 +6,14 @@ use resound_conformance::{Difference, Outcome, Scenario, differences, profile};
 use resound_core::signal::{Origin, Reason};
 use serde::Serialize;
 
+use super::textbook;
 use crate::output::csv;
 use crate::output::event::{End, SCHEMA};
 use crate::stats::nanos;
 
-/// The numbers of EAGAIN (of a thread that cannot be started), ENOMEM, ENFILE, EMFILE and ENOBUFS, on Linux.
-const SHORTAGES: [i32; 5] = [11, 12, 23, 24, 105];
+/// The numbers of EAGAIN (of a thread that cannot be started), ENOMEM, ENFILE, EMFILE, EAFNOSUPPORT and EADDRNOTAVAIL (of
+/// a family that is not there) and ENOBUFS, on Linux.
+const SHORTAGES: [i32; 7] = [11, 12, 23, 24, 97, 99, 105];
 
 /// The body of the document.
 #[derive(Debug, Serialize)]
@@ -22,6 +24,8 @@ pub(super) struct Report {
     not_run: usize,
     outcomes: Vec<Row>,
     pub(super) differences: Vec<Differs>,
+    /// What plain sockets are told, where that was asked.
+    pub(super) textbook: Vec<textbook::Row>,
 }
 
 /// The timers of the run.
@@ -115,6 +119,7 @@ impl Report {
             not_run: outcomes.len() - ran.len(),
             outcomes: outcomes.iter().map(Row::from).collect(),
             differences: differences(&ran).into_iter().map(Differs::from).collect(),
+            textbook: Vec::new(),
         }
     }
 
@@ -216,6 +221,12 @@ impl Event<Row> {
 impl<'a> Event<&'a Differs> {
     pub(super) const fn difference(t_ns: u64, difference: &'a Differs) -> Self {
         Self { schema: SCHEMA, t_ns, event: "difference", body: difference }
+    }
+}
+
+impl<'a> Event<&'a textbook::Row> {
+    pub(super) const fn textbook(t_ns: u64, answer: &'a textbook::Row) -> Self {
+        Self { schema: SCHEMA, t_ns, event: "textbook", body: answer }
     }
 }
 

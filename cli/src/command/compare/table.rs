@@ -9,6 +9,7 @@ use resound_conformance::{Outcome, Scenario, profile};
 
 use super::report::{Report, promised};
 use super::story::{self, Lines, Mark, Story};
+use super::textbook;
 use crate::output::event::End;
 use crate::output::text::{BAD, BOLD, DIM, GOOD, time};
 use crate::stats::nanos;
@@ -35,12 +36,28 @@ pub(super) fn show(outcomes: &[Outcome], report: &Report, end: End, t_ns: u64, v
             under_row(&mut out, story, verbose);
         }
     }
+    textbook(&mut out, &report.textbook);
     let style = if report.holds() { GOOD } else { BAD };
     let _ = writeln!(out, "\n{style}{}{style:#}; {}", story::verdict(report), time(t_ns));
     if end == End::Interrupted {
         out.push_str("interrupted: the table is not complete\n");
     }
     out
+}
+
+/// What plain sockets are told.
+fn textbook(out: &mut String, answers: &[textbook::Row]) {
+    if answers.is_empty() {
+        return;
+    }
+    out.push('\n');
+    wrap(out, "", textbook::TITLE, " ", Style::new());
+    let mut rows = vec![textbook::COLUMNS.map(|name| (name.to_owned(), BOLD)).to_vec()];
+    rows.extend(answers.iter().map(|answer| {
+        let plain = |cell: &String| (cell.clone(), Style::new());
+        answer.cells().iter().map(plain).collect::<Vec<_>>()
+    }));
+    aligned(&rows).iter().for_each(|line| out.push_str(line));
 }
 
 /// The scenarios and what they promise.
