@@ -5,17 +5,22 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::io;
+use std::net::UdpSocket;
 use std::sync::mpsc::channel;
 use std::thread;
 
 use resound_conformance::on::std::Std;
 use resound_conformance::{
-    ClientSession, Dial, EchoClient, OnEvent, OnServerEvent, Outcome, Runtime, Scenario, ServerConfig,
-    ServerSession, differences, run,
+    ClientSession, Dial, EchoClient, OnEvent, OnServerEvent, OnUdpEvent, OnUdpServerEvent, Outcome, Runtime,
+    Scenario, ServerConfig, ServerSession, UdpClientSession, UdpRuntime, UdpServerSession, differences, run,
 };
 use resound_core::Instant;
+use resound_core::datagram::client::{self as udp, Client};
+use resound_core::datagram::server::Groups;
 use resound_core::signal::{Cause, Reason};
 use resound_core::stream::client::Event;
+use resound_sockets::StartError;
+use resound_sockets::udp::ServerConfig as ServerConfigUdp;
 
 /// What is wrong with a runtime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +44,10 @@ enum Wrong {
     Fails,
     /// Its server takes its time over the idle limit.
     IdlesLong,
+    /// It charges an error to another peer as well.
+    BlamesAnother,
+    /// Its servers answer broadcasts.
+    AnswersAll,
 }
 
 impl Runtime for Wrong {
@@ -74,6 +83,54 @@ impl Runtime for Wrong {
             config.connection.idle = config.connection.idle.map(|idle| idle * 2);
         }
         Std.server(addr, config, on_event)
+    }
+
+    fn udp(&self) -> Option<&dyn UdpRuntime> {
+        (*self != Self::Fails).then_some(self)
+    }
+}
+
+impl UdpRuntime for Wrong {
+    fn udp_client(
+        &self,
+        client: Client,
+        socket: UdpSocket,
+        mut on_event: OnUdpEvent,
+    ) -> io::Result<Box<dyn UdpClientSession>> {
+        let (wrong, mut first) = (*self, None);
+        let on_event = Box::new(move |mut at: Instant, mut event: udp::Event| {
+            first = first.or(event.peer());
+            match (wrong, &mut event) {
+                (Self::SaysClosed, udp::Event::Down { cause, .. }) => *cause = Cause::peer(Reason::Closed),
+                (Self::BlamesAnother, udp::Event::DialFailed { attempt, cause, .. }) => {
+                    let (attempt, cause) = (*attempt, *cause);
+                    first.into_iter().for_each(|peer| {
+                        on_event(at, udp::Event::DialFailed { peer, attempt, cause });
+                    });
+                }
+                (Self::ForgetsLost, udp::Event::Lost { .. }) => return,
+                (Self::Repeats, udp::Event::Echoed { .. }) => on_event(at, event.clone()),
+                (Self::Foresees, udp::Event::Down { .. }) => {
+                    at = Instant::from_nanos(at.nanos() - 300_000_000);
+                }
+                _ => {}
+            }
+            on_event(at, event);
+        });
+        Std.udp_client(client, socket, on_event)
+    }
+
+    fn udp_server(
+        &self,
+        addrs: &[SocketAddr],
+        config: &ServerConfigUdp,
+        on_event: OnUdpServerEvent,
+    ) -> Result<Box<dyn UdpServerSession>, StartError> {
+        let mut config = config.clone();
+        if *self == Self::AnswersAll {
+            config.echo.groups = Groups::Answer;
+        }
+        Std.udp_server(addrs, &config, on_event)
     }
 }
 
@@ -152,4 +209,19 @@ fn two_runtimes_that_say_different_things_differ() {
     assert_eq!(found.len(), 4, "two of them differ from the first, in the verdict and the events: {found:?}");
     assert!(found[0].what.contains("closed (peer) or reset (peer)"), "{found:?}");
     assert_eq!(differences(&outcomes[1..]), []);
+}
+
+#[test]
+fn over_udp_nobody_else_is_blamed_and_every_message_ends_once() {
+    is_found_out(Wrong::BlamesAnother, "udp-three-servers-v4", "first: dial-failed port-unreach");
+    is_found_out(Wrong::ForgetsLost, "udp-silent", "never ended");
+    is_found_out(Wrong::Repeats, "udp-echo", "ended twice");
+    is_found_out(Wrong::SaysClosed, "udp-silent", "the verdict is");
+    is_found_out(Wrong::Foresees, "udp-silent", "(M + 1)·P forbids it");
+    is_found_out(Wrong::Fails, "udp-echo", "the runtime has no UDP");
+}
+
+#[test]
+fn a_server_that_answers_a_broadcast_is_found_out() {
+    is_found_out(Wrong::AnswersAll, "udp-broadcast", "waited in vain for the server");
 }
