@@ -8,8 +8,12 @@ use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{self, ChildStdin, ChildStdout, Command, Stdio};
 
 use nix::sched::{CpuSet, sched_setaffinity};
+use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::{Signal, kill};
+use nix::sys::time::TimeValLike as _;
 use nix::unistd::Pid;
+
+use crate::udp::load::{Done, Task};
 
 /// Where server and load client run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +30,8 @@ fn pin(core: usize) -> io::Result<()> {
     set.set(core)?;
     Ok(sched_setaffinity(Pid::from_raw(0), &set)?)
 }
+
+const PIPED: &str = "both were asked for";
 
 /// A running server. It ends when this is dropped.
 #[derive(Debug)]
@@ -56,8 +62,7 @@ impl Child {
     fn spawn(command: &mut Command) -> io::Result<Self> {
         let command = command.env("SMOL_THREADS", "1");
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-        let piped = "both were asked for";
-        let (input, output) = (process.stdin.take().expect(piped), process.stdout.take().expect(piped));
+        let (input, output) = (process.stdin.take().expect(PIPED), process.stdout.take().expect(PIPED));
         let mut output = BufReader::new(output);
         let addr = said(&mut output)?;
         Ok(Self { process, addr, input: Some(input), output })
@@ -81,7 +86,11 @@ impl Child {
     }
 
     pub(crate) fn threads(&self) -> io::Result<i64> {
-        status(&self.proc("status"), "Threads:")
+        threads(self.id())
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
     }
 
     /// Time on a core, of all threads that live.
@@ -106,6 +115,70 @@ impl Child {
     }
 }
 
+/// Time on a core, of this process.
+pub(crate) fn cpu_of_this() -> io::Result<Duration> {
+    let usage = getrusage(UsageWho::RUSAGE_SELF)?;
+    let micros = |time: nix::sys::time::TimeVal| u64::try_from(time.num_microseconds()).unwrap_or(0);
+    Ok(Duration::from_micros(micros(usage.user_time()) + micros(usage.system_time())))
+}
+
+/// Resident memory of this process, in bytes.
+pub(crate) fn resident_of_this() -> io::Result<i64> {
+    Ok(status("/proc/self/status", "VmRSS:")? * 1024)
+}
+
+/// The most memory that this process had at any time, in bytes.
+pub(crate) fn peak_of_this() -> io::Result<i64> {
+    Ok(status("/proc/self/status", "VmHWM:")? * 1024)
+}
+
+/// A client in a process of its own, which is ready and waits to be told to begin.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    process: process::Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl Worker {
+    /// Starts a client where the place says, and waits until it is ready.
+    pub(crate) fn start(client: &str, task: Task, place: Place) -> io::Result<Self> {
+        pin(if place == Place::TwoCores { 1 } else { 0 })?;
+        let mut command = Command::new(env::current_exe()?);
+        let command = command.args(["load", client]).args(task.args());
+        let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let (input, output) = (process.stdin.take().expect(PIPED), process.stdout.take().expect(PIPED));
+        let mut output = BufReader::new(output);
+        let _: String = said(&mut output)?;
+        Ok(Self { process, input, output })
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Lets it work, and says what it has done.
+    pub(crate) fn work(&mut self) -> io::Result<Done> {
+        writeln!(self.input, "begin")?;
+        said(&mut self.output)
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // It has said everything, or never will.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Runs this program to its end, alone on a core; what it says.
+pub(crate) fn output_of(args: &[&str]) -> io::Result<String> {
+    pin(0)?;
+    let output = Command::new(env::current_exe()?).args(args).stderr(Stdio::inherit()).output()?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_string())
+}
+
 impl Drop for Child {
     fn drop(&mut self) {
         self.input = None;
@@ -118,6 +191,10 @@ fn said<T: core::str::FromStr>(output: &mut BufReader<ChildStdout>) -> io::Resul
     let mut line = String::new();
     output.read_line(&mut line)?;
     line.trim().parse().map_err(|_| io::Error::other(format!("the server said {line:?}")))
+}
+
+fn threads(process: u32) -> io::Result<i64> {
+    status(&format!("/proc/{process}/status"), "Threads:")
 }
 
 /// The number behind `key` in a file of `/proc`.
@@ -145,11 +222,11 @@ fn collected(process: &mut process::Child) -> io::Result<i64> {
     count.ok_or_else(|| io::Error::other("callgrind counted nothing; is valgrind installed?"))
 }
 
-/// How many instructions this program takes to do `what` `times` times.
-pub(crate) fn instructions_of(what: &str, times: u32) -> io::Result<i64> {
+/// How many instructions this program takes with these arguments.
+pub(crate) fn instructions_of(args: &[&str]) -> io::Result<i64> {
     let exe = env::current_exe()?;
     let mut command = callgrind();
-    let command = command.arg(exe).args(["count", what, &times.to_string()]);
+    let command = command.arg(exe).args(args).stdout(Stdio::null());
     collected(&mut command.stderr(Stdio::piped()).spawn()?)
 }
 
@@ -159,6 +236,9 @@ const CALLS: &[&str] = &[
     "sendto",
     "writev",
     "sendmsg",
+    "recvmmsg",
+    "sendmmsg",
+    "getsockopt",
     "poll",
     "epoll_wait",
     "epoll_pwait",
@@ -169,7 +249,7 @@ const CALLS: &[&str] = &[
     "futex",
 ];
 
-/// perf counting the system calls of a server. strace would do so too, but makes each so slow that the next message has
+/// perf counting the system calls of a process. strace would do so too, but makes each so slow that the next message has
 /// come in before the server asks for it: a loop that reads before it waits would seem never to wait.
 #[derive(Debug)]
 pub(crate) struct Perf {
@@ -177,11 +257,12 @@ pub(crate) struct Perf {
 }
 
 impl Perf {
-    /// Attaches to every thread of the server.
-    pub(crate) fn attach(child: &Child) -> io::Result<Self> {
+    /// Attaches to every thread of a process.
+    pub(crate) fn attach(process: u32) -> io::Result<Self> {
+        let threads = threads(process)?;
         let mut events = String::from("raw_syscalls:sys_enter");
         CALLS.iter().for_each(|call| events.extend([",syscalls:sys_enter_", call]));
-        let pid = child.process.id().to_string();
+        let pid = process.to_string();
         let process = Command::new("perf")
             .args(["stat", "-x", ";", "-e", &events, "-p", &pid])
             .stdin(Stdio::null())
@@ -189,7 +270,7 @@ impl Perf {
             .spawn()?;
         let mut perf = Self { process };
         // It counts once it has opened every event of every thread.
-        let wanted = (CALLS.len() + 1) * usize::try_from(child.threads()?).unwrap_or(1);
+        let wanted = (CALLS.len() + 1) * usize::try_from(threads).unwrap_or(1);
         while perf.opened()? < wanted {
             if perf.process.try_wait()?.is_some() {
                 return Err(io::Error::other("perf may not count system calls"));

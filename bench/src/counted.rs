@@ -25,6 +25,13 @@ pub(crate) struct Calls {
     pub(crate) by_name: Vec<(&'static str, f64)>,
 }
 
+impl Calls {
+    pub(crate) fn of(all: u64, by_name: Vec<(&'static str, u64)>, messages: f64) -> Self {
+        let by_name = by_name.into_iter().map(|(name, count)| (name, count as f64 / messages)).collect();
+        Self { per_message: all as f64 / messages, by_name }
+    }
+}
+
 /// What a connection costs that has exchanged one message and now does nothing.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Idle {
@@ -64,12 +71,10 @@ fn calls(server: &str, messages: usize) -> io::Result<[Calls; 3]> {
 }
 
 fn traced(child: &Child, load: impl FnOnce() -> io::Result<usize>) -> io::Result<Calls> {
-    let perf = Perf::attach(child)?;
+    let perf = Perf::attach(child.id())?;
     let amount = load();
     let (all, by_name) = perf.detach()?;
-    let amount = amount? as f64;
-    let by_name = by_name.into_iter().map(|(name, count)| (name, count as f64 / amount)).collect();
-    Ok(Calls { per_message: all as f64 / amount, by_name })
+    Ok(Calls::of(all, by_name, amount? as f64))
 }
 
 /// The difference between a long and a short run: what is not per message falls out.
@@ -117,7 +122,8 @@ fn idle(server: &str, count: usize) -> io::Result<Idle> {
 pub(crate) fn core() -> io::Result<Vec<(&'static str, f64)>> {
     let (few, many) = (1_000, 11_000);
     let each = |what| -> io::Result<f64> {
-        let more = instructions_of(what, many)? - instructions_of(what, few)?;
+        let count = |times: u32| instructions_of(&["count", what, &times.to_string()]);
+        let more = count(many)? - count(few)?;
         Ok(more as f64 / f64::from(many - few))
     };
     crate::CORE.iter().map(|work| Ok((work.name, each(work.name)? / work.each))).collect()

@@ -2,3 +2,4 @@
 //! package's program.
 
 pub mod core;
+pub mod fleet;

@@ -1,8 +1,9 @@
 //! Measures the servers of every adapter beside the loops that a user of that runtime would write by hand, and prints a
 //! table of ratios: `cargo run --release -p resound-bench`.
 //!
-//! What a clock can say is in [`timed`], what can be counted in [`counted`]. The same program, started with `serve` and
-//! a name, is each of the servers; started with `count`, it is the core at work for callgrind to watch.
+//! What a clock can say is in [`timed`], what can be counted in [`counted`], both over UDP in [`udp`]. The same program,
+//! started with `serve` and a name, is each of the servers, and with `load` each of the clients over UDP; started with
+//! `count`, it is the core at work for callgrind to watch, and with `fleet` the core with many peers.
 
 use core::hint::black_box;
 use core::time::Duration;
@@ -19,12 +20,13 @@ mod load;
 mod report;
 mod servers;
 mod timed;
+mod udp;
 
 const USAGE: &str = "\
 usage: resound-bench [--quick] [--rounds N] [--only PART] [--runtime NAME]
   --quick      a few short rounds: to see that it works, not what it says
   --rounds N   how often each comparison is repeated (default 15)
-  --only PART  `timed` or `counted`
+  --only PART  `timed` or `counted` (both over TCP), or `udp`
   --runtime NAME  only one: `std`, `tokio` or `smol`
 RESULTS.md is written when everything was run.";
 
@@ -92,7 +94,9 @@ fn main() -> ExitCode {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let result = match *args {
         ["serve", server] => servers::run(server),
+        ["load", client, ref task @ ..] => udp::load::run(client, task),
         ["count", what, times] => count(what, times),
+        ["fleet", peers, millis] => udp::be_fleet(peers, millis),
         _ => match Options::parse(&args) {
             Ok(options) => measure(options),
             Err(wrong) => {
@@ -131,15 +135,16 @@ struct Options {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
-    Both,
+    All,
     Timed,
     Counted,
+    Udp,
 }
 
 impl Options {
     fn parse(args: &[&str]) -> Result<Self, String> {
         let scale = timed::Scale { rounds: 15, run: Duration::from_millis(400), bulk: 1 << 30 };
-        let mut options = Self { scale, messages: 2_000, part: Part::Both, runtime: None };
+        let mut options = Self { scale, messages: 2_000, part: Part::All, runtime: None };
         let mut args = args.iter();
         while let Some(&arg) = args.next() {
             match arg {
@@ -156,7 +161,8 @@ impl Options {
                     options.part = match args.next() {
                         Some(&"timed") => Part::Timed,
                         Some(&"counted") => Part::Counted,
-                        _ => return Err("--only takes `timed` or `counted`".to_string()),
+                        Some(&"udp") => Part::Udp,
+                        _ => return Err("--only takes `timed`, `counted` or `udp`".to_string()),
                     };
                 }
                 "--runtime" => {
@@ -180,7 +186,7 @@ fn measure(options: Options) -> io::Result<()> {
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let wanted = |name: &str| options.runtime.is_none_or(|runtime| name.contains(runtime));
     let mut compared = Vec::new();
-    if options.part != Part::Counted {
+    if matches!(options.part, Part::All | Part::Timed) {
         for workload in timed::WORKLOADS {
             for &runtime in servers::RUNTIMES.iter().filter(|runtime| wanted(runtime.name)) {
                 eprintln!("{}: {}", runtime.name, workload.figures[0].name);
@@ -189,16 +195,19 @@ fn measure(options: Options) -> io::Result<()> {
         }
     }
     let (mut counted, mut core) = (Vec::new(), Vec::new());
-    if options.part != Part::Timed {
+    if matches!(options.part, Part::All | Part::Counted) {
         for server in servers::names().filter(|server| wanted(server)) {
             eprintln!("{server}: counts");
             counted.push(counted::count(server, options.messages)?);
         }
         core = counted::core().inspect_err(|e| eprintln!("no counts of the core: {e}")).unwrap_or_default();
     }
-    let report = report::markdown(&load, options.scale, &compared, &counted, &core);
+    let mut report = report::markdown(&load, options.scale, &compared, &counted, &core);
+    if matches!(options.part, Part::All | Part::Udp) {
+        report += &report::udp(options.scale, &udp::measure(options.scale, options.messages, wanted)?);
+    }
     print!("{report}");
-    if options.part == Part::Both && options.runtime.is_none() {
+    if options.part == Part::All && options.runtime.is_none() {
         std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/RESULTS.md"), report)?;
     }
     Ok(())

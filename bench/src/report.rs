@@ -8,6 +8,7 @@ use crate::child::Place;
 use crate::counted::{Calls, Counted};
 use crate::servers;
 use crate::timed::{Compared, Scale, Spread, Target, Verdict};
+use crate::udp::{Counted as CountedUdp, Crowd, Measured, Simulated};
 
 const HOW: &str = "\
 Written by `cargo run --release -p resound-bench`. Nothing but ratios is comparable between machines, and on a shared
@@ -56,7 +57,92 @@ pub(crate) fn markdown(
     out
 }
 
+const UDP_HOW: &str = "\
+A comparison is between a client and a server and two of the same that a user of that runtime would write by hand, with
+`send_to` and `recv_from`: on std blocking, on tokio in its current-thread runtime, on smol in `block_on`. Each of the two
+is a process, pinned to its core. Datagrams are 64 bytes long. The foreign client is the loop by hand on std, whatever
+the server.
+";
+
+/// What was measured over UDP.
+pub(crate) fn udp(scale: Scale, measured: &Measured) -> String {
+    let mut out = format!("\n## UDP\n\n{UDP_HOW}");
+    simulated(&mut out, &measured.fleets);
+    counted_udp(&mut out, &measured.counted);
+    let _ = write!(out, "\n### Datagrams by the clock\n\n{} rounds of {:?}.\n\n", scale.rounds, scale.run);
+    out += "| runtime | figure | cores | ours / hand | hand / itself | hand | target | |\n";
+    out += "|---|---|---|---|---|---|---|---|\n";
+    measured.compared.iter().for_each(|row| timed_row(&mut out, row));
+    crowds(&mut out, &measured.crowds);
+    out
+}
+
+fn simulated(out: &mut String, fleets: &[Simulated]) {
+    *out += "\n### A fleet in simulated time\n\nThe client's machine alone, without an operating system: each peer is \
+             probed about every 10 s, and answers after 1 ms; one in a hundred never does, one in a hundred is refused. \
+             Nearly each probe has a turn of its own. To reach with 1 000 000 peers: at least 10 times as fast as real \
+             time on one core, at most 256 MB.\n\n";
+    *out += "| peers | real time / its own | simulated time / CPU | CPU per probe | instructions per probe | to add | to \
+             remove | peak memory | |\n|---|---|---|---|---|---|---|---|---|\n";
+    for row in fleets {
+        let [wall, cpu] = row.speed;
+        let verdict = match row.peers {
+            1_000_000 if cpu >= 10.0 && row.peak <= 256e6 => "met",
+            1_000_000 => "**missed**",
+            _ => "",
+        };
+        let instructions = row.instructions.map(|count| format!("{count:.0}")).unwrap_or_default();
+        let _ = writeln!(
+            out,
+            "| {} | {wall:.1} | {cpu:.1} | {:.0} ns | {instructions} | {:.0} ns | {:.0} ns | {:.1} MB | {verdict} |",
+            row.peers,
+            row.probe,
+            row.add,
+            row.remove,
+            row.peak / 1e6,
+        );
+    }
+}
+
+fn counted_udp(out: &mut String, counted: &[CountedUdp]) {
+    *out += "\n### System calls per datagram\n\nOf a datagram and its echo, counted by perf.\n\n\
+             | client → server | in flight | client | server | client's | server's |\n|---|---|---|---|---|---|\n";
+    for CountedUdp { pair: (client, server), window, calls } in counted {
+        let Some([asking, serving]) = calls else { continue };
+        let server = server.trim_start_matches("udp-");
+        let _ = writeln!(
+            out,
+            "| {client} → {server} | {window} | {:.3} | {:.3} | {} | {} |",
+            asking.per_message,
+            serving.per_message,
+            by_name(asking),
+            by_name(serving),
+        );
+    }
+}
+
+fn crowds(out: &mut String, crowds: &[Crowd]) {
+    *out += "\n### One client, many peers\n\nOur client on one socket, 128 datagrams in flight, round and round its \
+             peers, each of which has an address of its own (127.0.0.1 and those that follow); our server on std answers \
+             for all of them, on the other core. Memory is what is resident, for each peer beyond the first.\n\n";
+    *out += "| runtime | peers | probes/s | client CPU per probe | calls per probe | memory per peer |\n\
+             |---|---|---|---|---|---|\n";
+    for row in crowds {
+        let calls = row.calls.as_ref().map(|calls| format!("{:.3}", calls.per_message)).unwrap_or_default();
+        let memory = if row.peers > 1 { format!("{:.0}", row.memory) } else { String::new() };
+        let _ = writeln!(
+            out,
+            "| {} | {} | {} | {} | {calls} | {memory} |",
+            row.runtime,
+            row.peers,
+            absolute(row.per_second),
+            absolute(row.cpu),
+        );
+    }
+}
+
 fn timed_row(out: &mut String, row: &Compared) {
+    let bare = row.bare.map(|bare| format!(" {} |", spread(bare))).unwrap_or_default();
     let target = match row.figure.target {
         Target::AtMost(most) => format!("≤ {most:.2}"),
         Target::AtLeast(least) => format!("≥ {least:.2}"),
@@ -71,12 +157,11 @@ fn timed_row(out: &mut String, row: &Compared) {
     let cores = if row.place == Place::TwoCores { "two" } else { "one" };
     let _ = writeln!(
         out,
-        "| {} | {} | {cores} | {} | {} | {} | {} | {target} | {verdict} |",
+        "| {} | {} | {cores} | {} | {} |{bare} {} | {target} | {verdict} |",
         row.runtime,
         row.figure.name,
         spread(row.ours),
         spread(row.itself),
-        spread(row.bare),
         absolute(row.by_hand),
     );
 }

@@ -133,8 +133,8 @@ pub(crate) struct Compared {
     pub(crate) ours: Spread,
     /// The loop by hand to itself.
     pub(crate) itself: Spread,
-    /// Ours to the bare epoll loop.
-    pub(crate) bare: Spread,
+    /// Ours to the bare epoll loop, where there is one.
+    pub(crate) bare: Option<Spread>,
     /// The loop by hand, in seconds, messages or bytes per second.
     pub(crate) by_hand: f64,
 }
@@ -175,7 +175,7 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    fn of(mut values: Vec<f64>) -> Self {
+    pub(crate) fn of(mut values: Vec<f64>) -> Self {
         values.sort_unstable_by(f64::total_cmp);
         let at = |quarter: usize| values[((values.len() - 1) * quarter + 2) / 4];
         Self { lower: at(1), median: at(2), upper: at(3) }
@@ -185,27 +185,48 @@ impl Spread {
 /// Runs a load on the servers of one comparison, round by round.
 pub(crate) fn compare(runtime: Runtime, workload: Workload, scale: Scale) -> io::Result<Vec<Compared>> {
     let servers = [runtime.ours, runtime.by_hand, runtime.by_hand, BARE];
-    let mut rounds: Vec<[Vec<f64>; 4]> = Vec::new();
-    for round in 0..scale.rounds {
-        let mut figures: [Vec<f64>; 4] = Default::default();
-        for turn in 0..servers.len() {
-            let index = (round + turn) % servers.len();
-            let child = Child::start(servers[index], workload.place)?;
-            figures[index] = (workload.run)(&child, scale)?;
+    let rounds = interleave::<4>(scale.rounds, |side| {
+        (workload.run)(&Child::start(servers[side], workload.place)?, scale)
+    })?;
+    Ok(ratios(runtime.name, workload.place, workload.figures, &rounds))
+}
+
+/// The figures of each side in each round: ours, by hand, by hand again, and perhaps others. Each round begins with
+/// another side.
+pub(crate) fn interleave<const SIDES: usize>(
+    rounds: usize,
+    mut run: impl FnMut(usize) -> io::Result<Vec<f64>>,
+) -> io::Result<Vec<[Vec<f64>; SIDES]>> {
+    let mut all = Vec::new();
+    for round in 0..rounds {
+        let mut figures = [const { Vec::new() }; SIDES];
+        for turn in 0..SIDES {
+            let side = (round + turn) % SIDES;
+            figures[side] = run(side)?;
         }
-        rounds.push(figures);
+        all.push(figures);
     }
-    let compared = workload.figures.iter().enumerate().map(|(nth, &figure)| {
+    Ok(all)
+}
+
+/// The sides beside each other. A fourth one is the bare loop.
+pub(crate) fn ratios<const SIDES: usize>(
+    runtime: &'static str,
+    place: Place,
+    figures: &[Figure],
+    rounds: &[[Vec<f64>; SIDES]],
+) -> Vec<Compared> {
+    let compared = figures.iter().enumerate().map(|(nth, &figure)| {
         let ratio = |a: usize, b: usize| Spread::of(rounds.iter().map(|r| r[a][nth] / r[b][nth]).collect());
         Compared {
-            runtime: runtime.name,
-            place: workload.place,
+            runtime,
+            place,
             figure,
             ours: ratio(0, 1),
             itself: ratio(2, 1),
-            bare: ratio(0, 3),
+            bare: (SIDES > 3).then(|| ratio(0, 3)),
             by_hand: Spread::of(rounds.iter().map(|r| r[1][nth]).collect()).median,
         }
     });
-    Ok(compared.collect())
+    compared.collect()
 }

@@ -16,11 +16,14 @@ mod bare;
 mod on_smol;
 mod on_std;
 mod on_tokio;
+mod udp;
+
+pub(crate) use udp::WILDCARD;
 
 /// A server: never returns, and calls [`ready`] once it listens.
 type Serve = fn() -> io::Result<()>;
 
-/// Every server by name.
+/// Every server over TCP by name.
 const SERVERS: &[(&str, Serve)] = &[
     ("mio", bare::serve),
     ("std", on_std::by_hand),
@@ -51,7 +54,7 @@ pub(crate) const RUNTIMES: &[Runtime] = &[
 /// The bare epoll loop that all are compared with too.
 pub(crate) const BARE: &str = "mio";
 
-/// The names of all.
+/// The names of all over TCP.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     SERVERS.iter().map(|(name, _)| *name)
 }
@@ -67,12 +70,13 @@ pub(crate) fn futures() -> [(&'static str, usize); 2] {
 /// Serves until standard input ends.
 pub(crate) fn run(name: &str) -> io::Result<()> {
     let unknown = || io::Error::new(io::ErrorKind::InvalidInput, format!("no server is called {name}"));
-    let (_, serve) = SERVERS.iter().find(|(known, _)| *known == name).ok_or_else(unknown)?;
+    let (_, serve) =
+        SERVERS.iter().chain(udp::SERVERS).find(|(known, _)| *known == name).ok_or_else(unknown)?;
     serve()
 }
 
 /// The address that every server binds.
-const ANY: SocketAddr = SocketAddr::new(core::net::IpAddr::V4(core::net::Ipv4Addr::LOCALHOST), 0);
+pub(crate) const ANY: SocketAddr = SocketAddr::new(core::net::IpAddr::V4(core::net::Ipv4Addr::LOCALHOST), 0);
 
 /// How much one read by hand takes in.
 const BUFFER: usize = 64 * 1024;
