@@ -3,7 +3,7 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use super::flights::{Kind, Stage};
+use super::flights::{Flight, Stage};
 use super::probe::{Claim, Header};
 use super::{Client, Event, PeerId, canonical};
 use crate::link::Told;
@@ -60,7 +60,7 @@ impl Client {
     /// follows then, and no sooner.
     pub(super) fn fail(&mut self, index: u32, number: u64, cause: Cause) {
         let stands = self.peers.at(index).is_some_and(|peer| peer.link.conn().is_some());
-        let message = self.flights.get(number).is_some_and(|flight| flight.kind == Kind::Message);
+        let message = self.flights.get(number).is_some_and(Flight::is_message);
         if stands || message {
             self.lose(number, cause);
         }

@@ -20,7 +20,7 @@ pub struct Config {
     /// For how long after it was sent a datagram is remembered, so that a late answer can be told from a double one. At
     /// least `timeout`, at most 1 h; 10 s unless set.
     pub remember: Duration,
-    /// How many ended datagrams are remembered at most, 56 bytes each; but those that were sent after the oldest one still
+    /// How many ended datagrams are remembered at most, 32 bytes each; but those that were sent after the oldest one still
     /// on its way are remembered in any case. 16 384 unless set.
     pub remember_most: usize,
     /// How many messages of the program may be on their way at once, to all peers together. At least 1; 4 096 unless

@@ -13,6 +13,7 @@
 //! which there are many more, need no timer for it.
 
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use bytes::Bytes;
@@ -29,8 +30,6 @@ pub(super) struct Flight {
     pub(super) peer: u32,
     /// How far back the previous one to the same peer lies; 0 if there is none, or too far.
     pub(super) back: u32,
-    /// A message's payload; empty for a probe of the client's own.
-    pub(super) payload: Bytes,
     pub(super) kind: Kind,
     pub(super) stage: Stage,
     pub(super) answers_elsewhere: Seen,
@@ -38,10 +37,50 @@ pub(super) struct Flight {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Accepted from the program.
-    Message,
-    /// The client's own.
+    /// Accepted from the program; its payload lies at this place until it ends.
+    Message {
+        /// Where in the [`Payloads`].
+        place: u32,
+    },
+    /// The client's own, without a payload.
     Probe,
+}
+
+/// The payloads of messages that have not ended. They are few beside the flights, most of which are probes or have ended,
+/// and a flight that held one would be twice as large.
+#[derive(Debug, Default)]
+pub(super) struct Payloads {
+    places: Vec<Bytes>,
+    free: Vec<u32>,
+}
+
+impl Payloads {
+    /// Keeps the payload of a message.
+    pub(super) fn keep(&mut self, payload: Bytes) -> Kind {
+        let place = if let Some(place) = self.free.pop() {
+            self.places[place as usize] = payload;
+            place
+        } else {
+            self.places.push(payload);
+            (self.places.len() - 1) as u32
+        };
+        Kind::Message { place }
+    }
+
+    /// What a flight carries that has not ended.
+    pub(super) fn of(&self, kind: Kind) -> &[u8] {
+        match kind {
+            Kind::Message { place } => &self.places[place as usize],
+            Kind::Probe => &[],
+        }
+    }
+
+    /// The payload of a message that ends now.
+    pub(super) fn take(&mut self, kind: Kind) -> Option<Bytes> {
+        let Kind::Message { place } = kind else { return None };
+        self.free.push(place);
+        Some(core::mem::take(&mut self.places[place as usize]))
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,17 +104,8 @@ pub(super) enum Seen {
 
 impl Flight {
     /// A flight that begins now.
-    pub(super) const fn new(now: Instant, peer: u32, back: u32, kind: Kind, payload: Bytes) -> Self {
-        Self {
-            sent: now,
-            waited: 0,
-            peer,
-            back,
-            payload,
-            kind,
-            stage: Stage::Queued,
-            answers_elsewhere: Seen::No,
-        }
+    pub(super) const fn new(now: Instant, peer: u32, back: u32, kind: Kind) -> Self {
+        Self { sent: now, waited: 0, peer, back, kind, stage: Stage::Queued, answers_elsewhere: Seen::No }
     }
 
     /// It leaves.
@@ -89,6 +119,10 @@ impl Flight {
     /// When it was accepted, or up to a microsecond earlier. In the ring, these times never fall.
     fn accepted(&self) -> Instant {
         Instant::from_nanos(self.sent.nanos().saturating_sub(u64::from(self.waited) * 1_000))
+    }
+
+    pub(super) const fn is_message(&self) -> bool {
+        matches!(self.kind, Kind::Message { .. })
     }
 
     const fn has_ended(&self) -> bool {
@@ -223,12 +257,12 @@ mod tests {
     use super::*;
 
     fn flight(at: u64) -> Flight {
-        Flight::new(Instant::from_nanos(at), 0, 0, Kind::Probe, Bytes::new())
+        Flight::new(Instant::from_nanos(at), 0, 0, Kind::Probe)
     }
 
     #[test]
     fn what_the_documentation_says_of_its_size_is_true() {
-        assert_eq!(size_of::<Flight>(), 56);
+        assert_eq!(size_of::<Flight>(), 32);
     }
 
     #[test]

@@ -64,7 +64,7 @@ pub use dialogue::{Event, NotAdded, PeerStatus, Refusal, Refused, Seq, Strays};
 pub use peers::PeerId;
 pub use probe::HEADER;
 
-use flights::{Flights, Kind};
+use flights::{Flights, Payloads};
 use peers::Peers;
 use probe::Key;
 
@@ -144,6 +144,7 @@ pub struct Client {
     rng: Rng,
     peers: Peers,
     flights: Flights,
+    payloads: Payloads,
     /// Messages among the flights that have not ended.
     messages: usize,
     events: VecDeque<Event>,
@@ -177,6 +178,7 @@ impl Client {
             rng: Rng::from_seed(seed),
             peers: Peers::new(secret),
             flights: Flights::default(),
+            payloads: Payloads::default(),
             messages: 0,
             events: VecDeque::with_capacity(64),
             doubts: Vec::new(),
@@ -242,7 +244,8 @@ impl Client {
             return Err(Refused { why, payload });
         }
         self.messages += 1;
-        Ok(Seq(self.launch(peer.index, Kind::Message, payload)))
+        let kind = self.payloads.keep(payload);
+        Ok(Seq(self.launch(peer.index, kind)))
     }
 
     fn refusal(&self, peer: PeerId, len: usize) -> Option<Refusal> {

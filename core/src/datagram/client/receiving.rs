@@ -42,7 +42,7 @@ impl Client {
         let current = peer.link.current().filter(|conn| conn.get() == header.conn);
         let stage = match self.flights.get(header.number) {
             Some(flight) if flight.stage == Stage::Sent => {
-                let same = whole && datagram[HEADER..] == flight.payload;
+                let same = whole && datagram[HEADER..] == *self.payloads.of(flight.kind);
                 let round_trip = self.now.since(flight.sent);
                 return self.came_back(id, header.number, current, same, round_trip);
             }
@@ -54,14 +54,14 @@ impl Client {
         match stage {
             Some((Stage::Echoed | Stage::Late, kind, _)) => {
                 peer.duplicated = peer.duplicated.saturating_add(1);
-                if kind == Kind::Message {
+                if let Kind::Message { .. } = kind {
                     self.events.push_back(Event::Duplicated { peer: id, seq });
                 }
             }
             Some((_, kind, round_trip)) => {
                 peer.late = peer.late.saturating_add(1);
                 self.flights.finish(header.number, Stage::Late);
-                if kind == Kind::Message {
+                if let Kind::Message { .. } = kind {
                     self.events.push_back(Event::Late { peer: id, seq, round_trip });
                 }
             }

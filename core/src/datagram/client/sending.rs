@@ -18,11 +18,11 @@ impl Client {
     pub(super) fn probe(&mut self, index: u32) {
         let waiting = |peer: &Peer| peer.newest > 0 && self.flights.is_waiting(peer.newest - 1);
         if self.peers.at(index).is_some_and(|peer| !waiting(peer)) {
-            self.launch(index, Kind::Probe, Bytes::new());
+            self.launch(index, Kind::Probe);
         }
     }
 
-    pub(super) fn launch(&mut self, index: u32, kind: Kind, payload: Bytes) -> u64 {
+    pub(super) fn launch(&mut self, index: u32, kind: Kind) -> u64 {
         self.flights.forget(self.now, self.config.remember, self.config.remember_most);
         let number = self.flights.end();
         let Some(peer) = self.peers.at_mut(index) else { return number };
@@ -30,7 +30,7 @@ impl Client {
         peer.newest = number + 1;
         peer.in_flight += 1;
         let standing = peer.link.conn();
-        self.flights.push(Flight::new(self.now, index, back, kind, payload));
+        self.flights.push(Flight::new(self.now, index, back, kind));
         if let Some(conn) = standing {
             self.tell(index, Told::Sent { conn });
         }
@@ -45,7 +45,8 @@ impl Client {
                 continue;
             };
             let to = peer.addr();
-            let Some(room) = batch.push(to, HEADER + flight.payload.len()) else {
+            let carried = self.payloads.of(flight.kind);
+            let Some(room) = batch.push(to, HEADER + carried.len()) else {
                 if batch.is_empty() {
                     // The driver's batch will never hold it.
                     self.lose(number, Cause::local(Reason::TooBig));
@@ -54,7 +55,7 @@ impl Client {
                 return;
             };
             let Some((head, payload)) = room.split_first_chunk_mut::<HEADER>() else { return };
-            payload.copy_from_slice(&flight.payload);
+            payload.copy_from_slice(carried);
             flight.leave(self.now);
             let conn = peer.link.current().map_or(0, ConnId::get);
             let generation = self.peers.id(index).generation;
@@ -70,7 +71,7 @@ impl Client {
             return None;
         }
         let index = flight.peer;
-        let payload = (flight.kind == Kind::Message).then(|| core::mem::take(&mut flight.payload));
+        let payload = self.payloads.take(flight.kind);
         self.flights.finish(number, stage);
         self.messages -= usize::from(payload.is_some());
         if let Some(peer) = self.peers.at_mut(index) {
@@ -119,7 +120,7 @@ impl Client {
     }
 
     pub(super) fn messages_to(&self, index: u32) -> usize {
-        self.flights_to(index).filter(|(_, flight)| flight.kind == Kind::Message).count()
+        self.flights_to(index).filter(|(_, flight)| flight.is_message()).count()
     }
 
     #[inline(never)]
