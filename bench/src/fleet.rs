@@ -28,6 +28,8 @@ const FIRST: u32 = 0x0a00_0000;
 pub struct Fleet {
     client: Client,
     now: Instant,
+    /// When the client wants to be asked again.
+    until: Option<Instant>,
     batch: Batch,
     /// What comes back, and when.
     network: VecDeque<(Instant, SocketAddr, [u8; HEADER])>,
@@ -82,6 +84,7 @@ impl Fleet {
         let mut fleet = Self {
             client: Client::new(config, 1, [1, 2]).expect("it works"),
             now: Instant::EPOCH,
+            until: None,
             batch: Batch::new(128 * 1024, 64, 64),
             network: VecDeque::new(),
             probes: 0,
@@ -131,7 +134,7 @@ impl Fleet {
     fn run_until(&mut self, end: Instant) {
         loop {
             let back = self.network.front().map(|(at, ..)| *at);
-            let next = [self.client.next_deadline(), back].into_iter().flatten().min();
+            let next = [self.until, back].into_iter().flatten().min();
             match next.map(|at| at.max(self.now)) {
                 Some(at) if at < end => self.now = at,
                 _ => break,
@@ -162,7 +165,10 @@ impl Fleet {
                     self.client.handle(self.now, Fact::Examined);
                 }
                 Step::Event(_) => {}
-                Step::Wait(_) => return,
+                Step::Wait(until) => {
+                    self.until = until;
+                    return;
+                }
             }
         }
     }
