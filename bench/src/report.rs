@@ -69,8 +69,11 @@ Where it falls short, and why:
   each train waits for two wake-ups across cores. Those take the greater part of the time, however little the rest costs;
   the time on a core says how little.
 - *One in flight*: the server on std makes a call more than the loop by hand, `poll`, because a handle must be able to wake
-  it; and it asks for what comes with a datagram (which address was asked, how many were dropped), looks in the same call
-  whether there is another, and says from which address it answers.
+  it. On each runtime it asks for what comes with a datagram (which address was asked, how many were dropped), looks in the
+  same call whether there is another, and says from which address it answers. On smol it is a task of an executor, beside
+  a loop that is polled by `block_on` itself. Beside other datagrams all of that is cheap; alone it is not.
+- *Many peers*: datagrams for different peers leave in one call, but each takes its own way through the kernel, which on
+  loopback is also the way to the server's socket. That is what a probe costs, with a thousand peers as with 100 000.
 ";
 
 const UDP_HOW: &str = "\

@@ -88,8 +88,11 @@ impl FromStr for Done {
     }
 }
 
+/// A client at work, from its start to its end.
+type Work = fn(Task) -> io::Result<()>;
+
 /// Every client by name.
-const CLIENTS: &[(&str, fn(Task) -> io::Result<()>)] = &[
+const CLIENTS: &[(&str, Work)] = &[
     ("std", |task| {
         let socket = std::net::UdpSocket::bind(ANY)?;
         socket.set_read_timeout(Some(Duration::from_secs(30)))?;
@@ -173,7 +176,8 @@ impl Meter {
             self.round_trips.push(now - self.sent);
             return self.amount < self.task.datagrams && now - self.since < self.task.time;
         }
-        self.amount < self.task.datagrams && (self.amount % 64 != 0 || self.since.elapsed() < self.task.time)
+        self.amount < self.task.datagrams
+            && (!self.amount.is_multiple_of(64) || self.since.elapsed() < self.task.time)
     }
 
     fn end(mut self) -> io::Result<()> {
