@@ -25,7 +25,7 @@ mod udp;
 const USAGE: &str = "\
 usage: resound-bench [--quick] [--rounds N] [--only PART] [--runtime NAME]
   --quick      a few short rounds: to see that it works, not what it says
-  --rounds N   how often each comparison is repeated (default 15)
+  --rounds N   how often each comparison is repeated (default 9)
   --only PART  `timed` or `counted` (both over TCP), or `udp`
   --runtime NAME  only one: `std`, `tokio` or `smol`
 RESULTS.md is written when everything was run.";
@@ -143,7 +143,7 @@ enum Part {
 
 impl Options {
     fn parse(args: &[&str]) -> Result<Self, String> {
-        let scale = timed::Scale { rounds: 15, run: Duration::from_millis(400), bulk: 1 << 30 };
+        let scale = timed::Scale { rounds: 9, run: Duration::from_millis(400), bulk: 1 << 30 };
         let mut options = Self { scale, messages: 2_000, part: Part::All, runtime: None };
         let mut args = args.iter();
         while let Some(&arg) = args.next() {
@@ -204,7 +204,7 @@ fn measure(options: Options) -> io::Result<()> {
     }
     let mut report = report::markdown(&load, options.scale, &compared, &counted, &core);
     if matches!(options.part, Part::All | Part::Udp) {
-        report += &report::udp(options.scale, &udp::measure(options.scale, options.messages, wanted)?);
+        report += &report::udp(&udp::measure(options.scale, options.messages, wanted)?);
     }
     print!("{report}");
     if options.part == Part::All && options.runtime.is_none() {

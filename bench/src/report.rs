@@ -84,11 +84,14 @@ the server.
 ";
 
 /// What was measured over UDP.
-pub(crate) fn udp(scale: Scale, measured: &Measured) -> String {
+pub(crate) fn udp(measured: &Measured) -> String {
     let mut out = format!("\n## UDP\n\n{UDP_HOW}");
     simulated(&mut out, &measured.fleets);
     counted_udp(&mut out, &measured.counted);
-    let _ = write!(out, "\n### Datagrams by the clock\n\n{} rounds of {:?}.\n\n", scale.rounds, scale.run);
+    out += "\n### Datagrams by the clock\n\n";
+    if let Some(scale) = measured.scale {
+        let _ = write!(out, "{} rounds of {:?}.\n\n", scale.rounds, scale.run);
+    }
     out += "| runtime | figure | cores | ours / hand | hand / itself | hand | target | |\n";
     out += "|---|---|---|---|---|---|---|---|\n";
     measured.compared.iter().for_each(|row| timed_row(&mut out, row));
