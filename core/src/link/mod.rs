@@ -2,9 +2,10 @@
 //!
 //! # Theory of operation
 //!
-//! A link composes [`backoff`](crate::backoff), [`race`] and [`liveness`](crate::liveness) and knows no protocol. Its
-//! owner does: it tells the link that an answer is due ([`Told::Sent`]), that bytes came in ([`Told::Heard`]: life) and
-//! that an answer came ([`Told::Answered`]: proof, and a round-trip sample). A banner is life and no proof.
+//! A link composes [`backoff`](crate::backoff), [`race`](crate::race) and [`liveness`](crate::liveness) and knows no
+//! protocol. Its owner does: it tells the link that an answer is due ([`Told::Sent`]), that bytes came in
+//! ([`Told::Heard`]: life) and that an answer came ([`Told::Answered`]: proof, and a round-trip sample). A banner is life
+//! and no proof.
 //!
 //! ```text
 //!            ┌────────────────────── the wait is over ─────────────────────┐
