@@ -11,7 +11,7 @@ use crate::exit;
 /// Run the same faults on each runtime and show what each one saw, when, and where they differ.
 ///
 /// Needs no arguments and no other machine: it brings its own peers and its own faults, and ends within a minute.
-/// Beside udp-three-servers it shows what plain sockets are told of the same (not in csv).
+/// Beside udp-three-servers-v4 and -v6 it shows what plain sockets are told of the same (not in csv).
 /// Exit code 3 if a promise is broken or the runtimes differ.
 #[derive(Debug, Args)]
 #[command(after_help = exit::HELP)]

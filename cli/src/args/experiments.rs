@@ -157,12 +157,40 @@ impl Experiments {
         given.into_iter().filter_map(|(name, given)| given.then_some(name))
     }
 
+    /// What no datagram to any of these addresses could ever meet.
+    pub(super) fn check_families(&self, served: &[SocketAddr]) -> Result<(), String> {
+        let families = |ip: IpAddr| served.iter().any(|addr| reaches(*addr, ip));
+        for group in &self.join {
+            if !families(group.address) {
+                return Err(format!("--join {}: no --udp address is of its IP version", group.address));
+            }
+        }
+        if let Some(ip) = self.only_local {
+            let asked =
+                |addr: &SocketAddr| addr.ip() == ip || (addr.ip().is_unspecified() && reaches(*addr, ip));
+            if !served.iter().any(asked) {
+                return Err(format!("--only-local {ip}: no --udp address is served there"));
+            }
+        }
+        match self.foreign {
+            Some(Foreign { ip, .. }) if !families(ip) => {
+                Err(format!("--foreign {ip}: no --udp address is of its IP version"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     pub(crate) const fn destination(&self) -> Destination {
         if self.show_destination { Destination::Shown } else { Destination::Hidden }
     }
 }
 
 /// What setsockopt(2) takes as an `int`, and Linux can double.
+/// Whether a socket bound to `addr` can have to do with `ip`, by its version. `[::]` takes IPv4 too.
+pub(crate) fn reaches(addr: SocketAddr, ip: IpAddr) -> bool {
+    addr.is_ipv4() == ip.is_ipv4() || addr.ip() == IpAddr::from(std::net::Ipv6Addr::UNSPECIFIED)
+}
+
 fn buffer() -> clap::builder::RangedI64ValueParser<u32> {
     clap::value_parser!(u32).range(1..=1 << 30)
 }

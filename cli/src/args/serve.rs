@@ -102,12 +102,32 @@ impl Serve {
             }
         };
         if self.tcp().is_empty() {
-            refuse(self.experiments.only_tcp().collect(), "TCP", "UDP")?;
+            refuse(self.experiments.only_tcp().chain(self.limits_of_tcp()).collect(), "TCP", "UDP")?;
         }
         if self.udp().is_empty() {
-            refuse(self.experiments.only_udp().collect(), "UDP", "TCP")?;
+            return refuse(self.experiments.only_udp().chain(self.limits_of_udp()).collect(), "UDP", "TCP");
         }
-        Ok(())
+        self.experiments.check_families(self.udp())
+    }
+
+    /// The limits that only TCP has, where they are not what they always are.
+    fn limits_of_tcp(&self) -> impl Iterator<Item = &'static str> {
+        let changed = [
+            ("--max-connections", self.max_connections != 10_000),
+            ("--max-per-address", self.max_per_address != 100),
+            ("--stall-timeout", self.stall_timeout != Duration::from_secs(60)),
+        ];
+        changed.into_iter().filter_map(|(name, changed)| changed.then_some(name))
+    }
+
+    /// As for TCP.
+    fn limits_of_udp(&self) -> impl Iterator<Item = &'static str> {
+        let changed = [
+            ("--rate", self.rate != Rate(Some(1_000))),
+            ("--burst", self.burst != 1_000),
+            ("--max-sources", self.max_sources != 10_000),
+        ];
+        changed.into_iter().filter_map(|(name, changed)| changed.then_some(name))
     }
 
     /// The configuration of the server over UDP.

@@ -10,7 +10,7 @@
 //! counted and not written, and the wish to end goes past it.
 
 use alloc::sync::Arc;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -253,6 +253,10 @@ fn listen_udp(args: &Serve, servers: &mut Servers, voice: impl Fn() -> Voice) ->
     let mut bound = Vec::new();
     for &addr in args.udp() {
         let failed = |error: io::Error| cannot_listen("udp", addr, &error);
+        let mut socket = socket.clone();
+        // A group is joined where its IP version is served; `[::]` alone takes those of IPv4 as well.
+        let own = |ip: IpAddr| addr.is_ipv4() == ip.is_ipv4();
+        socket.multicast.groups.retain(|group| own(group.address) || !args.udp().iter().any(|a| a.is_ipv4()));
         for socket in bind_group(addr, &socket, group.get().into()).map_err(failed)? {
             echo.own_ports.push(socket.local_addr().map_err(failed)?.port());
             bound.push((addr, socket));

@@ -328,6 +328,7 @@ impl Lines<'_> {
             Piece::TooLong(bytes) => {
                 self.lines += 1;
                 self.account.refused += bytes;
+                self.reason = Some(Reason::TooBig);
                 self.reader.more();
                 note(&format!(
                     "line {} is not sent: {bytes} bytes do not fit into a datagram, {LONGEST_PAYLOAD} at most",
