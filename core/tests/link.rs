@@ -175,9 +175,9 @@ proptest! {
         let mut driver = Driver::new(config, seed, peers);
         driver.run(Duration::from_secs(600));
         for (uptime, answered, level) in driver.losses {
-            // S = max(stable, the last delay), and no delay is longer than the cap.
+            // S = max(stable, the last delay), and no delay is longer than the cap, or than the first window.
             let enough = config.backoff.stable;
-            let plenty = enough.max(config.backoff.cap);
+            let plenty = enough.max(config.backoff.cap).max(config.backoff.first_window);
             prop_assert!(level != 0 || (answered && uptime >= enough), "reset after {uptime:?}, {answered}");
             prop_assert!(level == 0 || !(answered && uptime >= plenty), "no reset after {uptime:?}");
         }
