@@ -92,9 +92,7 @@ pub fn turn<M: Machine, P: Port>(
         match machine.poll() {
             Step::Transmit => {
                 if batches > 0 {
-                    // The answers to the batch before come in by now. Left alone while a fleet is asked, they would fill the
-                    // receive buffer; and what a runtime knows of readiness may be as old as this turn.
-                    (0..READS).find(|_| receive(machine, port, Via::Kernel, &now).is_none());
+                    catch_up(machine, port, &now);
                 }
                 transmit(machine, port, &now);
                 batches += 1;
@@ -108,6 +106,16 @@ pub fn turn<M: Machine, P: Port>(
         }
     }
     Some(Instant::EPOCH)
+}
+
+/// Reads the answers to the batch before. Left alone while a fleet is asked, they would fill the receive buffer; and what
+/// a runtime knows of readiness may be as old as this turn.
+fn catch_up<M: Machine, P: Port>(machine: &mut M, port: &mut P, now: &impl Fn() -> Instant) {
+    for _ in 0..READS {
+        if receive(machine, port, Via::Kernel, now).is_none() {
+            return;
+        }
+    }
 }
 
 fn transmit<M: Machine, P: Port>(machine: &mut M, port: &mut P, now: &impl Fn() -> Instant) {

@@ -433,15 +433,6 @@ impl Client {
     }
 }
 
-impl Client {
-    fn unblocked(&mut self) {
-        if self.outlet == Outlet::Blocked {
-            self.outlet = Outlet::Open;
-            self.impaired = Some(self.now);
-        }
-    }
-}
-
 impl Machine for Client {
     type Event = Event;
 

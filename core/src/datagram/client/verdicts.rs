@@ -52,6 +52,14 @@ impl Client {
         self.tell(index, Told::Tick);
     }
 
+    /// The socket takes datagrams (again).
+    pub(super) fn unblocked(&mut self) {
+        if self.outlet == Outlet::Blocked {
+            self.outlet = Outlet::Open;
+            self.impaired = Some(self.now);
+        }
+    }
+
     /// Whether this host has dropped what came in, or has not taken what was to go out, since then.
     pub(super) fn is_impaired_since(&self, then: Instant) -> bool {
         self.outlet == Outlet::Blocked || self.impaired.is_some_and(|at| at >= then)
