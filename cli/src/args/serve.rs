@@ -115,6 +115,7 @@ impl Serve {
         let changed = [
             ("--max-connections", self.max_connections != 10_000),
             ("--max-per-address", self.max_per_address != 100),
+            ("--idle-timeout", self.idle_timeout.0 != Some(Duration::from_secs(300))),
             ("--stall-timeout", self.stall_timeout != Duration::from_secs(60)),
         ];
         changed.into_iter().filter_map(|(name, changed)| changed.then_some(name))
