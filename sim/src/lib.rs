@@ -1,0 +1,6 @@
+//! A simulated network with simulated kernels.
+#![forbid(unsafe_code)]
+pub mod kernel;
+pub mod packet;
+pub mod run;
+pub mod scenario;

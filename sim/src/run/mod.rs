@@ -1,0 +1,118 @@
+//! What a run gives: what was said, what passed on the wires, and what each fault did.
+
+use resound_core::Instant;
+
+use crate::kernel::TcpState;
+use crate::packet::{FaultId, Packet};
+use crate::scenario::{NodeId, Said, Way};
+
+pub mod timeline;
+
+/// How much of a run is written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Record {
+    /// What programs said, and what the faults did.
+    Said,
+    /// Packets and states too: what a timeline is drawn from.
+    Everything,
+}
+
+/// What a run gave.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// What programs said, in the order of time.
+    pub said: Vec<Remark>,
+    /// What happened, in the order of time; empty unless [everything](Record::Everything) was recorded.
+    pub moments: Vec<Moment>,
+    /// What each fault did, in the order of the scenario.
+    pub ledger: Vec<Effect>,
+    /// When it ended.
+    pub ended: Instant,
+    /// How many packets set out.
+    pub packets: u64,
+    /// A hash of everything that happened, in order: two runs of one scenario have the same.
+    pub digest: u64,
+}
+
+/// What a program said, and when.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Remark {
+    /// When, since the start.
+    pub at: Instant,
+    /// On which host.
+    pub node: NodeId,
+    /// What.
+    pub said: Said,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Moment {
+    /// When, since the start.
+    pub at: Instant,
+    /// What.
+    pub what: Happened,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Happened {
+    /// A packet sets out on a link. If it arrives, it does so then.
+    Sent {
+        /// Which way.
+        way: Way,
+        /// The packet.
+        packet: Packet,
+        /// When it arrives; `None`: it is lost on the way.
+        arrives: Option<Instant>,
+        /// Which fault did something to it, and what: `drop`, `delay` and so on.
+        fault: Option<(FaultId, &'static str)>,
+    },
+    /// A packet arrived at the host it was for, and this came of it (only said of what a fault made or changed, and of what
+    /// was ignored).
+    Arrived {
+        /// Where.
+        node: NodeId,
+        /// What came of it.
+        fate: crate::kernel::Fate,
+    },
+    /// A TCP socket changed its state.
+    State {
+        /// On which host.
+        node: NodeId,
+        /// Which state.
+        state: TcpState,
+    },
+    /// A program said something.
+    Said {
+        /// On which host.
+        node: NodeId,
+        /// What.
+        said: Said,
+    },
+    /// A program, or a host, was asked for something: the command in its text form.
+    Asked {
+        /// Which host.
+        node: NodeId,
+        /// What, in words.
+        command: String,
+    },
+    /// A fault that is not about one packet began, in words.
+    Fault {
+        /// Which.
+        fault: FaultId,
+        /// In words.
+        what: String,
+    },
+}
+
+/// What a fault did in the end.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Effect {
+    /// It changed something: what.
+    Acted(String),
+    /// It happened, and changed nothing: why.
+    Absorbed(String),
+    /// It never happened, or nothing met it: why.
+    Inert(String),
+}
