@@ -27,6 +27,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use resound_core::Instant;
 use resound_core::signal::Version;
@@ -42,6 +43,7 @@ mod udp;
 
 pub use calls::{Arrived, Poll, TcpOptions, UdpOptions};
 pub use errors::{Latches, QueuedError};
+pub use icmp::IcmpLimiter;
 pub use profile::{Profile, Sysctl, Sysctls, Unverified};
 pub use tcp::TcpState;
 
@@ -111,7 +113,7 @@ struct Env {
     receive_buffer: u32,
     send_buffer: u32,
     accept_queue: Option<u32>,
-    icmp: icmp::Limiter,
+    icmp: IcmpLimiter,
 }
 
 #[derive(Debug)]
@@ -144,13 +146,13 @@ impl Kernel {
                 next_port: sysctl.get(Sysctl::PortLow) as u16,
                 receive_buffer: sysctl.get(Sysctl::ReceiveBuffer) as u32,
                 send_buffer: sysctl.get(Sysctl::SendBuffer) as u32,
+                icmp: IcmpLimiter::new(Duration::from_millis(sysctl.get(Sysctl::IcmpRateLimit))),
                 sysctl,
                 addresses,
                 issued: 0,
                 routes: Vec::new(),
                 no_ports: false,
                 accept_queue: None,
-                icmp: icmp::Limiter::default(),
             },
             sockets: Vec::new(),
             free: Vec::new(),

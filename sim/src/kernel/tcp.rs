@@ -1,9 +1,9 @@
 //! TCP.
-use super::{Fate, Fd, Kernel, Latches, Pid, Poll, TcpOptions};
-use crate::packet::Packet;
+use super::{Fate, Fd, Kernel, Latches, Pid, Poll, QueuedError, TcpOptions};
+use crate::packet::{Packet, Segment};
 use resound_core::Instant;
 use resound_core::liveness::KernelView;
-use resound_core::signal::Errno;
+use resound_core::signal::{Errno, IcmpError};
 use resound_core::stream::Close;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -45,6 +45,9 @@ impl Tcp {
         self.local
     }
     pub(super) fn deadline(&self) -> Option<Instant> {
+        None
+    }
+    pub(super) fn pop_error(&mut self) -> Option<QueuedError> {
         None
     }
 }
@@ -115,6 +118,14 @@ impl Kernel {
     }
     pub(super) fn receive_segment(&mut self, packet: Packet) -> Fate {
         let _ = packet;
+        Fate::Absorbed("")
+    }
+    pub(super) fn tcp_lookup(&self, local: SocketAddr, remote: SocketAddr) -> Option<Fd> {
+        let _ = (local, remote);
+        None
+    }
+    pub(super) fn tcp_icmp(&mut self, fd: Fd, error: &IcmpError, quoted: &Segment) -> Fate {
+        let _ = (fd, error, quoted);
         Fate::Absorbed("")
     }
 }

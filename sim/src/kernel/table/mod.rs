@@ -24,8 +24,11 @@ use resound_core::signal::{Errno, IcmpError, Version};
 use super::{Poll, Profile};
 use crate::scenario::{Pick, RouteKind};
 
+mod icmp;
 mod tcp;
 mod udp;
+
+pub use icmp::verdict;
 
 /// One case.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -226,7 +229,8 @@ pub enum Verified {
 /// Every row.
 pub const ROWS: &[&[Row]] = &[tcp::ROWS, udp::ROWS];
 
-/// The row of a case; `None` if there is none, which a test says cannot be on Linux for a case that can be.
+/// The row of a case; of an unverified system that has none of its own, Linux's. `None` if there is none, which a test
+/// says cannot be on Linux for a case that can be.
 #[must_use]
 pub fn find(
     profile: Profile,
@@ -235,13 +239,16 @@ pub fn find(
     recverr: bool,
     signal: Signal,
 ) -> Option<(RowId, &'static Row)> {
-    let fits = |row: &&Row| {
-        row.profile == profile
-            && row.version.is_none_or(|only| only == version)
-            && row.state == state
-            && row.recverr.is_none_or(|only| only == recverr)
-            && row.signal == signal
+    let of = |profile| {
+        let fits = |row: &Row| {
+            row.profile == profile
+                && row.version.is_none_or(|only| only == version)
+                && row.state == state
+                && row.recverr.is_none_or(|only| only == recverr)
+                && row.signal == signal
+        };
+        let all = ROWS.iter().flat_map(|rows| rows.iter());
+        all.enumerate().map(|(at, row)| (RowId(at as u16), row)).find(|(_, row)| fits(row))
     };
-    let all = ROWS.iter().flat_map(|rows| rows.iter());
-    all.enumerate().map(|(at, row)| (RowId(at as u16), row)).find(|(_, row)| fits(row))
+    of(profile).or_else(|| if profile == Profile::Linux { None } else { of(Profile::Linux) })
 }
