@@ -23,13 +23,17 @@ use std::time::Duration;
 
 use resound_core::signal::Version;
 
+mod check;
 mod command;
 mod expect;
 mod fault;
+mod text;
 
+pub use check::{BadScenario, Place};
 pub use command::{Call, Command, Knobs, Open, Payload, Peer, SocketKnobs, Transport};
 pub use expect::{Expect, Mode, Said};
 pub use fault::{Fault, Forgery, HostFault, Pick, RouteKind, Tamper, Trigger, Way, What};
+pub use text::{Malformed, Show};
 
 use crate::kernel::{Profile, Sysctl};
 

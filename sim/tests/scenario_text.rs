@@ -1,0 +1,531 @@
+//! The text form of scenarios: what is written is read as the same, and what is wrong is said with its place.
+
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+use proptest::sample::select;
+use resound_core::signal::Version;
+use resound_sim::kernel::{Profile, Sysctl, TcpState, Unverified};
+use resound_sim::packet::FaultId;
+use resound_sim::scenario::{
+    Call, Command, Expect, Fault, Forgery, HostFault, Knobs, Line, Link, Malformed, Mode, Node, NodeId, Open,
+    Payload, Peer, Pick, Role, RouteKind, Scenario, SocketKnobs, Tamper, Transport, Trigger, Way, What,
+};
+
+/// Every statement, command, call and fault, in the words of the documentation.
+const EVERYTHING: &str = r#"
+# what it shows
+profile linux
+ip 6
+seed 7
+until 60
+host client
+host server tcp_retries2=5 tcp_rto_max_ms=1000
+router router ; host other # a comment
+link client <-> router 10ms jitter=2ms rate=1Mbit queue=20 mtu=1280 loss=1% duplicate=0.1% corrupt=10ppm noise=42
+link router<->server 1ms
+0.000  server  serve 7
+0.000  server  serve udp 7
+0.000  client  connect server:7 idle=2s probe=500ms misses=3 round=5s rounds=2 resend
+0      client  connect udp server:7
+0.020  client  send "hello"
+20ms   client  send 100 bytes
+1.000  client  close
+1m     client  abort
+0.5    client  do ask "key" "" "a;b" x=1
+0.000  server  call l = tcp listen 7 backlog=1
+0.000  client  call a = tcp connect server:7 recverr uto=1500ms keepalive=1s/1s/3 syncnt=2 rcvbuf=8192 sndbuf=4608
+0.1    server  call s = accept l
+0.1    client  call u = udp 0 recverr reuseaddr reuseport
+0.1    client  call u connect server:9 ; 0.1 client call u disconnect
+0.2    client  call a send "hello" ; 0.3 server call s recv 100 ; 0.3 client call u sendto server:9 "x"
+0.4 client call a errqueue ; 0.4 client call a so_error ; 0.4 client call a poll ; 0.4 client call a info
+0.5 client call a shutdown ; 0.5 client call a shutdown-read ; 0.5 client call a close ; 0.5 client call a reset
+!0.021 router  rst to client seq=exact
+!0.021 router  fin to client seq=inside
+!0.021 router  syn to client seq=outside
+!0.021 router  icmp 3/1 to client quote=inside quoted=28 mtu=1400
+!0.021 client  icmp 3/1 to client
+!client->router#5 drop
+!client->router#5 delay 50ms ; !client->router#5 duplicate 5ms ; !client->router#5 corrupt
+!client->router#5 alter bit=13 ; !client->router#5 truncate 4
+!0.5   client->router delay 50ms
+!2.0   router->server cut until 8.0
+!2.0   router<->server unplug until client says "suspect"
+!2.0   router<->server cut until server->router#9
+!1.0   client->router mtu 1300
+!server:established  server kill
+!client says "suspect"  router route to server unreachable until 9.0
+!1 router route prohibit ; !1 client route blackhole ; !1 client route to server missing
+!3.0 server pause 2s ; !3.0 server power-loss ; !3.0 server reboot 3s ; !3.0 server forget ; !3.0 server skew -500ms
+!3.0 server short-reads 1 ; !3.0 server short-writes 1 ; !3.0 server spurious-wake ; !3.0 server rcvbuf 2304
+!3.0 server sndbuf 4608 ; !3.0 server no-ports until 9.0 ; !3.0 server accept-queue 0
+!3.0 server kill may-be-inert
+expect client  up ; echo 0 ; down reset
+expect client exactly dialing ; up ; sent 0 ; echo 0 by 0.100
+expect client never down
+expect other exactly
+1.5 client close ; expect client "by the way; yes" by 60
+"#;
+
+fn read(text: &str) -> Scenario {
+    text.parse().unwrap_or_else(|error| panic!("{error}\n{text}"))
+}
+
+fn refused(text: &str) -> Malformed {
+    text.parse::<Scenario>().expect_err(text)
+}
+
+#[test]
+fn everything_is_read_and_written_and_read_as_the_same() {
+    let scenario = read(EVERYTHING);
+    let written = scenario.to_string();
+    assert_eq!(read(&written), scenario, "{written}");
+    assert_eq!(read(&written).to_string(), written);
+    assert_eq!((scenario.nodes.len(), scenario.links.len(), scenario.expects.len()), (4, 2, 5));
+    assert_eq!((scenario.script.len(), scenario.faults.len()), (27, 35));
+    assert_eq!(scenario.links[0].loss, 10_000);
+    assert_eq!(scenario.links[0].corrupt, 10);
+}
+
+#[test]
+fn the_text_of_the_design_is_kept() {
+    let text = "\
+profile linux
+host client
+router router
+host server
+link client <-> router 10ms
+link router <-> server 1ms
+0.000 client connect server:7
+0.020 client send \"hello\"
+!0.021 router rst to client seq=exact
+expect client up ; echo 0 ; down reset
+";
+    let scenario = read(text);
+    assert_eq!(scenario.to_string(), text);
+    assert_eq!(scenario.describe_fault(FaultId(0)), "router rst to client seq=exact");
+    assert_eq!(scenario.describe_fault(FaultId(1)), "");
+    assert_eq!(scenario.nodes, Scenario::three_nodes().nodes);
+}
+
+#[test]
+fn a_cut_of_both_ways_is_two_faults() {
+    let base = "host a\nhost b\nlink a <-> b 1ms\n";
+    let scenario = read(&format!("{base}!1 a<->b cut until 2 may-be-inert"));
+    assert_eq!(
+        scenario,
+        read(&format!("{base}!1 a->b cut until 2 may-be-inert ; !1 b->a cut until 2 may-be-inert"))
+    );
+    assert_eq!(scenario.faults.len(), 2);
+}
+
+#[test]
+fn the_script_is_in_the_order_of_time() {
+    let scenario = read("2 a close ; 1 a abort ; 2 a abort\nhost a");
+    let commands: Vec<_> = scenario.script.iter().map(|line| &line.command).collect();
+    assert_eq!(commands, [&Command::Abort, &Command::Close, &Command::Abort]);
+}
+
+#[test]
+fn what_is_wrong_is_said_with_its_place_and_with_help() {
+    let base =
+        "host client\nhost server ; router router\nlink client <-> router 1ms ; link router <-> server 1ms\n";
+    #[rustfmt::skip]
+    let cases = [
+        ("1 client connect sever:7", 18, "there is no node \"sever\"; did you mean \"server\"?"),
+        ("1 client connect printer:7", 18, "there is no node \"printer\"; declare it with `host printer` or `router printer`"),
+        ("1 client conect server:7", 10, "\"conect\" is not a command; did you mean \"connect\"?"),
+        ("1 client", 9, "here should be a command, as in `connect server:7`"),
+        ("1 client connect server:70000", 25, "\"70000\" is not a port: a number up to 65535"),
+        ("1 client connect server:7 idle=2", 32, "\"2\" is not a duration, as in `10ms`, `1.5s`, `2m`, in whole nanoseconds; its unit is missing"),
+        ("1 client connect server:7 idl=2s", 27, "\"idl\" is not an option here; did you mean \"idle\"?"),
+        ("1 client connect server:7 idle", 27, "`idle` needs a value: `idle=…`"),
+        ("1 client connect server:7 resend=1", 27, "`resend` takes no value"),
+        ("1 client connect server:7 resend resend", 34, "`resend` is said twice"),
+        ("1 client close now", 16, "nothing should follow here, but \"now\" does"),
+        ("1 client send hello", 15, "\"hello\" is not something to send: put text in quotes, or say how much, as in `100 bytes`"),
+        ("1 client send \"hello", 15, "this quote is not closed on its line: end it with `\"`"),
+        ("1 client send \"\\xg0\"", 16, "`\\x` needs two hexadecimal digits, as in `\\x1b`"),
+        ("1 client send \"ü\"2", 18, "a blank is missing between `\"` and `2`"),
+        ("1 client call a recv 1", 1, "\"client\" has no socket \"a\" by then: make it before, as in `client call a = udp 0`"),
+        ("1 client call a = udp 0 uto=1s", 1, "a UDP socket has no `uto`: leave it out"),
+        ("1 client call a = udp 0 backlog=1", 33, "only a listener has a backlog"),
+        ("61 client close", 1, "61 is after the end, at 60: say `until 61` or more"),
+        ("1 router close", 1, "\"router\" is a router: something is asked only of a host"),
+        ("lnk client <-> server 1ms", 1, "\"lnk\" begins no statement; did you mean \"link\"?"),
+        ("link client <-> router 1ms", 1, "\"client\" and \"router\" are linked already: two nodes have at most one link"),
+        ("link client <-> client 1ms", 1, "a link has two ends, but both of this one are \"client\""),
+        ("link client <-> server 1ms loss=101%", 1, "`loss` is 1010000 in a million: more than all of them"),
+        ("link client <-> server 1ms mtu=67", 1, "an MTU of 67 bytes is too small: IPv4 needs 68"),
+        ("host client", 1, "there are two nodes \"client\": choose another name"),
+        ("host drop", 1, "\"drop\" is a word of the language: choose another name"),
+        ("host new tcp_retries=5", 10, "\"tcp_retries\" is not a setting; did you mean \"tcp_retries2\"?"),
+        ("profile macos", 9, "nobody has verified the profile \"macos\"; if that will do: `profile macos unverified`"),
+        ("seed 1 ; seed 2", 10, "`seed` was said already, in line 4"),
+        ("!1 client->server drop", 1, "there is no link between \"client\" and \"server\": declare it with `link client <-> server 1ms`"),
+        ("!1 drop", 4, "which way? As in `client->router drop`"),
+        ("!1 client<->router drop", 4, "a packet goes one way: `client->router drop`"),
+        ("!1 client->router unplug", 4, "a cable has both ways: `client<->router unplug`"),
+        ("!client->router drop", 2, "which packet? `client->router#1` is the first that way"),
+        ("!client->router#0 drop", 1, "packets are counted from 1"),
+        ("!client server kill", 2, "when of \"client\"? As in `client:established` or `client says \"up\"`"),
+        ("!client:estab server kill", 9, "\"estab\" is not a TCP state; there are closed, listen, syn-sent, syn-received, established, fin-wait-1, fin-wait-2, close-wait, closing, last-ack and time-wait"),
+        ("!2 client->router cut until 1", 1, "it ends at 1, before it begins"),
+        ("!2 router kill", 1, "\"router\" is a router: this is true only of a host"),
+        ("!2 server kill until 3", 16, "nothing should follow here, but \"until\" does"),
+        ("expect client", 1, "what is expected? As in `expect client up`"),
+        ("expect client up ; ; down", 20, "between two `;` should be what is expected"),
+        ("expect client up by", 20, "here should be a time, as in `by 0.1`"),
+        ("expect client up by 61", 1, "61 is after the end, at 60: say `until 61` or more"),
+    ];
+    for (text, column, message) in cases {
+        let expected = Malformed { line: 4, column, message: message.to_owned() };
+        assert_eq!(refused(&format!("{base}{text}")), expected, "{text}");
+    }
+    assert_eq!(
+        refused(&format!("{base}1 client connect sever:7")).to_string(),
+        "line 4, column 18: there is no node \"sever\"; did you mean \"server\"?"
+    );
+}
+
+#[test]
+fn a_scenario_made_in_code_is_checked_the_same_way() {
+    let mut scenario = Scenario::three_nodes();
+    assert_eq!(scenario.check(), Ok(()));
+    scenario.at(Duration::from_secs(2), NodeId(0), Command::Close);
+    scenario.at(Duration::from_secs(1), NodeId(0), Command::Close);
+    let bad = scenario.check().unwrap_err();
+    assert_eq!(bad.to_string(), "script[1]: the script is not in the order of time: 2 stands before 1");
+    scenario.script.clear();
+    scenario.at(Duration::ZERO, NodeId(9), Command::Close);
+    assert_eq!(scenario.check().unwrap_err().message, "there is no node number 9");
+    assert_eq!(
+        scenario.show(&scenario.script[0]).to_string(),
+        "0.000 node-9? close",
+        "to be shown needs no check"
+    );
+    let mut scenario = Scenario::new();
+    for i in 0..=Scenario::MOST_NODES {
+        scenario.add(&format!("n{i}"), Role::Host);
+    }
+    assert_eq!(scenario.check().unwrap_err().to_string(), "nodes[200]: more than 200 nodes are too many");
+}
+
+#[test]
+fn a_thousand_lines_are_read_at_once() {
+    let mut text = "host a\nhost b\nlink a <-> b 1ms\n".to_owned();
+    for i in 0..1_000 {
+        text += &format!("0.{i:09} a connect b:7 idle=2s probe=500ms misses=3\n");
+    }
+    let fastest = (0..5).map(|_| {
+        let start = Instant::now();
+        read(&text);
+        start.elapsed()
+    });
+    // A debug build on a busy machine takes about 10 ms; something quadratic would take seconds.
+    assert!(fastest.min().unwrap() < Duration::from_millis(500));
+}
+
+// Generated scenarios.
+
+fn span() -> impl Strategy<Value = Duration> {
+    prop_oneof![
+        (0..10_000_u64).prop_map(Duration::from_millis),
+        any::<u64>().prop_map(Duration::from_nanos),
+        (any::<u64>(), 0..1_000_000_000_u32).prop_map(|(seconds, nanos)| Duration::new(seconds, nanos)),
+    ]
+}
+
+/// Before the end of the generated scenarios.
+fn time() -> impl Strategy<Value = Duration> {
+    (0..50_u64, prop_oneof![Just(0), 0..1_000_000_000_u32])
+        .prop_map(|(seconds, nanos)| Duration::new(seconds, nanos))
+}
+
+fn words() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[a-z]{1,8}( [a-z0-9-]{1,5}){0,2}",
+        "[ -~]*x[ -~]*",
+        "(?s).*x.*",
+        Just("never by 5".to_owned())
+    ]
+}
+
+fn payload() -> impl Strategy<Value = Payload> {
+    prop_oneof![any::<String>().prop_map(Payload::Text), any::<u32>().prop_map(Payload::Bytes)]
+}
+
+fn hosts() -> impl Strategy<Value = NodeId> {
+    select(vec![NodeId(0), NodeId(2)])
+}
+
+fn peer() -> impl Strategy<Value = Peer> {
+    (hosts(), any::<u16>()).prop_map(|(host, port)| Peer { host, port })
+}
+
+fn way() -> impl Strategy<Value = Way> {
+    select(vec![(0, 1), (1, 0), (1, 2), (2, 1)])
+        .prop_map(|(from, to)| Way { from: NodeId(from), to: NodeId(to) })
+}
+
+fn transport() -> impl Strategy<Value = Transport> {
+    select(vec![Transport::Tcp, Transport::Udp])
+}
+
+fn knobs() -> impl Strategy<Value = Knobs> {
+    let some = || prop::option::of(span());
+    (some(), some(), prop::option::of(1..=u8::MAX), some(), prop::option::of(1..=u32::MAX), any::<bool>())
+        .prop_map(|(idle, probe, misses, round, rounds, resend)| Knobs {
+            idle,
+            probe,
+            misses,
+            round,
+            rounds,
+            resend,
+        })
+}
+
+fn socket_knobs() -> impl Strategy<Value = SocketKnobs> {
+    let keepalive = prop::option::of((span(), span(), any::<u8>()));
+    let numbers = (any::<Option<u8>>(), any::<Option<u32>>(), any::<Option<u32>>());
+    (any::<[bool; 3]>(), prop::option::of(span()), keepalive, numbers).prop_map(
+        |(flags, uto, keepalive, numbers)| SocketKnobs {
+            recverr: flags[0],
+            user_timeout: uto,
+            keepalive,
+            syn_retries: numbers.0,
+            receive_buffer: numbers.1,
+            send_buffer: numbers.2,
+            reuse_address: flags[1],
+            reuse_port: flags[2],
+        },
+    )
+}
+
+fn command() -> impl Strategy<Value = Command> {
+    let open = prop_oneof![
+        (any::<u16>(), any::<u32>()).prop_map(|(port, backlog)| Open::Listen(port, backlog)),
+        peer().prop_map(Open::Connect),
+    ];
+    let a = || "a".to_owned();
+    prop_oneof![
+        (transport(), 1..=u16::MAX).prop_map(|(transport, port)| Command::Serve(transport, port)),
+        (transport(), peer(), knobs())
+            .prop_map(|(transport, peer, knobs)| Command::Connect(transport, peer, knobs)),
+        payload().prop_map(Command::Send),
+        Just(Command::Close),
+        Just(Command::Abort),
+        prop::collection::vec(prop_oneof!["[a-z=:#!-]{0,6}", any::<String>()], 0..4).prop_map(Command::Do),
+        (open, socket_knobs()).prop_map(move |(open, knobs)| Command::Call(Call::Open(a(), open, knobs))),
+        (any::<u16>(), any::<bool>()).prop_map(move |(port, recverr)| {
+            Command::Call(Call::Open(a(), Open::Udp(port), SocketKnobs { recverr, ..SocketKnobs::default() }))
+        }),
+        prop::option::of(peer()).prop_map(move |peer| Command::Call(Call::Connect(a(), peer))),
+        any::<u32>().prop_map(move |bytes| Command::Call(Call::Recv(a(), bytes))),
+        payload().prop_map(move |payload| Command::Call(Call::Send(a(), payload))),
+        (peer(), payload()).prop_map(move |(peer, payload)| Command::Call(Call::SendTo(a(), peer, payload))),
+        select(vec![
+            Call::Accept(a(), a()),
+            Call::RecvError(a()),
+            Call::Shutdown(a()),
+            Call::ShutdownRead(a()),
+            Call::Close(a()),
+            Call::Reset(a()),
+            Call::SoError(a()),
+            Call::Poll(a()),
+            Call::Info(a()),
+        ])
+        .prop_map(Command::Call),
+    ]
+}
+
+fn trigger() -> impl Strategy<Value = Trigger> {
+    prop_oneof![
+        time().prop_map(Trigger::At),
+        (way(), 1..=u32::MAX).prop_map(|(way, nth)| Trigger::Packet(way, nth)),
+        (hosts(), select(TcpState::ALL.to_vec())).prop_map(|(host, state)| Trigger::State(host, state)),
+        (hosts(), words()).prop_map(|(host, words)| Trigger::Says(host, words)),
+    ]
+}
+
+/// What ends something: never before it begins.
+fn until() -> impl Strategy<Value = Option<Trigger>> {
+    prop::option::of(trigger().prop_map(|trigger| match trigger {
+        Trigger::At(at) => Trigger::At(at + Duration::from_secs(50)),
+        other => other,
+    }))
+}
+
+fn tamper() -> impl Strategy<Value = Tamper> {
+    prop_oneof![
+        Just(Tamper::Drop),
+        span().prop_map(Tamper::Delay),
+        span().prop_map(Tamper::Duplicate),
+        Just(Tamper::Corrupt),
+        any::<u32>().prop_map(Tamper::Alter),
+        any::<u16>().prop_map(Tamper::Truncate),
+    ]
+}
+
+fn forgery() -> impl Strategy<Value = Forgery> {
+    let pick = || select(vec![Pick::Exact, Pick::Inside, Pick::Outside]);
+    prop_oneof![
+        pick().prop_map(Forgery::Rst),
+        pick().prop_map(Forgery::Fin),
+        pick().prop_map(Forgery::Syn),
+        (any::<u8>(), any::<u8>(), any::<Option<u16>>(), pick(), prop_oneof![Just(8), any::<u16>()])
+            .prop_map(|(kind, code, mtu, quote, quoted)| Forgery::Icmp { kind, code, mtu, quote, quoted }),
+    ]
+}
+
+fn host_fault() -> impl Strategy<Value = HostFault> {
+    prop_oneof![
+        Just(HostFault::Kill),
+        span().prop_map(HostFault::Pause),
+        Just(HostFault::PowerLoss),
+        span().prop_map(HostFault::Reboot),
+        Just(HostFault::Forget),
+        any::<i64>().prop_map(HostFault::Skew),
+        (1..=u32::MAX).prop_map(HostFault::ShortReads),
+        (1..=u32::MAX).prop_map(HostFault::ShortWrites),
+        Just(HostFault::SpuriousWake),
+        any::<u32>().prop_map(HostFault::ReceiveBuffer),
+        any::<u32>().prop_map(HostFault::SendBuffer),
+        until().prop_map(HostFault::NoPorts),
+        any::<u32>().prop_map(HostFault::AcceptQueue),
+    ]
+}
+
+fn what() -> impl Strategy<Value = What> {
+    let kinds = vec![RouteKind::Unreachable, RouteKind::Prohibit, RouteKind::Blackhole, RouteKind::Missing];
+    prop_oneof![
+        (way(), tamper()).prop_map(|(way, tamper)| What::Tamper(way, tamper)),
+        (way(), until()).prop_map(|(way, until)| What::Cut(way, until)),
+        (way(), until()).prop_map(|(way, until)| What::Unplug(way, until)),
+        (way(), 1_280..=u16::MAX).prop_map(|(way, mtu)| What::Mtu(way, mtu)),
+        ((0..3_u8).prop_map(NodeId), hosts(), forgery()).prop_map(|(from, to, packet)| What::Forge {
+            from,
+            to,
+            packet
+        }),
+        (prop::option::of(hosts()), select(kinds), until()).prop_map(|(to, kind, until)| What::Route {
+            at: NodeId(1),
+            to,
+            kind,
+            until
+        }),
+        (hosts(), host_fault()).prop_map(|(host, fault)| What::Host(host, fault)),
+    ]
+}
+
+fn link(a: u8, b: u8) -> impl Strategy<Value = Link> {
+    let ppm = || 0..=1_000_000_u32;
+    let rate = prop::option::of(prop_oneof![1..=u64::MAX, (1..100_u64).prop_map(|n| n * 1_000_000)]);
+    (span(), span(), rate, any::<u32>(), 1_280..=u16::MAX, (ppm(), ppm(), ppm()), any::<u64>()).prop_map(
+        move |(delay, jitter, rate, queue, mtu, (loss, duplicate, corrupt), noise)| Link {
+            ends: [NodeId(a), NodeId(b)],
+            delay,
+            jitter,
+            rate,
+            queue,
+            mtu,
+            loss,
+            duplicate,
+            corrupt,
+            noise,
+        },
+    )
+}
+
+fn expect() -> impl Strategy<Value = Expect> {
+    let mode = select(vec![Mode::InOrder, Mode::Exactly, Mode::Never]);
+    let items = prop::collection::vec((words(), prop::option::of(time())), 1..4);
+    (hosts(), mode, items).prop_map(|(node, mode, items)| Expect { node, mode, items })
+}
+
+fn scenario() -> impl Strategy<Value = Scenario> {
+    let profiles = vec![
+        Profile::Linux,
+        Profile::Unverified(Unverified::MacOs),
+        Profile::Unverified(Unverified::Windows),
+        Profile::Unverified(Unverified::LinuxPatient),
+    ];
+    let header = (select(profiles), any::<bool>(), any::<u64>(), 0..1_000_000_000_u32);
+    let settings = prop::collection::btree_map(select(Sysctl::ALL.to_vec()), any::<u64>(), 0..3);
+    let names = ("[a-m][a-zA-Z0-9_-]{0,5}", "n[a-zA-Z0-9_-]{0,5}", "[o-z][a-zA-Z0-9_-]{0,5}");
+    let script = prop::collection::vec((time(), hosts(), command()), 0..6);
+    let faults = prop::collection::vec((trigger(), what(), any::<bool>()), 0..6);
+    let rest = (script, faults, prop::collection::vec(expect(), 0..3));
+    (header, settings, names, (link(0, 1), link(2, 1)), rest).prop_map(
+        |(header, settings, names, links, rest)| {
+            let mut scenario = Scenario {
+                profile: header.0,
+                version: if header.1 { Version::V4 } else { Version::V6 },
+                seed: header.2,
+                until: Duration::new(100, header.3),
+                ..Scenario::new()
+            };
+            for (name, role) in [(names.0, Role::Host), (names.1, Role::Router), (names.2, Role::Host)] {
+                scenario.nodes.push(Node { name, role, sysctl: Vec::new() });
+            }
+            scenario.nodes[2].sysctl = settings.into_iter().collect();
+            scenario.links = vec![links.0, links.1];
+            // The socket that the calls are made on.
+            let open = Call::Open("a".to_owned(), Open::Udp(0), SocketKnobs::default());
+            for host in [NodeId(0), NodeId(2)] {
+                scenario.at(Duration::ZERO, host, Command::Call(open.clone()));
+            }
+            scenario.script.extend(rest.0.into_iter().map(|(at, host, command)| Line { at, host, command }));
+            scenario.script.sort_by_key(|line| line.at);
+            scenario.faults = rest
+                .1
+                .into_iter()
+                .map(|(when, what, may_be_inert)| Fault { when, what, may_be_inert })
+                .collect();
+            scenario.expects = rest.2;
+            scenario
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_written_is_read_as_the_same(scenario in scenario()) {
+        prop_assume!(scenario.nodes.iter().all(|node| node.name != "drop" && node.name != "delay"));
+        prop_assert_eq!(scenario.check(), Ok(()));
+        let text = scenario.to_string();
+        match text.parse::<Scenario>() {
+            Ok(read) => prop_assert_eq!(read, scenario, "{}", text),
+            Err(error) => prop_assert!(false, "{}\n{}", error, text),
+        }
+    }
+
+    #[test]
+    fn no_text_makes_it_panic(text in any::<String>()) {
+        let _ = text.parse::<Scenario>();
+    }
+
+    #[test]
+    fn no_damage_makes_it_panic(
+        damage in prop::collection::vec((any::<prop::sample::Index>(), 0..4_usize, "[ -~\nü]{0,3}"), 1..5),
+    ) {
+        let mut text: Vec<char> = EVERYTHING.chars().collect();
+        for (at, cut, put) in damage {
+            let at = at.index(text.len());
+            let end = text.len().min(at + cut);
+            text.splice(at..end, put.chars());
+        }
+        let text: String = text.into_iter().collect();
+        match text.parse::<Scenario>() {
+            Ok(read) => prop_assert_eq!(read.to_string().parse(), Ok(read)),
+            Err(error) => {
+                let lines: Vec<&str> = text.split('\n').collect();
+                let line = lines.get(error.line as usize - 1).expect("a line of the text");
+                prop_assert!((1..=line.chars().count() + 1).contains(&(error.column as usize)), "{}", error);
+            }
+        }
+    }
+}
