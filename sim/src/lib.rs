@@ -4,3 +4,4 @@ pub mod kernel;
 pub mod packet;
 pub mod run;
 pub mod scenario;
+pub mod wire;
