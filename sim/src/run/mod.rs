@@ -1,5 +1,7 @@
 //! What a run gives: what was said, what passed on the wires, and what each fault did.
 
+use std::fmt;
+
 use resound_core::Instant;
 
 use crate::kernel::TcpState;
@@ -115,4 +117,44 @@ pub enum Effect {
     Absorbed(String),
     /// It never happened, or nothing met it: why.
     Inert(String),
+}
+
+impl Run {
+    /// What the programs of one host said, in the order of time.
+    pub fn said_by(&self, node: NodeId) -> impl Iterator<Item = &Remark> {
+        self.said.iter().filter(move |remark| remark.node == node)
+    }
+
+    /// The faults that never happened, or that nothing met, and why.
+    pub fn inert(&self) -> impl Iterator<Item = (FaultId, &str)> {
+        (0..).map(FaultId).zip(&self.ledger).filter_map(|(fault, effect)| match effect {
+            Effect::Inert(why) => Some((fault, why.as_str())),
+            Effect::Acted(_) | Effect::Absorbed(_) => None,
+        })
+    }
+}
+
+impl Effect {
+    /// In one word: `acted`, `absorbed` or `inert`.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Acted(_) => "acted",
+            Self::Absorbed(_) => "absorbed",
+            Self::Inert(_) => "inert",
+        }
+    }
+
+    /// What it changed, or why it did not.
+    #[must_use]
+    pub fn explain(&self) -> &str {
+        let (Self::Acted(text) | Self::Absorbed(text) | Self::Inert(text)) = self;
+        text
+    }
+}
+
+impl fmt::Display for Effect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.as_str(), self.explain())
+    }
 }
