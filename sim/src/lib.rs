@@ -1,7 +1,16 @@
 //! A simulated network with simulated kernels.
 #![forbid(unsafe_code)]
+mod digest;
+pub mod faults;
 pub mod kernel;
 pub mod packet;
+pub mod programs;
 pub mod run;
 pub mod scenario;
 pub mod wire;
+pub mod world;
+
+pub use programs::Echo;
+pub use run::{Record, Run};
+pub use scenario::Scenario;
+pub use world::World;

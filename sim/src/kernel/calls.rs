@@ -143,6 +143,22 @@ impl Kernel {
         }
     }
 
+    /// Whether this is a UDP socket.
+    #[must_use]
+    pub fn is_udp(&self, fd: Fd) -> bool {
+        matches!(self.socket(fd).map(|socket| &socket.kind), Some(Kind::Udp(_)))
+    }
+
+    /// `getpeername`.
+    #[must_use]
+    pub fn peer_addr(&self, fd: Fd) -> Option<SocketAddr> {
+        match &self.socket(fd)?.kind {
+            Kind::Tcp(tcp) => tcp.remote(),
+            Kind::Listener(_) => None,
+            Kind::Udp(udp) => udp.remote(),
+        }
+    }
+
     /// `getsockname`.
     #[must_use]
     pub fn local_addr(&self, fd: Fd) -> Option<SocketAddr> {

@@ -86,11 +86,24 @@ pub struct Effects {
     pub rows: Vec<table::RowId>,
 }
 
+/// How often something happened that has no other trace.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tallies {
+    /// Sockets made.
+    pub sockets: u32,
+    /// Times that no local port was found.
+    pub no_port: u32,
+    /// SYNs that found a listener's queue full.
+    pub queue_full: u32,
+}
+
 /// One host's kernel.
 #[derive(Debug)]
 pub struct Kernel {
     /// To be taken out after each call.
     pub effects: Effects,
+    /// How often something happened that has no other trace.
+    pub tallies: Tallies,
     env: Env,
     sockets: Vec<Option<Socket>>,
     free: Vec<Fd>,
@@ -140,6 +153,7 @@ impl Kernel {
     pub fn new(profile: Profile, sysctl: Sysctls, addresses: Vec<IpAddr>) -> Self {
         Self {
             effects: Effects::default(),
+            tallies: Tallies::default(),
             env: Env {
                 now: Instant::EPOCH,
                 profile,
@@ -222,11 +236,14 @@ impl Kernel {
 
     // What can be wrong with a host.
 
-    /// Connections are forgotten, and nobody is told.
-    pub fn forget(&mut self) {
-        for (_, fd) in core::mem::take(&mut self.connections) {
+    /// Connections are forgotten, and nobody is told. How many there were.
+    pub fn forget(&mut self) -> usize {
+        let connections = core::mem::take(&mut self.connections);
+        let many = connections.len();
+        for (_, fd) in connections {
             self.free(fd);
         }
+        many
     }
 
     /// There is no way to this address (`None`: to any) from now on; or (`None`) there is again.
@@ -266,6 +283,7 @@ impl Kernel {
     }
 
     fn make(&mut self, owner: Option<Pid>, kind: Kind) -> Fd {
+        self.tallies.sockets += 1;
         let socket = Some(Socket { owner, told: false, armed: None, kind });
         if let Some(fd) = self.free.pop() {
             self.sockets[fd.0 as usize] = socket;
@@ -333,6 +351,7 @@ impl Kernel {
     /// The next port of the range that is not taken, by `taken`.
     fn free_port(&mut self, taken: impl Fn(&Self, u16) -> bool) -> Option<u16> {
         if self.env.no_ports {
+            self.tallies.no_port += 1;
             return None;
         }
         let (low, high) = self.env.sysctl.port_range();

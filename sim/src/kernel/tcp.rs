@@ -35,6 +35,9 @@ impl Tcp {
     pub(super) fn latches(&mut self) -> &mut Latches {
         &mut self.latches
     }
+    pub(super) fn remote(&self) -> Option<SocketAddr> {
+        None
+    }
     pub(super) fn poll(&self) -> Poll {
         Poll::default()
     }

@@ -34,6 +34,8 @@ pub struct Run {
     pub packets: u64,
     /// A hash of everything that happened, in order: two runs of one scenario have the same.
     pub digest: u64,
+    /// How often each row of the kernel table was obeyed.
+    pub rows: Vec<u32>,
 }
 
 /// What a program said, and when.

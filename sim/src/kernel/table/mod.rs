@@ -252,3 +252,20 @@ pub fn find(
     };
     of(profile).or_else(|| if profile == Profile::Linux { None } else { of(Profile::Linux) })
 }
+
+/// How many rows there are.
+#[must_use]
+pub fn count() -> usize {
+    ROWS.iter().map(|rows| rows.len()).sum()
+}
+
+/// The row of this id.
+///
+/// # Panics
+///
+/// If there is none.
+#[must_use]
+pub fn row(id: RowId) -> &'static Row {
+    let mut all = ROWS.iter().flat_map(|rows| rows.iter());
+    all.nth(usize::from(id.0)).expect("ids come from `find`")
+}

@@ -109,6 +109,10 @@ impl Udp {
         &mut self.latches
     }
 
+    pub(super) const fn remote(&self) -> Option<SocketAddr> {
+        self.peer
+    }
+
     pub(super) fn local(&self) -> SocketAddr {
         self.local
     }

@@ -100,8 +100,9 @@ impl<'a> Story<'a> {
     }
 
     /// What the fault is, as the scenario's text has it.
-    fn describe(self, _fault: FaultId) -> Option<String> {
-        None
+    fn describe(self, fault: FaultId) -> Option<String> {
+        let fault = self.scenario.faults.get(fault.0 as usize)?;
+        Some(self.scenario.show(fault).to_string())
     }
 
     /// What a fault did to the packet that sets out here.

@@ -1,0 +1,63 @@
+//! A hash of a run: two runs of one scenario have the same, on every platform.
+//!
+//! Not a cryptographic one: it tells whether two runs differ, not whether somebody made them so.
+
+use resound_core::Instant;
+
+use crate::packet::{Body, Packet};
+use crate::scenario::{NodeId, Said};
+
+#[derive(Debug)]
+pub(crate) struct Digest(u64);
+
+impl Digest {
+    pub(crate) const fn new() -> Self {
+        Self(0x9e37_79b9_7f4a_7c15)
+    }
+
+    #[inline]
+    pub(crate) const fn mix(&mut self, word: u64) {
+        self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(0x517c_c1b7_2722_0a95);
+    }
+
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
+        self.mix(bytes.len() as u64);
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.mix(u64::from_le_bytes(word));
+        }
+    }
+
+    pub(crate) fn said(&mut self, at: Instant, node: NodeId, said: &Said) {
+        self.mix(at.nanos() ^ u64::from(node.0) << 56);
+        match said {
+            // The two that come most often, without making words of them.
+            Said::Sent(seq) => self.mix(seq << 1),
+            Said::Echo(seq) => self.mix(seq << 1 | 1),
+            other => self.bytes(other.to_string().as_bytes()),
+        }
+    }
+
+    pub(crate) fn packet(&mut self, at: Instant, way: u16, packet: &Packet) {
+        self.mix(at.nanos() ^ u64::from(way) << 48);
+        match &packet.body {
+            Body::Tcp(segment) => {
+                let flags = u64::from(segment.flags.syn) << 2
+                    | u64::from(segment.flags.fin) << 1
+                    | u64::from(segment.flags.rst);
+                self.mix(u64::from(segment.seq.0) << 32 | u64::from(segment.ack.map_or(0, |ack| ack.0)));
+                self.mix(flags << 48 | (segment.payload.len() as u64) << 32 | u64::from(segment.window));
+            }
+            Body::Udp(datagram) => {
+                let ports = u64::from(datagram.source) << 16 | u64::from(datagram.destination);
+                self.mix(ports << 32 | datagram.payload.len() as u64);
+            }
+            Body::Icmp(icmp) => self.mix(u64::from(icmp.kind) << 8 | u64::from(icmp.code)),
+        }
+    }
+
+    pub(crate) const fn finish(&self) -> u64 {
+        self.0 ^ self.0 >> 32
+    }
+}

@@ -1,0 +1,343 @@
+//! The fault engine: when each fault of a scenario happens, what it does to packets, and what became of it.
+//!
+//! # Theory of operation
+//!
+//! The engine knows nothing of kernels and hosts. It is told what passes on the links, what programs say and which states
+//! sockets enter; it answers with what happens to a packet ([`Passing`]), and with orders for whoever plays the scenario
+//! ([`Order`]). So it works on a simulated network as on a router between real ones.
+//!
+//! ```text
+//!   a packet sets out ─► passes() ─► lost, late, twice, changed     what every fault did
+//!   time, state, words ─► fire()  ─► orders: inject, kill, cut …    ─────► ledger
+//! ```
+//!
+//! What it forges it makes up from what it has seen pass, like a man in the middle: it never asks a kernel for a sequence
+//! number.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use resound_core::Instant;
+
+use crate::kernel::{Fate, TcpState};
+use crate::packet::{FaultId, Packet};
+use crate::run::Effect;
+use crate::scenario::{HostFault, NodeId, RouteKind, Scenario, Tamper, Trigger, Way, What};
+
+mod forge;
+mod ledger;
+mod tamper;
+
+use forge::Sightings;
+use ledger::Ledger;
+
+/// One direction of a link: twice the link's place in its scenario, and one more if it leads back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WayId(pub u16);
+
+/// What happens to a packet that sets out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Passing {
+    /// It is lost.
+    pub lost: bool,
+    /// It is later by this much than the link makes it.
+    pub late: Duration,
+    /// It arrives a second time, so much after the first.
+    pub twice: Option<Duration>,
+    /// Which fault did it, and its word.
+    pub fault: Option<(FaultId, &'static str)>,
+}
+
+/// What is to be done by whoever plays the scenario.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Order {
+    /// Send this packet off from this node.
+    Inject(NodeId, Packet),
+    /// Something happens to a host.
+    Host(FaultId, NodeId, HostFault),
+    /// [`HostFault::NoPorts`] is over.
+    PortsAgain(NodeId),
+    /// A node has lost its way to another one, or to all; or (`None`) has it back.
+    Route(NodeId, Option<NodeId>, Option<RouteKind>),
+    /// Neighbours do not hear each other any more, or do again.
+    Plug(Way, Plug),
+    /// Longer packets do not fit any more.
+    Mtu(Way, u16),
+    /// Call [`Faults::expire`] at this time after the start.
+    Expire(FaultId, Duration),
+}
+
+/// Whether neighbours hear each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Plug {
+    /// They do not.
+    Out,
+    /// They do.
+    In,
+}
+
+/// The fault engine of one run.
+#[derive(Debug)]
+pub struct Faults<'s> {
+    scenario: &'s Scenario,
+    /// How many packets have set out each way.
+    counts: Vec<u32>,
+    /// What is waited for: a beginning or an end.
+    watches: Vec<(Watch, FaultId, Turn)>,
+    /// Ways that are cut, and by which fault.
+    cuts: Vec<(WayId, FaultId)>,
+    /// What happens to the next packet of a way.
+    next: VecDeque<(WayId, FaultId, Tamper)>,
+    sightings: Option<Sightings>,
+    ledger: Ledger,
+    orders: Vec<Order>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    Begin,
+    End,
+}
+
+/// A trigger, compiled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Watch {
+    Packet(WayId, u32),
+    State(NodeId, TcpState),
+    Says(NodeId, String),
+}
+
+impl<'s> Faults<'s> {
+    /// The engine of a scenario whose run begins now. Gives the times at which [`fire`](Self::fire) is to be called.
+    #[must_use]
+    pub fn new(scenario: &'s Scenario) -> (Self, Vec<(Duration, FaultId)>) {
+        let forges = scenario.faults.iter().any(|fault| matches!(fault.what, What::Forge { .. }));
+        let mut faults = Self {
+            scenario,
+            counts: vec![0; scenario.links.len() * 2],
+            watches: Vec::new(),
+            cuts: Vec::new(),
+            next: VecDeque::new(),
+            sightings: forges.then(|| Sightings::new(scenario.nodes.len())),
+            ledger: Ledger::new(scenario.faults.len()),
+            orders: Vec::new(),
+        };
+        let mut times = Vec::new();
+        for (index, fault) in scenario.faults.iter().enumerate() {
+            let id = FaultId(index as u32);
+            match faults.watch(&fault.when) {
+                Ok(at) => times.push((at, id)),
+                Err(watch) => faults.watches.push((watch, id, Turn::Begin)),
+            }
+        }
+        (faults, times)
+    }
+
+    /// The place of a direction; `None` if the scenario has no such link.
+    #[must_use]
+    pub fn way(scenario: &Scenario, way: Way) -> Option<WayId> {
+        let place = |link: &crate::scenario::Link| match link.ends {
+            [a, b] if (a, b) == (way.from, way.to) => Some(0),
+            [a, b] if (b, a) == (way.from, way.to) => Some(1),
+            _ => None,
+        };
+        let found = scenario.links.iter().enumerate().find_map(|(at, link)| Some((at, place(link)?)));
+        found.map(|(at, back)| WayId((at * 2 + back) as u16))
+    }
+
+    fn way_id(&self, way: Way) -> WayId {
+        Self::way(self.scenario, way).unwrap_or(WayId(u16::MAX))
+    }
+
+    fn watch(&self, trigger: &Trigger) -> Result<Duration, Watch> {
+        Err(match trigger {
+            Trigger::At(at) => return Ok(*at),
+            Trigger::Packet(way, nth) => Watch::Packet(self.way_id(*way), *nth),
+            Trigger::State(node, state) => Watch::State(*node, *state),
+            Trigger::Says(node, words) => Watch::Says(*node, words.clone()),
+        })
+    }
+
+    // What is told.
+
+    /// A packet sets out. What was ordered by it is in [`orders`](Self::orders).
+    pub fn passes(&mut self, way: WayId, packet: &mut Packet) -> Passing {
+        let count = &mut self.counts[usize::from(way.0)];
+        *count += 1;
+        if self.watches.is_empty() && self.cuts.is_empty() && self.next.is_empty() && self.sightings.is_none()
+        {
+            return Passing::default();
+        }
+        let nth = *count;
+        let ends = self.scenario.links[usize::from(way.0) / 2].ends;
+        let (from, to) = if way.0 % 2 == 0 { (ends[0], ends[1]) } else { (ends[1], ends[0]) };
+        if let Some(sightings) = &mut self.sightings {
+            sightings.sets_out(from, packet);
+        }
+        self.happened(|watch| matches!(*watch, Watch::Packet(on, n) if on == way && n == nth));
+        let passing = self.tamper(way, packet);
+        if let Some(sightings) = self.sightings.as_mut().filter(|_| !passing.lost) {
+            sightings.arrives(to, packet);
+        }
+        passing
+    }
+
+    /// A program said something, as it is displayed.
+    pub fn said(&mut self, node: NodeId, said: impl FnOnce() -> String) {
+        if self.watches.iter().any(|(watch, ..)| matches!(watch, Watch::Says(at, _) if *at == node)) {
+            let said = said();
+            self.happened(
+                |watch| matches!(watch, Watch::Says(at, words) if *at == node && begins(&said, words)),
+            );
+        }
+    }
+
+    /// A TCP socket entered a state.
+    pub fn entered(&mut self, node: NodeId, state: TcpState) {
+        if !self.watches.is_empty() {
+            self.happened(|watch| *watch == Watch::State(node, state));
+        }
+    }
+
+    /// What was ordered since this was last asked.
+    #[must_use]
+    pub fn orders(&mut self) -> Option<Order> {
+        if self.orders.is_empty() { None } else { Some(self.orders.remove(0)) }
+    }
+
+    /// What came of a packet that a fault had made or changed.
+    pub fn met(&mut self, fault: FaultId, fate: Fate) {
+        self.ledger.met(fault, fate);
+    }
+
+    /// A fault changed something, in words.
+    pub fn acted(&mut self, fault: FaultId, what: impl Into<String>) {
+        self.ledger.acted(fault, what.into());
+    }
+
+    /// What each fault did, in the order of the scenario.
+    #[must_use]
+    pub fn ledger(self) -> Vec<Effect> {
+        self.ledger.close()
+    }
+
+    /// How many packets have set out this way.
+    #[must_use]
+    pub fn count(&self, way: WayId) -> u32 {
+        self.counts[usize::from(way.0)]
+    }
+
+    fn happened(&mut self, is: impl Fn(&Watch) -> bool) {
+        let mut index = 0;
+        while let Some((watch, id, turn)) = self.watches.get(index) {
+            if is(watch) {
+                let (id, turn) = (*id, *turn);
+                self.watches.remove(index);
+                match turn {
+                    Turn::Begin => self.fire(id),
+                    Turn::End => self.expire(id),
+                }
+            } else {
+                index += 1;
+            }
+        }
+    }
+
+    // What begins and ends.
+
+    /// It is time for this fault.
+    pub fn fire(&mut self, id: FaultId) {
+        let scenario = self.scenario;
+        let fault = &scenario.faults[id.0 as usize];
+        self.ledger.began(id);
+        match &fault.what {
+            What::Tamper(way, tamper) => self.next.push_back((self.way_id(*way), id, *tamper)),
+            What::Cut(way, until) => {
+                self.cuts.push((self.way_id(*way), id));
+                self.ends(id, until.as_ref());
+            }
+            What::Unplug(way, until) => {
+                let back = Way { from: way.to, to: way.from };
+                self.cuts.extend([(self.way_id(*way), id), (self.way_id(back), id)]);
+                self.orders.push(Order::Plug(*way, Plug::Out));
+                self.ends(id, until.as_ref());
+            }
+            What::Mtu(way, mtu) => self.orders.push(Order::Mtu(*way, *mtu)),
+            What::Forge { from, to, packet } => {
+                let forged = self.sightings.as_ref().and_then(|seen| seen.forge(*from, *to, packet));
+                match forged {
+                    Some(forged) => {
+                        self.orders.push(Order::Inject(*from, Packet { fault: Some(id), ..forged }));
+                    }
+                    None => {
+                        self.ledger.absorbed(id, "nothing was seen yet that it could be about".to_owned())
+                    }
+                }
+            }
+            What::Route { at, to, kind, until } => {
+                self.orders.push(Order::Route(*at, *to, Some(*kind)));
+                self.ends(id, until.as_ref());
+            }
+            What::Host(node, fault) => {
+                self.orders.push(Order::Host(id, *node, fault.clone()));
+                if let HostFault::NoPorts(until) = fault {
+                    self.ends(id, until.as_ref());
+                }
+            }
+        }
+    }
+
+    fn ends(&mut self, id: FaultId, until: Option<&Trigger>) {
+        match until.map(|until| self.watch(until)) {
+            None => {}
+            Some(Ok(at)) => self.orders.push(Order::Expire(id, at)),
+            Some(Err(watch)) => self.watches.push((watch, id, Turn::End)),
+        }
+    }
+
+    /// A fault that lasts is over.
+    pub fn expire(&mut self, id: FaultId) {
+        self.cuts.retain(|(_, fault)| *fault != id);
+        match &self.scenario.faults[id.0 as usize].what {
+            What::Unplug(way, _) => self.orders.push(Order::Plug(*way, Plug::In)),
+            What::Route { at, to, .. } => self.orders.push(Order::Route(*at, *to, None)),
+            What::Host(node, HostFault::NoPorts(_)) => self.orders.push(Order::PortsAgain(*node)),
+            _ => {}
+        }
+    }
+
+    /// Which lasting fault of a node's routes was met, by a packet to that node if that is known.
+    pub fn route_met(&mut self, at: NodeId, towards: Option<NodeId>, what: &str) {
+        let is = |what: &What| match what {
+            What::Route { at: node, to, .. } => {
+                *node == at && (towards.is_none() || to.is_none() || *to == towards)
+            }
+            _ => false,
+        };
+        let found = self.scenario.faults.iter().rposition(|fault| is(&fault.what));
+        if let Some(index) = found {
+            self.ledger.acted(FaultId(index as u32), what.to_owned());
+        }
+    }
+
+    /// Which lasting fault made a link too narrow.
+    pub fn mtu_met(&mut self, way: WayId) {
+        let scenario = self.scenario;
+        let is = |what: &What| matches!(what, What::Mtu(of, _) if Self::way(scenario, *of) == Some(way));
+        if let Some(index) = scenario.faults.iter().rposition(|fault| is(&fault.what)) {
+            self.ledger.acted(FaultId(index as u32), "a packet was too long".to_owned());
+        }
+    }
+}
+
+/// Whether what is said begins with these words.
+#[must_use]
+pub(crate) fn begins(said: &str, words: &str) -> bool {
+    said.strip_prefix(words).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+}
+
+/// The time of an instant of the run.
+#[must_use]
+pub const fn since_start(at: Instant) -> Duration {
+    at.since(Instant::EPOCH)
+}

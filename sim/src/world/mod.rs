@@ -1,0 +1,303 @@
+//! The world of a scenario: hosts with kernels and programs, routers, links, and virtual time.
+//!
+//! # Theory of operation
+//!
+//! Time jumps from one event to the next: a packet arrives, a timer is due, a line of the script is read. Between two
+//! events nothing happens, and costs nothing. Events at one time happen in the order in which they were made, so that the
+//! scenario alone decides the run.
+//!
+//! ```text
+//!   program ◄─ run ── World ── packet ─► way (delay, rate, loss) ─► router ─► … ─► kernel
+//!      │                ▲                    ▲
+//!      └─ calls ─► kernel ── effects ────────┘   and at each way, the fault engine
+//! ```
+//!
+//! A program is a process: it is run when one of its sockets is ready, when its time has come, or when it is asked for
+//! something; it makes its calls and sleeps again. It takes no time. Nothing here looks into it.
+//!
+//! | file | has |
+//! |---|---|
+//! | `program` | what a program is, and the calls that it can make |
+//! | `network` | ways, routers, neighbours |
+//! | `events` | what is to happen, in the order of time |
+//! | `host` | hosts: power, processes, clocks |
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use resound_core::Instant;
+use resound_core::signal::Version;
+
+mod events;
+mod host;
+mod network;
+mod orders;
+mod program;
+
+pub use program::{Answer, Calls, Cast, Next, Program, Stage};
+
+use crate::digest::Digest;
+use crate::faults::Faults;
+use crate::kernel::{Fate, Pid, table};
+use crate::packet::FaultId;
+use crate::run::{Happened, Moment, Record, Remark, Run};
+use crate::scenario::{NodeId, Peer, Role, Said, Scenario};
+use events::{Event, Events};
+use host::Host;
+use network::{Network, Router};
+
+/// The address of a node: 10.0.0.k or fd00::k, where k is its place in the scenario, from 1.
+#[must_use]
+pub const fn address(node: NodeId, version: Version) -> IpAddr {
+    let k = node.0 as u16 + 1;
+    match version {
+        Version::V4 => IpAddr::V4(Ipv4Addr::new(10, 0, (k >> 8) as u8, k as u8)),
+        Version::V6 => IpAddr::V6(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, k)),
+    }
+}
+
+/// The node that has this address.
+#[must_use]
+pub const fn node_at(address: IpAddr) -> Option<NodeId> {
+    let k = match address {
+        IpAddr::V4(v4) => match v4.octets() {
+            [10, 0, high, low] => u16::from_be_bytes([high, low]),
+            _ => return None,
+        },
+        IpAddr::V6(v6) => match v6.segments() {
+            [0xfd00, 0, 0, 0, 0, 0, 0, k] => k,
+            _ => return None,
+        },
+    };
+    if k == 0 || k > 256 { None } else { Some(NodeId((k - 1) as u8)) }
+}
+
+/// A scenario being played.
+///
+/// ```
+/// use resound_sim::{Echo, Record, Scenario, World};
+///
+/// let scenario: Scenario = "
+///     host client
+///     host server
+///     link client <-> server 10ms
+///     0.0 server serve 7
+///     0.0 client connect server:7
+///     0.5 client send \"hello\"
+///     expect client up ; echo 0
+/// ".parse()?;
+/// let run = World::new(&scenario, &mut Echo).play(Record::Said);
+/// assert!(scenario.unmet(&run.said).is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct World<'s> {
+    scenario: &'s Scenario,
+    cast: &'s mut dyn Cast,
+    now: Instant,
+    events: Events,
+    nodes: Vec<Node>,
+    network: Network,
+    faults: Faults<'s>,
+    runnable: VecDeque<(NodeId, Pid)>,
+    /// What a program says while it runs.
+    saying: Vec<Said>,
+    record: Record,
+    said: Vec<Remark>,
+    moments: Vec<Moment>,
+    packets: u64,
+    digest: Digest,
+    rows: Vec<u32>,
+}
+
+impl core::fmt::Debug for World<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("World")
+            .field("now", &self.now)
+            .field("packets", &self.packets)
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug)]
+enum Node {
+    Host(Box<Host>),
+    Router(Box<Router>),
+}
+
+impl<'s> World<'s> {
+    /// The world of a scenario at its beginning. The cast are the programs that its commands start.
+    #[must_use]
+    pub fn new(scenario: &'s Scenario, cast: &'s mut dyn Cast) -> Self {
+        let (faults, times) = Faults::new(scenario);
+        let mut events = Events::default();
+        let node = |(at, node): (usize, &crate::scenario::Node)| match node.role {
+            Role::Host => Node::Host(Box::new(Host::new(scenario, NodeId(at as u8)))),
+            Role::Router => Node::Router(Box::new(Router::new(node))),
+        };
+        for (index, line) in scenario.script.iter().enumerate() {
+            events.push(Instant::EPOCH + line.at, Event::Line(index as u32));
+        }
+        for (at, id) in times {
+            events.push(Instant::EPOCH + at, Event::Fault(id));
+        }
+        Self {
+            scenario,
+            cast,
+            now: Instant::EPOCH,
+            events,
+            nodes: scenario.nodes.iter().enumerate().map(node).collect(),
+            network: Network::new(scenario),
+            faults,
+            runnable: VecDeque::new(),
+            saying: Vec::new(),
+            record: Record::Said,
+            said: Vec::new(),
+            moments: Vec::new(),
+            packets: 0,
+            digest: Digest::new(),
+            rows: vec![0; table::count()],
+        }
+    }
+
+    /// Puts a program of its own on a host; it runs when the world begins.
+    pub fn spawn(&mut self, host: NodeId, program: Box<dyn Program>) {
+        if let Node::Host(there) = &mut self.nodes[usize::from(host.0)] {
+            let pid = there.start(program, None);
+            self.runnable.push_back((host, pid));
+        }
+    }
+
+    /// Plays it to its end.
+    #[must_use]
+    pub fn play(mut self, record: Record) -> Run {
+        self.record = record;
+        let until = Instant::EPOCH + self.scenario.until;
+        loop {
+            while let Some((node, pid)) = self.runnable.pop_front() {
+                self.run_program(node, pid);
+            }
+            let Some((at, event)) = self.events.pop_until(until) else { break };
+            self.now = at;
+            self.happens(event);
+        }
+        self.finish()
+    }
+
+    fn finish(mut self) -> Run {
+        self.read_tallies();
+        Run {
+            said: self.said,
+            moments: self.moments,
+            ledger: self.faults.ledger(),
+            ended: self.now,
+            packets: self.packets,
+            digest: self.digest.finish(),
+            rows: self.rows,
+        }
+    }
+
+    fn happens(&mut self, event: Event) {
+        match event {
+            Event::Arrive(way, packet) => self.arrives(way, packet),
+            Event::Local(node, packet) => self.arrives_at(node, packet),
+            Event::Kernel(node, fd) => {
+                let now = self.now;
+                if let Some(host) = self.host(node) {
+                    host.kernel.timer(now, fd);
+                }
+                self.drain(node);
+            }
+            Event::Wake(node, pid) => self.wake(node, pid),
+            Event::Line(index) => self.line(index),
+            Event::Fault(id) => {
+                self.faults.fire(id);
+                self.obey();
+            }
+            Event::Expire(id) => {
+                self.faults.expire(id);
+                self.obey();
+            }
+            Event::Resolve(way) => self.resolve(way),
+            Event::Boot(node) => self.boot(node),
+            Event::Resume(node) => self.resume(node),
+        }
+    }
+
+    fn host(&mut self, node: NodeId) -> Option<&mut Host> {
+        match &mut self.nodes[usize::from(node.0)] {
+            Node::Host(host) => Some(host),
+            Node::Router(_) => None,
+        }
+    }
+
+    /// Does what a host's kernel wants done.
+    fn drain(&mut self, node: NodeId) {
+        let Node::Host(host) = &mut self.nodes[usize::from(node.0)] else { return };
+        let effects = &mut host.kernel.effects;
+        for (pid, fd) in effects.ready.drain(..) {
+            if host.processes.ready(pid, fd) {
+                self.runnable.push_back((node, pid));
+            }
+        }
+        for (at, fd) in effects.timers.drain(..) {
+            self.events.push(at, Event::Kernel(node, fd));
+        }
+        for row in effects.rows.drain(..) {
+            self.rows[usize::from(row.0)] += 1;
+            if matches!(table::row(row).signal, table::Signal::Route(_)) {
+                self.faults.route_met(node, None, "a call or a packet found no way");
+            }
+        }
+        if effects.packets.is_empty() && effects.moves.is_empty() {
+            return;
+        }
+        // Taken out while they are worked on, and put back for their room.
+        let mut packets = core::mem::take(&mut effects.packets);
+        let mut moves = core::mem::take(&mut effects.moves);
+        for (_, state) in moves.drain(..) {
+            self.digest.mix(u64::from(node.0) << 8 | state as u64);
+            if self.record == Record::Everything {
+                self.note(Happened::State { node, state });
+            }
+            self.faults.entered(node, state);
+        }
+        for packet in packets.drain(..) {
+            self.send(node, packet);
+        }
+        if let Some(host) = self.host(node) {
+            host.kernel.effects.packets = packets;
+            host.kernel.effects.moves = moves;
+        }
+        self.obey();
+    }
+
+    fn note(&mut self, what: Happened) {
+        self.moments.push(Moment { at: self.now, what });
+    }
+
+    /// A program said something.
+    fn says(&mut self, node: NodeId, said: Said) {
+        self.digest.said(self.now, node, &said);
+        self.faults.said(node, || said.to_string());
+        if self.record == Record::Everything {
+            self.note(Happened::Said { node, said: said.clone() });
+        }
+        self.said.push(Remark { at: self.now, node, said });
+    }
+
+    /// What became of a packet at the host that it was for.
+    fn fate(&mut self, node: NodeId, fault: Option<FaultId>, fate: Fate) {
+        if let Some(fault) = fault {
+            self.faults.met(fault, fate);
+            if self.record == Record::Everything {
+                self.note(Happened::Arrived { node, fate });
+            }
+        }
+    }
+}
+
+/// The address and port of a peer.
+#[must_use]
+pub const fn socket_addr(peer: Peer, version: Version) -> SocketAddr {
+    SocketAddr::new(address(peer.host, version), peer.port)
+}

@@ -1,0 +1,418 @@
+//! Ways, routers and neighbours: how a packet gets from one host to another, or does not.
+//!
+//! A way has what its link has: a delay, a rate, a length that fits, and noise. Whether the nth packet of a way is lost,
+//! doubled or damaged follows from `n` and the link's number for it, and from nothing else.
+//!
+//! A node that does not hear its neighbour (no power, no cable) asks for its address three times, one second apart, keeps
+//! what it has for it meanwhile, and then complains: a host to itself, a router to whoever sent it
+//! (`neigh_timer_handler`, `arp_error_report`, `ndisc_error_report`; measured: 3.05 s).
+
+use std::time::Duration;
+
+use resound_core::Instant;
+use resound_core::signal::Version;
+
+use super::events::Event;
+use super::host::Power;
+use super::{Node, World, address, node_at};
+use crate::faults::{Passing, WayId};
+use crate::kernel::{Fate, IcmpLimiter, Sysctl, Sysctls};
+use crate::packet::{Body, LONGEST_QUOTE, Packet};
+use crate::run::{Happened, Record};
+use crate::scenario::{self, NodeId, RouteKind, Scenario, Way};
+
+/// When a neighbour is asked for again, and when that is given up.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+const ASKS: u8 = 3;
+const GIVE_UP: Duration = Duration::from_millis(3_050);
+
+/// What a node keeps for a neighbour that it is asking for (`unres_qlen_bytes` holds about as many small ones).
+const UNRESOLVED: usize = 100;
+
+/// All ways, and which of them leads where.
+#[derive(Debug)]
+pub(super) struct Network {
+    ways: Vec<WayState>,
+    /// From each node to each: the first way.
+    first: Vec<Vec<Option<WayId>>>,
+}
+
+#[derive(Debug)]
+struct WayState {
+    way: Way,
+    link: scenario::Link,
+    /// When the last packet will have left, on a link with a rate.
+    free_at: Instant,
+    count: u64,
+    plugged: bool,
+    asking: Option<Asking>,
+}
+
+/// A neighbour's address is being asked for.
+#[derive(Debug)]
+struct Asking {
+    since: Instant,
+    asked: u8,
+    waiting: Vec<Packet>,
+}
+
+/// A node that passes packets on.
+#[derive(Debug)]
+pub(super) struct Router {
+    limiter: IcmpLimiter,
+    routes: Vec<(Option<NodeId>, RouteKind)>,
+}
+
+impl Router {
+    pub(super) fn new(node: &scenario::Node) -> Self {
+        let mut sysctl = Sysctls::default();
+        for &(name, value) in &node.sysctl {
+            sysctl.set(name, value);
+        }
+        Self {
+            limiter: IcmpLimiter::new(Duration::from_millis(sysctl.get(Sysctl::IcmpRateLimit))),
+            routes: Vec::new(),
+        }
+    }
+
+    pub(super) fn route(&mut self, to: Option<NodeId>, kind: Option<RouteKind>) {
+        self.routes.retain(|(was, _)| *was != to);
+        self.routes.extend(kind.map(|kind| (to, kind)));
+    }
+
+    fn routed(&self, to: Option<NodeId>) -> Option<RouteKind> {
+        let of = |wanted| self.routes.iter().find(|(to, _)| *to == wanted).map(|(_, kind)| *kind);
+        to.and_then(|to| of(Some(to))).or_else(|| of(None))
+    }
+}
+
+impl Network {
+    pub(super) fn new(scenario: &Scenario) -> Self {
+        let ways = scenario.links.iter().flat_map(|link| {
+            let [a, b] = link.ends;
+            [Way { from: a, to: b }, Way { from: b, to: a }].map(|way| WayState {
+                way,
+                link: link.clone(),
+                free_at: Instant::EPOCH,
+                count: 0,
+                plugged: true,
+                asking: None,
+            })
+        });
+        let ways: Vec<_> = ways.collect();
+        let nodes = scenario.nodes.len();
+        let first = (0..nodes).map(|from| first_ways(&ways, nodes, from)).collect();
+        Self { ways, first }
+    }
+
+    fn first(&self, from: NodeId, to: NodeId) -> Option<WayId> {
+        *self.first[usize::from(from.0)].get(usize::from(to.0))?
+    }
+
+    pub(super) fn mtu(&mut self, way: WayId, mtu: u16) {
+        if let Some(way) = self.ways.get_mut(usize::from(way.0)) {
+            way.link.mtu = mtu;
+        }
+    }
+
+    /// The neighbours of a link hear each other, or do not.
+    pub(super) fn plug(&mut self, way: WayId, plugged: bool) {
+        for way in [way, WayId(way.0 ^ 1)] {
+            if let Some(way) = self.ways.get_mut(usize::from(way.0)) {
+                way.plugged = plugged;
+            }
+        }
+    }
+}
+
+/// From one node, the first way of the shortest path to each other one; of equally short ones the first link's.
+fn first_ways(ways: &[WayState], nodes: usize, from: usize) -> Vec<Option<WayId>> {
+    let mut first = vec![None; nodes];
+    let mut seen = vec![false; nodes];
+    seen[from] = true;
+    let mut border = vec![from];
+    while !border.is_empty() {
+        let mut next = Vec::new();
+        for &node in &border {
+            for (index, way) in ways.iter().enumerate().filter(|(_, way)| usize::from(way.way.from.0) == node)
+            {
+                let to = usize::from(way.way.to.0);
+                if !core::mem::replace(&mut seen[to], true) {
+                    first[to] = if node == from { Some(WayId(index as u16)) } else { first[node] };
+                    next.push(to);
+                }
+            }
+        }
+        border = next;
+    }
+    first
+}
+
+impl World<'_> {
+    /// A node sends a packet off.
+    pub(super) fn send(&mut self, node: NodeId, packet: Packet) {
+        let to = node_at(packet.destination);
+        if to == Some(node) || packet.destination.is_loopback() {
+            return self.events.push(self.now, Event::Local(node, packet));
+        }
+        // Nobody has that address: it is lost behind the first router, if there is one.
+        let Some(way) = to.and_then(|to| self.network.first(node, to)) else { return };
+        if packet.length() > usize::from(self.network.ways[usize::from(way.0)].link.mtu)
+            && matches!(packet.body, Body::Tcp(_))
+        {
+            return self.too_long(node, way, packet);
+        }
+        self.transmit(way, packet);
+    }
+
+    /// A packet is to leave a node by this way.
+    fn transmit(&mut self, way: WayId, packet: Packet) {
+        if self.network.ways[usize::from(way.0)].plugged
+            && self.network.ways[usize::from(way.0)].asking.is_none()
+        {
+            let to = self.network.ways[usize::from(way.0)].way.to;
+            if self.is_there(to) {
+                return self.depart(way, packet);
+            }
+        }
+        let now = self.now;
+        let state = &mut self.network.ways[usize::from(way.0)];
+        if state.asking.is_none() {
+            state.asking = Some(Asking { since: now, asked: 1, waiting: Vec::new() });
+            self.events.push(now + ASK_AGAIN, Event::Resolve(way));
+        }
+        if let Some(asking) = state.asking.as_mut().filter(|asking| asking.waiting.len() < UNRESOLVED) {
+            asking.waiting.push(packet);
+        }
+    }
+
+    fn is_there(&self, node: NodeId) -> bool {
+        match &self.nodes[usize::from(node.0)] {
+            Node::Host(host) => host.power == Power::On,
+            Node::Router(_) => true,
+        }
+    }
+
+    /// A neighbour that did not answer is asked again, or given up.
+    pub(super) fn resolve(&mut self, way: WayId) {
+        let now = self.now;
+        let state = &self.network.ways[usize::from(way.0)];
+        let answers = state.plugged && self.is_there(state.way.to);
+        let state = &mut self.network.ways[usize::from(way.0)];
+        let Some(mut asking) = state.asking.take() else { return };
+        if answers {
+            for packet in asking.waiting {
+                self.depart(way, packet);
+            }
+        } else if asking.asked < ASKS {
+            asking.asked += 1;
+            let next = if asking.asked < ASKS { now + ASK_AGAIN } else { asking.since + GIVE_UP };
+            state.asking = Some(asking);
+            self.events.push(next, Event::Resolve(way));
+        } else {
+            let node = state.way.from;
+            for packet in asking.waiting {
+                self.neighbour_failed(node, &packet);
+            }
+        }
+    }
+
+    fn neighbour_failed(&mut self, node: NodeId, packet: &Packet) {
+        let now = self.now;
+        match &mut self.nodes[usize::from(node.0)] {
+            Node::Host(host) => {
+                host.kernel.neighbour_failed(now, packet);
+                self.drain(node);
+            }
+            Node::Router(_) => {
+                let (kind, code) = by_version(packet, (3, 1), (1, 3));
+                self.complain(node, packet, kind, code, None);
+            }
+        }
+    }
+
+    /// A packet sets out.
+    fn depart(&mut self, way: WayId, mut packet: Packet) {
+        self.packets += 1;
+        self.digest.packet(self.now, way.0, &packet);
+        let passing = self.faults.passes(way, &mut packet);
+        let state = &mut self.network.ways[usize::from(way.0)];
+        state.count += 1;
+        let fate = state.carry(self.now, &packet);
+        let arrives = fate.filter(|_| !passing.lost).map(|at| at + passing.late);
+        if self.record == Record::Everything {
+            let way = self.network.ways[usize::from(way.0)].way;
+            let fault = match (passing.fault, arrives) {
+                (None, None) => None,
+                (fault, _) => fault,
+            };
+            self.note(Happened::Sent { way, packet: packet.clone(), arrives, fault });
+        }
+        if let Some(at) = arrives {
+            self.arrive_later(way, packet, at, passing);
+        }
+        self.obey();
+    }
+
+    fn arrive_later(&mut self, way: WayId, mut packet: Packet, at: Instant, passing: Passing) {
+        let state = &self.network.ways[usize::from(way.0)];
+        let noise = state.noise();
+        if noise.damages {
+            packet.damaged = true;
+        }
+        let again = noise.doubles.then_some(Duration::from_micros(1));
+        if let Some(after) = passing.twice.or(again) {
+            let fault = passing.fault.filter(|_| passing.twice.is_some()).map(|(id, _)| id).or(packet.fault);
+            self.events.push(at + after, Event::Arrive(way, Packet { fault, ..packet.clone() }));
+        }
+        self.events.push(at, Event::Arrive(way, packet));
+    }
+
+    /// A packet has come to the end of a way.
+    pub(super) fn arrives(&mut self, way: WayId, packet: Packet) {
+        let node = self.network.ways[usize::from(way.0)].way.to;
+        match &self.nodes[usize::from(node.0)] {
+            Node::Host(_) => self.arrives_at(node, packet),
+            Node::Router(_) if packet.damaged && matches!(packet.body, Body::Icmp(_)) => {}
+            Node::Router(_) => self.forward(node, packet),
+        }
+    }
+
+    /// A packet has come to a host.
+    pub(super) fn arrives_at(&mut self, node: NodeId, packet: Packet) {
+        let now = self.now;
+        let mine = packet.destination.is_loopback() || node_at(packet.destination) == Some(node);
+        let fault = packet.fault;
+        let Some(host) = self.host(node) else { return };
+        let fate = if host.power == Power::Off {
+            Fate::Absorbed("the host has no power")
+        } else if mine {
+            host.kernel.receive(now, packet)
+        } else {
+            Fate::Absorbed("it was for another host")
+        };
+        self.fate(node, fault, fate);
+        self.drain(node);
+    }
+
+    fn forward(&mut self, router: NodeId, mut packet: Packet) {
+        let to = node_at(packet.destination);
+        if to == Some(router) {
+            return; // Nobody speaks to a router here.
+        }
+        packet.hops = packet.hops.saturating_sub(1);
+        if packet.hops == 0 {
+            let (kind, code) = by_version(&packet, (11, 0), (3, 0));
+            return self.complain(router, &packet, kind, code, None);
+        }
+        let Node::Router(state) = &self.nodes[usize::from(router.0)] else { return };
+        if let Some(kind) = state.routed(to) {
+            return self.no_way(router, &packet, kind);
+        }
+        let Some(way) = to.and_then(|to| self.network.first(router, to)) else {
+            let (kind, code) = by_version(&packet, (3, 0), (1, 0));
+            return self.complain(router, &packet, kind, code, None);
+        };
+        if packet.length() > usize::from(self.network.ways[usize::from(way.0)].link.mtu) {
+            return self.too_long(router, way, packet);
+        }
+        self.transmit(way, packet);
+    }
+
+    /// What a Linux router says of each type of route (measured).
+    fn no_way(&mut self, router: NodeId, packet: &Packet, kind: RouteKind) {
+        self.faults.route_met(router, node_at(packet.destination), "the router had no way for a packet");
+        let said = match kind {
+            RouteKind::Unreachable => by_version(packet, (3, 1), (1, 0)),
+            RouteKind::Prohibit => by_version(packet, (3, 13), (1, 1)),
+            RouteKind::Missing => by_version(packet, (3, 0), (1, 0)),
+            RouteKind::Blackhole => return,
+        };
+        self.complain(router, packet, said.0, said.1, None);
+    }
+
+    fn too_long(&mut self, node: NodeId, way: WayId, packet: Packet) {
+        self.faults.mtu_met(way);
+        let mtu = u32::from(self.network.ways[usize::from(way.0)].link.mtu);
+        let (kind, code) = by_version(&packet, (3, 4), (2, 0));
+        self.complain(node, &packet, kind, code, Some(mtu));
+    }
+
+    /// A node tells whoever sent a packet what is wrong; never about an ICMP error (RFC 1122 §3.2.2).
+    fn complain(&mut self, node: NodeId, packet: &Packet, kind: u8, code: u8, mtu: Option<u32>) {
+        let now = self.now;
+        if matches!(packet.body, Body::Icmp(_)) {
+            return;
+        }
+        if let Node::Router(router) = &mut self.nodes[usize::from(node.0)] {
+            if !router.limiter.allow(now, packet.source) {
+                return;
+            }
+        }
+        let icmp = packet.complain(address(node, packet.version()), kind, code, mtu, LONGEST_QUOTE);
+        self.send(node, icmp);
+    }
+}
+
+const fn by_version<T: Copy>(packet: &Packet, v4: T, v6: T) -> T {
+    match packet.version() {
+        Version::V4 => v4,
+        Version::V6 => v6,
+    }
+}
+
+/// What a link's noise does to one packet.
+#[derive(Clone, Copy, Debug)]
+struct Noise {
+    doubles: bool,
+    damages: bool,
+}
+
+impl WayState {
+    /// When a packet that sets out now arrives; `None`: the link loses it.
+    #[inline]
+    fn carry(&mut self, now: Instant, packet: &Packet) -> Option<Instant> {
+        let link = &self.link;
+        let mut leaves = now;
+        if let Some(rate) = link.rate {
+            let takes = transmission(packet.length(), rate);
+            let waits = self.free_at.since(now);
+            if waits > takes.saturating_mul(link.queue.max(1)) {
+                return None;
+            }
+            leaves = self.free_at.max(now) + takes;
+            self.free_at = leaves;
+        }
+        if link.loss > 0 && self.drawn(0, 999_999) < u64::from(link.loss) {
+            return None;
+        }
+        let jitter = match link.jitter.as_nanos() as u64 {
+            0 => Duration::ZERO,
+            jitter => Duration::from_nanos(self.drawn(1, jitter)),
+        };
+        Some(leaves + self.link.delay + jitter)
+    }
+
+    fn noise(&self) -> Noise {
+        let link = &self.link;
+        Noise {
+            doubles: link.duplicate > 0 && self.drawn(2, 999_999) < u64::from(link.duplicate),
+            damages: link.corrupt > 0 && self.drawn(3, 999_999) < u64::from(link.corrupt),
+        }
+    }
+
+    /// A number in `0..=max` that follows from the packet's own number: it does not matter what else was drawn.
+    fn drawn(&self, salt: u64, max: u64) -> u64 {
+        let direction = u64::from(self.way.from > self.way.to);
+        let seed = self.link.noise.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            ^ self.count.wrapping_mul(0xd1b5_4a32_d192_ed03)
+            ^ (salt * 2 + direction).wrapping_mul(0x8cb9_2ba7_2f3d_8dd7);
+        resound_core::Rng::from_seed(seed).up_to(max)
+    }
+}
+
+/// How long a packet takes to leave at this rate.
+fn transmission(length: usize, bits_per_second: u64) -> Duration {
+    let nanos = (length as u128 * 8 * 1_000_000_000) / u128::from(bits_per_second.max(1));
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+}

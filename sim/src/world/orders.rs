@@ -1,0 +1,191 @@
+//! What the fault engine orders, done to the world.
+
+use super::events::Event;
+use super::host::{Power, Tally};
+use super::{Node, World, address, node_at};
+use crate::faults::{Faults, Order, Plug};
+use crate::packet::FaultId;
+use crate::run::{Effect, Happened, Record};
+use crate::scenario::{HostFault, NodeId, RouteKind, Said};
+
+use resound_core::Instant;
+use resound_core::signal::Version;
+
+impl World<'_> {
+    /// Does what the fault engine has ordered.
+    pub(super) fn obey(&mut self) {
+        while let Some(order) = self.faults.orders() {
+            self.carry_out(order);
+        }
+    }
+
+    fn carry_out(&mut self, order: Order) {
+        match order {
+            Order::Inject(from, packet) => {
+                if let Some(fault) = packet.fault {
+                    self.tell(fault);
+                }
+                match node_at(packet.destination) {
+                    Some(to) if to == from => self.events.push(self.now, Event::Local(to, packet)),
+                    _ => self.send(from, packet),
+                }
+            }
+            Order::Host(fault, node, what) => {
+                self.tell(fault);
+                self.afflict(fault, node, &what);
+            }
+            Order::PortsAgain(node) => {
+                if let Some(host) = self.host(node) {
+                    host.kernel.exhaust_ports(false);
+                }
+            }
+            Order::Route(node, to, kind) => self.route(node, to, kind),
+            Order::Plug(way, plug) => {
+                if let Some(way) = Faults::way(self.scenario, way) {
+                    self.network.plug(way, plug == Plug::In);
+                }
+            }
+            Order::Mtu(way, mtu) => {
+                if let Some(way) = Faults::way(self.scenario, way) {
+                    self.network.mtu(way, mtu);
+                }
+            }
+            Order::Expire(fault, at) => self.events.push(Instant::EPOCH + at, Event::Expire(fault)),
+        }
+    }
+
+    /// Writes down that a fault begins.
+    fn tell(&mut self, fault: FaultId) {
+        if self.record == Record::Everything {
+            let what = self.scenario.describe_fault(fault);
+            self.note(Happened::Fault { fault, what });
+        }
+    }
+
+    fn route(&mut self, node: NodeId, to: Option<NodeId>, kind: Option<RouteKind>) {
+        match &mut self.nodes[usize::from(node.0)] {
+            Node::Router(router) => router.route(to, kind),
+            Node::Host(host) => match to {
+                None => host.kernel.route(None, kind),
+                Some(to) => {
+                    for version in [Version::V4, Version::V6] {
+                        host.kernel.route(Some(address(to, version)), kind);
+                    }
+                }
+            },
+        }
+    }
+
+    fn afflict(&mut self, fault: FaultId, node: NodeId, what: &HostFault) {
+        let now = self.now;
+        let Some(host) = self.host(node) else { return };
+        match what {
+            HostFault::Kill => {
+                let pids = host.processes.pids();
+                for &pid in &pids {
+                    host.processes.end(pid);
+                    host.kernel.exit(now, pid);
+                }
+                self.drain(node);
+                self.acted_if(fault, !pids.is_empty(), "its programs are gone", "no program ran there");
+            }
+            HostFault::Pause(lasts) => self.pause(node, fault, *lasts),
+            HostFault::PowerLoss => {
+                host.lose_power();
+                self.faults.acted(fault, "the host is dead");
+                self.says(node, Said::other("power lost"));
+            }
+            HostFault::Reboot(after) => {
+                host.lose_power();
+                self.events.push(now + *after, Event::Boot(node));
+                self.faults.acted(fault, "the host has lost its memory");
+                self.says(node, Said::other("power lost"));
+            }
+            HostFault::Forget => {
+                let forgotten = host.kernel.forget();
+                self.acted_if(fault, forgotten > 0, "its connections are forgotten", "it had no connection");
+            }
+            HostFault::Skew(by) => {
+                host.skew = host.skew.saturating_add(*by);
+                let pids = host.processes.pids();
+                for &pid in &pids {
+                    self.enqueue(node, pid);
+                }
+                self.acted_if(
+                    fault,
+                    !pids.is_empty(),
+                    "the clock of its programs has jumped",
+                    "no program ran there",
+                );
+            }
+            HostFault::ShortReads(most) => host.limits.reads = Some((*most as usize, fault)),
+            HostFault::ShortWrites(most) => host.limits.writes = Some((*most as usize, fault)),
+            HostFault::SpuriousWake => {
+                let pids = host.processes.wake_all();
+                for &pid in &pids {
+                    self.enqueue(node, pid);
+                }
+                self.acted_if(
+                    fault,
+                    !pids.is_empty(),
+                    "its programs were woken for nothing",
+                    "no program ran there",
+                );
+            }
+            HostFault::ReceiveBuffer(bytes) => {
+                host.kernel.receive_buffer(*bytes);
+                self.watch(node, fault, Tally::Sockets);
+            }
+            HostFault::SendBuffer(bytes) => {
+                host.kernel.send_buffer(*bytes);
+                self.watch(node, fault, Tally::Sockets);
+            }
+            HostFault::NoPorts(_) => {
+                host.kernel.exhaust_ports(true);
+                self.watch(node, fault, Tally::NoPort);
+            }
+            HostFault::AcceptQueue(most) => {
+                host.kernel.accept_queue(*most);
+                self.watch(node, fault, Tally::QueueFull);
+            }
+        }
+    }
+
+    fn acted_if(&mut self, fault: FaultId, acted: bool, what: &'static str, why_not: &'static str) {
+        use crate::kernel::Fate;
+        self.faults.met(fault, if acted { Fate::Acted(what) } else { Fate::Absorbed(why_not) });
+    }
+
+    /// Whether this fault acted, its kernel's tally will show in the end.
+    fn watch(&mut self, node: NodeId, fault: FaultId, tally: Tally) {
+        if let Some(host) = self.host(node) {
+            let so_far = host.tally(tally);
+            host.tallies.push((fault, tally, so_far));
+        }
+    }
+
+    /// Faults that show only by a tally: whether they acted.
+    pub(super) fn read_tallies(&mut self) {
+        for node in 0..self.nodes.len() {
+            let Node::Host(host) = &self.nodes[node] else { continue };
+            for &(fault, tally, before) in &host.tallies {
+                if host.tally(tally) > before {
+                    let what = match tally {
+                        Tally::Sockets => "sockets were made with it",
+                        Tally::NoPort => "a socket got no port",
+                        Tally::QueueFull => "a SYN found the queue full",
+                    };
+                    self.faults.acted(fault, what);
+                }
+            }
+        }
+    }
+}
+
+/// Whether no fault was inert that had to act.
+pub(crate) fn inert(scenario: &crate::scenario::Scenario, ledger: &[Effect]) -> Vec<FaultId> {
+    let each = scenario.faults.iter().zip(ledger).enumerate();
+    each.filter(|(_, (fault, effect))| !fault.may_be_inert && matches!(effect, Effect::Inert(_)))
+        .map(|(index, _)| FaultId(index as u32))
+        .collect()
+}

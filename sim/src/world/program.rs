@@ -1,0 +1,344 @@
+//! What a program is, and the calls that it can make.
+
+use std::net::{IpAddr, SocketAddr};
+
+use resound_core::Instant;
+use resound_core::liveness::KernelView;
+use resound_core::signal::{Errno, Version};
+use resound_core::stream::Close;
+
+use super::socket_addr;
+use crate::kernel::{Arrived, Fd, Kernel, Pid, Poll, QueuedError, TcpOptions, UdpOptions};
+use crate::packet::FaultId;
+use crate::scenario::{Command, NodeId, Peer, Said, Scenario};
+
+/// A process on a host.
+pub trait Program {
+    /// Does what there is to do, and says until when it sleeps. It is run when it starts, when a socket is ready, when the
+    /// time has come, after it was asked for something, and now and then for nothing.
+    fn run(&mut self, calls: &mut Calls<'_>) -> Next;
+
+    /// A line of the script.
+    fn ask(&mut self, calls: &mut Calls<'_>, command: &Command) -> Answer;
+}
+
+/// What a program does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// It sleeps until this time of its clock, or for ever.
+    Sleep(Option<Instant>),
+    /// It ends; its kernel closes its sockets.
+    Exit,
+}
+
+/// How a program takes a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It has taken it.
+    Taken,
+    /// It is for somebody else.
+    NotMine,
+    /// It cannot be done: why.
+    Refused(String),
+}
+
+/// The programs of a scenario: which one a command starts.
+pub trait Cast {
+    /// The program that a command starts on a host, if it starts one. Only called if no program that runs there takes it.
+    fn start(&mut self, stage: &Stage<'_>, command: &Command) -> Option<Box<dyn Program>>;
+}
+
+/// Where a program is started.
+#[derive(Clone, Copy, Debug)]
+pub struct Stage<'a> {
+    /// The scenario.
+    pub scenario: &'a Scenario,
+    /// The host.
+    pub host: NodeId,
+    /// For the program's own random choices: another one for each program.
+    pub seed: u64,
+    /// The time of the host's clock.
+    pub now: Instant,
+}
+
+impl Stage<'_> {
+    /// The address and port of a peer.
+    #[must_use]
+    pub const fn addr(&self, peer: Peer) -> SocketAddr {
+        socket_addr(peer, self.scenario.version)
+    }
+
+    /// Any address of this host, with this port.
+    #[must_use]
+    pub const fn any(&self, port: u16) -> SocketAddr {
+        any(self.scenario.version, port)
+    }
+}
+
+/// Any address of a host, with this port.
+pub(crate) const fn any(version: Version, port: u16) -> SocketAddr {
+    let ip = match version {
+        Version::V4 => IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED),
+        Version::V6 => IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED),
+    };
+    SocketAddr::new(ip, port)
+}
+
+/// By how much a host's reads and writes are cut short, and by which fault.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Limits {
+    pub(super) reads: Option<(usize, FaultId)>,
+    pub(super) writes: Option<(usize, FaultId)>,
+    /// The last one that made a difference.
+    pub(super) met: Option<FaultId>,
+}
+
+/// The system calls of one process, and its clock.
+#[derive(Debug)]
+pub struct Calls<'a> {
+    pub(super) kernel: &'a mut Kernel,
+    pub(super) pid: Pid,
+    pub(super) version: Version,
+    pub(super) world: Instant,
+    pub(super) clock: Instant,
+    pub(super) limits: &'a mut Limits,
+    pub(super) ready: &'a mut Vec<Fd>,
+    pub(super) spurious: bool,
+    pub(super) said: &'a mut Vec<Said>,
+}
+
+impl Calls<'_> {
+    /// The time of the host's clock.
+    #[must_use]
+    pub const fn now(&self) -> Instant {
+        self.clock
+    }
+
+    /// Says something: it is in the run's record, and may trigger a fault.
+    pub fn say(&mut self, said: Said) {
+        self.said.push(said);
+    }
+
+    /// What was said so far, to be added to while the calls are lent to a turn.
+    pub(crate) fn take_said(&mut self) -> Vec<Said> {
+        core::mem::take(self.said)
+    }
+
+    pub(crate) fn put_said(&mut self, said: Vec<Said>) {
+        *self.said = said;
+    }
+
+    /// A socket of this process on which something has changed since this was last asked (edge-triggered epoll).
+    pub fn next_ready(&mut self) -> Option<Fd> {
+        let fd = self.ready.pop()?;
+        self.kernel.seen(fd);
+        Some(fd)
+    }
+
+    /// Whether it was woken for nothing, and told that everything is ready.
+    #[must_use]
+    pub const fn is_spurious(&self) -> bool {
+        self.spurious
+    }
+
+    /// Any address of this host, with this port.
+    #[must_use]
+    pub const fn any(&self, port: u16) -> SocketAddr {
+        any(self.version, port)
+    }
+
+    /// Which IP version the scenario's names stand for.
+    #[must_use]
+    pub const fn version(&self) -> Version {
+        self.version
+    }
+
+    // TCP.
+
+    /// `socket` and a non-blocking `connect`.
+    ///
+    /// # Errors
+    ///
+    /// What the call gives at once.
+    pub fn connect(&mut self, to: SocketAddr, options: &TcpOptions) -> Result<Fd, Errno> {
+        self.kernel.tcp_connect(self.world, self.pid, to, options)
+    }
+
+    /// How a connect ended; `None` while it is under way.
+    pub fn connected(&mut self, fd: Fd) -> Option<Result<(), Errno>> {
+        self.kernel.tcp_connected(fd)
+    }
+
+    /// `socket`, `bind` and `listen`.
+    ///
+    /// # Errors
+    ///
+    /// What the calls give.
+    pub fn listen(&mut self, at: SocketAddr, backlog: u32, options: &TcpOptions) -> Result<Fd, Errno> {
+        self.kernel.tcp_listen(self.world, self.pid, at, backlog, options)
+    }
+
+    /// `accept`.
+    ///
+    /// # Errors
+    ///
+    /// EAGAIN, if nobody waits.
+    pub fn accept(&mut self, listener: Fd) -> Result<(Fd, SocketAddr), Errno> {
+        self.kernel.accept(self.world, listener, self.pid)
+    }
+
+    /// `recv`: 0 is the end of the peer's side.
+    ///
+    /// # Errors
+    ///
+    /// EAGAIN, or what the socket has latched.
+    pub fn recv(&mut self, fd: Fd, into: &mut [u8]) -> Result<usize, Errno> {
+        let wanted = into.len();
+        let most = self.limits.reads.map_or(wanted, |(most, _)| most.max(1).min(wanted));
+        let got = self.kernel.recv(self.world, fd, &mut into[..most])?;
+        if let Some((_, fault)) = self.limits.reads.filter(|_| got == most && most < wanted) {
+            self.limits.met = Some(fault);
+        }
+        Ok(got)
+    }
+
+    /// `sendmsg` with MSG_NOSIGNAL.
+    ///
+    /// # Errors
+    ///
+    /// EAGAIN, or what the socket has latched.
+    pub fn send(&mut self, fd: Fd, from: &[&[u8]]) -> Result<usize, Errno> {
+        let Some((most, fault)) = self.limits.writes else { return self.kernel.send(self.world, fd, from) };
+        let first = from.iter().find(|bytes| !bytes.is_empty()).copied().unwrap_or_default();
+        let cut = &first[..first.len().min(most.max(1))];
+        if cut.len() < from.iter().map(|bytes| bytes.len()).sum() {
+            self.limits.met = Some(fault);
+        }
+        self.kernel.send(self.world, fd, &[cut])
+    }
+
+    /// `shutdown(SHUT_WR)`.
+    ///
+    /// # Errors
+    ///
+    /// ENOTCONN.
+    pub fn shutdown(&mut self, fd: Fd) -> Result<(), Errno> {
+        self.kernel.shutdown(self.world, fd)
+    }
+
+    /// `shutdown(SHUT_RD)`.
+    ///
+    /// # Errors
+    ///
+    /// ENOTCONN.
+    pub fn shutdown_read(&mut self, fd: Fd) -> Result<(), Errno> {
+        self.kernel.shutdown_read(self.world, fd)
+    }
+
+    /// `getsockopt(TCP_INFO)`, as far as it is simulated.
+    #[must_use]
+    pub fn tcp_info(&self, fd: Fd) -> Option<KernelView> {
+        self.kernel.tcp_info(self.world, fd)
+    }
+
+    // UDP.
+
+    /// `socket` and `bind`.
+    ///
+    /// # Errors
+    ///
+    /// What the calls give.
+    pub fn udp(&mut self, at: SocketAddr, options: &UdpOptions) -> Result<Fd, Errno> {
+        self.kernel.udp_bind(self.world, self.pid, at, options)
+    }
+
+    /// `connect` of a UDP socket; `None` dissolves it.
+    ///
+    /// # Errors
+    ///
+    /// What this host's routes say.
+    pub fn udp_connect(&mut self, fd: Fd, to: Option<SocketAddr>) -> Result<(), Errno> {
+        self.kernel.udp_connect(self.world, fd, to)
+    }
+
+    /// `sendmsg` of one datagram.
+    ///
+    /// # Errors
+    ///
+    /// What the call gives: an earlier datagram's error too.
+    pub fn send_to(
+        &mut self,
+        fd: Fd,
+        to: Option<SocketAddr>,
+        from: Option<IpAddr>,
+        bytes: &[u8],
+    ) -> Result<usize, Errno> {
+        self.kernel.send_to(self.world, fd, to, from, bytes)
+    }
+
+    /// `recvmsg` of one datagram.
+    ///
+    /// # Errors
+    ///
+    /// EAGAIN, or what the socket has latched.
+    pub fn recv_from(&mut self, fd: Fd, into: &mut [u8]) -> Result<Arrived, Errno> {
+        self.kernel.recv_from(self.world, fd, into)
+    }
+
+    /// `recvmsg` with MSG_ERRQUEUE.
+    ///
+    /// # Errors
+    ///
+    /// EAGAIN, if it is empty.
+    pub fn recv_error(&mut self, fd: Fd) -> Result<QueuedError, Errno> {
+        self.kernel.recv_error(self.world, fd)
+    }
+
+    /// How many datagrams were dropped on this socket in all.
+    #[must_use]
+    pub fn drops(&self, fd: Fd) -> u32 {
+        self.kernel.drops(fd)
+    }
+
+    /// `SO_RCVBUF`.
+    #[must_use]
+    pub fn receive_room(&self, fd: Fd) -> usize {
+        self.kernel.receive_room(fd)
+    }
+
+    // Both.
+
+    /// `getsockopt(SO_ERROR)`: takes it.
+    pub fn so_error(&mut self, fd: Fd) -> Option<Errno> {
+        self.kernel.so_error(fd)
+    }
+
+    /// `poll` with a timeout of zero.
+    #[must_use]
+    pub fn poll(&self, fd: Fd) -> Poll {
+        self.kernel.poll(fd)
+    }
+
+    /// Whether this is a UDP socket.
+    #[must_use]
+    pub fn is_udp(&self, fd: Fd) -> bool {
+        self.kernel.is_udp(fd)
+    }
+
+    /// `getsockname`.
+    #[must_use]
+    pub fn local_addr(&self, fd: Fd) -> Option<SocketAddr> {
+        self.kernel.local_addr(fd)
+    }
+
+    /// `getpeername`.
+    #[must_use]
+    pub fn peer_addr(&self, fd: Fd) -> Option<SocketAddr> {
+        self.kernel.peer_addr(fd)
+    }
+
+    /// `close`.
+    pub fn close(&mut self, fd: Fd, how: Close) {
+        self.kernel.close(self.world, fd, how);
+    }
+}
