@@ -57,7 +57,16 @@ struct Teller(Run);
 impl Teller {
     fn new() -> Self {
         let ended = Instant::EPOCH;
-        Self(Run { said: vec![], moments: vec![], ledger: vec![], ended, packets: 0, digest: 0x00c0_ffee })
+        Self(Run {
+            said: vec![],
+            moments: vec![],
+            ledger: vec![],
+            ended,
+            packets: 0,
+            rows: vec![],
+            ways: vec![],
+            digest: 0x00c0_ffee,
+        })
     }
 
     fn happened(&mut self, at: u64, what: Happened) {

@@ -221,10 +221,10 @@ impl<'s> Faults<'s> {
         self.ledger.close()
     }
 
-    /// How many packets have set out this way.
+    /// How many packets have set out on each link, there and back.
     #[must_use]
-    pub fn count(&self, way: WayId) -> u32 {
-        self.counts[usize::from(way.0)]
+    pub fn counts(&self) -> Vec<[u32; 2]> {
+        self.counts.chunks(2).map(|both| [both[0], both[1]]).collect()
     }
 
     fn happened(&mut self, is: impl Fn(&Watch) -> bool) {

@@ -32,6 +32,8 @@ pub struct Run {
     pub ended: Instant,
     /// How many packets set out.
     pub packets: u64,
+    /// How many of them each way: by the link's place in the scenario, there and back.
+    pub ways: Vec<[u32; 2]>,
     /// A hash of everything that happened, in order: two runs of one scenario have the same.
     pub digest: u64,
     /// How often each row of the kernel table was obeyed.

@@ -188,6 +188,7 @@ impl<'s> World<'s> {
         Run {
             said: self.said,
             moments: self.moments,
+            ways: self.faults.counts(),
             ledger: self.faults.ledger(),
             ended: self.now,
             packets: self.packets,
