@@ -1,11 +1,14 @@
-//! What must come of a scenario, and what programs say.
+//! What must come of a scenario, what programs say, and whether the one is the other.
 
 use std::fmt;
 use std::time::Duration;
 
+use resound_core::Instant;
 use resound_core::signal::{Cause, Errno, Origin, Reason};
 
-use super::NodeId;
+use super::text::{Item, Seconds};
+use super::{NodeId, Scenario};
+use crate::run::Remark;
 
 /// What must come of a scenario.
 #[derive(Clone, Debug, PartialEq)]
@@ -105,6 +108,135 @@ impl fmt::Display for Said {
             Self::Call(call, Ok(n)) => write!(f, "{call} {n}"),
             Self::Call(call, Err(errno)) => write!(f, "{call} {errno}"),
             Self::Other(said) => f.write_str(said),
+        }
+    }
+}
+
+/// An expectation that did not come true.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Unmet {
+    /// Its place in [`Scenario::expects`].
+    pub expect: usize,
+    /// What was expected of whom, and what was said instead.
+    pub message: String,
+}
+
+impl fmt::Display for Unmet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl Scenario {
+    /// The expectations that what was said does not meet, in their order.
+    #[must_use]
+    pub fn unmet(&self, said: &[Remark]) -> Vec<Unmet> {
+        let judge = |(at, expect): (usize, &Expect)| {
+            let said: Vec<Heard> =
+                said.iter().filter(|remark| remark.node == expect.node).map(Heard::from).collect();
+            let wrong = expect.compare(&said).err()?;
+            let message =
+                format!("{}: {wrong}; {} said: {}", self.show(expect), self.show(&expect.node), Told(&said));
+            Some(Unmet { expect: at, message })
+        };
+        self.expects.iter().enumerate().filter_map(judge).collect()
+    }
+}
+
+/// A remark of the node that something is expected of.
+struct Heard {
+    at: Duration,
+    said: String,
+}
+
+impl From<&Remark> for Heard {
+    fn from(remark: &Remark) -> Self {
+        Self { at: remark.at - Instant::EPOCH, said: remark.said.to_string() }
+    }
+}
+
+impl Heard {
+    /// Whether it begins with these words.
+    fn begins(&self, words: &str) -> bool {
+        let mut said = self.said.split_whitespace();
+        words.split_whitespace().all(|word| said.next() == Some(word))
+    }
+
+    /// Whether it is what was expected, in time.
+    fn is(&self, (words, by): &(String, Option<Duration>)) -> bool {
+        by.is_none_or(|by| self.at <= by) && self.begins(words)
+    }
+}
+
+impl Expect {
+    fn compare(&self, said: &[Heard]) -> Result<(), String> {
+        match self.mode {
+            Mode::InOrder => self.in_order(said),
+            Mode::Exactly => self.exactly(said),
+            Mode::Never => match said.iter().find(|heard| self.items.iter().any(|item| heard.is(item))) {
+                Some(heard) => Err(format!("{heard} was said")),
+                None => Ok(()),
+            },
+        }
+    }
+
+    /// Each is looked for behind the one before: the first that fits leaves the most room for those that follow.
+    fn in_order(&self, said: &[Heard]) -> Result<(), String> {
+        let mut rest = said;
+        let mut before: Option<&Heard> = None;
+        for item in &self.items {
+            let Some(at) = rest.iter().position(|heard| heard.is(item)) else {
+                let behind = before.map_or_else(String::new, |before| format!(" after {before}"));
+                let item = Item(&item.0, item.1);
+                return Err(match rest.iter().find(|heard| heard.begins(item.0)) {
+                    Some(late) => format!("\"{item}\" was said too late{behind}, at {}", Seconds(late.at)),
+                    None => format!("\"{item}\" was not said{behind}"),
+                });
+            };
+            before = Some(&rest[at]);
+            rest = &rest[at + 1..];
+        }
+        Ok(())
+    }
+
+    fn exactly(&self, said: &[Heard]) -> Result<(), String> {
+        for (item, heard) in self.items.iter().zip(said) {
+            if !heard.is(item) {
+                return Err(format!("instead of \"{}\", {heard} was said", Item(&item.0, item.1)));
+            }
+        }
+        match (self.items.get(said.len()), said.get(self.items.len())) {
+            (Some(missing), _) => Err(format!("\"{}\" was not said", Item(&missing.0, missing.1))),
+            (None, Some(more)) => Err(format!("{more} was said too")),
+            (None, None) => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Heard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\" (at {})", self.said, Seconds(self.at))
+    }
+}
+
+/// All that somebody said, or enough of it.
+struct Told<'a>(&'a [Heard]);
+
+impl Told<'_> {
+    /// More than fits on a screen helps nobody.
+    const MOST: usize = 40;
+}
+
+impl fmt::Display for Told<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, heard) in self.0.iter().take(Self::MOST).enumerate() {
+            let between = if i == 0 { "" } else { "; " };
+            write!(f, "{between}{} {}", Seconds(heard.at), heard.said)?;
+        }
+        match self.0.len() {
+            0 => f.write_str("nothing"),
+            n if n > Self::MOST => write!(f, "; and {} more", n - Self::MOST),
+            _ => Ok(()),
         }
     }
 }

@@ -31,7 +31,7 @@ mod text;
 
 pub use check::{BadScenario, Place};
 pub use command::{Call, Command, Knobs, Open, Payload, Peer, SocketKnobs, Transport};
-pub use expect::{Expect, Mode, Said};
+pub use expect::{Expect, Mode, Said, Unmet};
 pub use fault::{Fault, Forgery, HostFault, Pick, RouteKind, Tamper, Trigger, Way, What};
 pub use text::{Malformed, Show};
 

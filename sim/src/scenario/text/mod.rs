@@ -67,6 +67,7 @@ mod quantity;
 mod words;
 
 pub(super) use lex::is_name;
+pub(super) use print::Item;
 pub use print::Show;
 pub(super) use quantity::Seconds;
 pub(super) use words::is_taken;

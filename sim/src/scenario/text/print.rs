@@ -286,20 +286,28 @@ impl Display for Show<'_, Expect> {
         })?;
         items.iter().enumerate().try_for_each(|(at, (words, by))| {
             f.write_str(if at == 0 { " " } else { " ; " })?;
-            item(f, words, *by)
+            write!(f, "{}", Item(words, *by))
         })
     }
 }
 
-/// What is expected to be said, in quotes if its words have another meaning without.
-pub(in crate::scenario) fn item(f: &mut Formatter<'_>, words: &str, by: Option<Duration>) -> fmt::Result {
-    let means_itself = |word: &str| is_plain(word) && !matches!(word, "by" | "exactly" | "never");
-    if words.split(' ').all(means_itself) {
-        f.write_str(words)?;
-    } else {
-        write!(f, "{}", Quoted(words))?;
+/// What is expected to be said, in quotes if its words have another meaning without; and by when.
+pub(in crate::scenario) struct Item<'a>(
+    pub(in crate::scenario) &'a str,
+    pub(in crate::scenario) Option<Duration>,
+);
+
+impl Display for Item<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self(words, by) = *self;
+        let means_itself = |word: &str| is_plain(word) && !matches!(word, "by" | "exactly" | "never");
+        if words.split(' ').all(means_itself) {
+            f.write_str(words)?;
+        } else {
+            write!(f, "{}", Quoted(words))?;
+        }
+        by.map_or(Ok(()), |by| write!(f, " by {}", Seconds(by)))
     }
-    by.map_or(Ok(()), |by| write!(f, " by {}", Seconds(by)))
 }
 
 /// Whether a word is read as itself where any word may stand.
