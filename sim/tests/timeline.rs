@@ -63,7 +63,7 @@ impl Teller {
             ledger: vec![],
             ended,
             packets: 0,
-            rows: vec![],
+            coverage: Default::default(),
             ways: vec![],
             digest: 0x00c0_ffee,
         })

@@ -8,7 +8,10 @@ use crate::kernel::TcpState;
 use crate::packet::{FaultId, Packet};
 use crate::scenario::{NodeId, Said, Way};
 
+pub mod coverage;
 pub mod timeline;
+
+pub use coverage::Coverage;
 
 /// How much of a run is written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -36,8 +39,8 @@ pub struct Run {
     pub ways: Vec<[u32; 2]>,
     /// A hash of everything that happened, in order: two runs of one scenario have the same.
     pub digest: u64,
-    /// How often each row of the kernel table was obeyed.
-    pub rows: Vec<u32>,
+    /// What programs met, and which rows of the kernel table were obeyed.
+    pub coverage: Coverage,
 }
 
 /// What a program said, and when.

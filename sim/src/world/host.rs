@@ -7,12 +7,13 @@ use resound_core::Instant;
 use resound_core::signal::Version;
 
 use super::events::Event;
-use super::program::{Answer, Calls, Limits, Next, Program, Stage};
+use super::program::{Answer, Calls, Limits, Next, Program, Stage as Place};
 use super::{World, address};
 use crate::kernel::{Fd, Kernel, Pid, Profile, Sysctls};
 use crate::packet::FaultId;
 use crate::programs::Shell;
-use crate::scenario::{Command, NodeId, Said, Scenario};
+use crate::run::coverage::{MetSet, Stage};
+use crate::scenario::{Command, NodeId, Said, Scenario, Transport};
 
 /// How often a program may run at one instant before it is taken for one that spins.
 const SPINS: u32 = 10_000;
@@ -124,6 +125,7 @@ struct Process {
     /// It is in the queue of those that run next.
     queued: bool,
     spurious: bool,
+    stage: Stage,
     deadline: Option<Instant>,
     armed: Option<Instant>,
     /// How often it ran at this time.
@@ -137,6 +139,7 @@ impl Processes {
             ready: Vec::new(),
             queued: true,
             spurious: false,
+            stage: Stage::Fresh,
             deadline: None,
             armed: None,
             ran: (Instant::EPOCH, 0),
@@ -285,12 +288,22 @@ impl World<'_> {
             ready: &mut ready,
             spurious,
             said: &mut said,
+            met: [MetSet::default(); 2],
         };
         let result = with(program.as_mut(), &mut calls);
+        let Calls { met: sets, .. } = calls;
         let met = host.limits.met.take();
+        let mut stage = Stage::Fresh;
         if let Some(process) = host.processes.get(pid) {
             process.program = Some(program);
             process.ready = ready;
+            stage = process.stage;
+            process.stage = said.iter().fold(stage, Stage::after);
+        }
+        for (transport, set) in [Transport::Tcp, Transport::Udp].into_iter().zip(sets) {
+            if !set.is_empty() {
+                self.coverage.count(transport, stage, set);
+            }
         }
         if let Some(fault) = met {
             self.faults.acted(fault, "a call was cut short");
@@ -347,7 +360,7 @@ impl World<'_> {
         let Some(host) = self.host(node) else { return false };
         let seed =
             scenario.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (u64::from(node.0) << 32 | u64::from(index));
-        let stage = Stage { scenario, host: node, seed, now: host.clock(now) };
+        let stage = Place { scenario, host: node, seed, now: host.clock(now) };
         let shell = matches!(command, Command::Call(_));
         let program: Option<Box<dyn Program>> =
             if shell { Some(Box::new(Shell::default())) } else { self.cast.start(&stage, command) };

@@ -40,7 +40,7 @@ use crate::digest::Digest;
 use crate::faults::Faults;
 use crate::kernel::{Fate, Pid, table};
 use crate::packet::FaultId;
-use crate::run::{Happened, Moment, Record, Remark, Run};
+use crate::run::{Coverage, Happened, Moment, Record, Remark, Run};
 use crate::scenario::{NodeId, Peer, Role, Said, Scenario};
 use events::{Event, Events};
 use host::Host;
@@ -106,7 +106,7 @@ pub struct World<'s> {
     moments: Vec<Moment>,
     packets: u64,
     digest: Digest,
-    rows: Vec<u32>,
+    coverage: Coverage,
 }
 
 impl core::fmt::Debug for World<'_> {
@@ -155,7 +155,7 @@ impl<'s> World<'s> {
             moments: Vec::new(),
             packets: 0,
             digest: Digest::new(),
-            rows: vec![0; table::count()],
+            coverage: Coverage::default(),
         }
     }
 
@@ -193,7 +193,7 @@ impl<'s> World<'s> {
             ended: self.now,
             packets: self.packets,
             digest: self.digest.finish(),
-            rows: self.rows,
+            coverage: self.coverage,
         }
     }
 
@@ -244,7 +244,7 @@ impl<'s> World<'s> {
             self.events.push(at, Event::Kernel(node, fd));
         }
         for row in effects.rows.drain(..) {
-            self.rows[usize::from(row.0)] += 1;
+            self.coverage.row(row);
             if matches!(table::row(row).signal, table::Signal::Route(_)) {
                 self.faults.route_met(node, None, "a call or a packet found no way");
             }

@@ -8,9 +8,11 @@ use resound_core::signal::{Errno, Version};
 use resound_core::stream::Close;
 
 use super::socket_addr;
+use crate::kernel::table::IcmpClass;
 use crate::kernel::{Arrived, Fd, Kernel, Pid, Poll, QueuedError, TcpOptions, UdpOptions};
 use crate::packet::FaultId;
-use crate::scenario::{Command, NodeId, Peer, Said, Scenario};
+use crate::run::coverage::{Met, MetSet};
+use crate::scenario::{Command, NodeId, Peer, Said, Scenario, Transport};
 
 /// A process on a host.
 pub trait Program {
@@ -105,6 +107,8 @@ pub struct Calls<'a> {
     pub(super) ready: &'a mut Vec<Fd>,
     pub(super) spurious: bool,
     pub(super) said: &'a mut Vec<Said>,
+    /// What its calls gave: of TCP, and of UDP.
+    pub(super) met: [MetSet; 2],
 }
 
 impl Calls<'_> {
@@ -126,6 +130,21 @@ impl Calls<'_> {
 
     pub(crate) fn put_said(&mut self, said: Vec<Said>) {
         *self.said = said;
+    }
+
+    #[inline]
+    const fn meet(&mut self, transport: Transport, met: Option<Met>) {
+        if let Some(met) = met {
+            self.met[transport as usize].insert(met);
+        }
+    }
+
+    #[inline]
+    fn failed<T>(&mut self, transport: Transport, result: Result<T, Errno>) -> Result<T, Errno> {
+        if let Err(errno) = result {
+            self.meet(transport, Met::errno(errno));
+        }
+        result
     }
 
     /// A socket of this process on which something has changed since this was last asked (edge-triggered epoll).
@@ -161,12 +180,17 @@ impl Calls<'_> {
     ///
     /// What the call gives at once.
     pub fn connect(&mut self, to: SocketAddr, options: &TcpOptions) -> Result<Fd, Errno> {
-        self.kernel.tcp_connect(self.world, self.pid, to, options)
+        let begun = self.kernel.tcp_connect(self.world, self.pid, to, options);
+        self.failed(Transport::Tcp, begun)
     }
 
     /// How a connect ended; `None` while it is under way.
     pub fn connected(&mut self, fd: Fd) -> Option<Result<(), Errno>> {
-        self.kernel.tcp_connected(fd)
+        let ended = self.kernel.tcp_connected(fd)?;
+        if ended.is_ok() {
+            self.meet(Transport::Tcp, Some(Met::Connected));
+        }
+        Some(self.failed(Transport::Tcp, ended))
     }
 
     /// `socket`, `bind` and `listen`.
@@ -195,7 +219,9 @@ impl Calls<'_> {
     pub fn recv(&mut self, fd: Fd, into: &mut [u8]) -> Result<usize, Errno> {
         let wanted = into.len();
         let most = self.limits.reads.map_or(wanted, |(most, _)| most.max(1).min(wanted));
-        let got = self.kernel.recv(self.world, fd, &mut into[..most])?;
+        let got = self.kernel.recv(self.world, fd, &mut into[..most]);
+        let got = self.failed(Transport::Tcp, got)?;
+        self.meet(Transport::Tcp, Some(if got == 0 { Met::End } else { Met::Data }));
         if let Some((_, fault)) = self.limits.reads.filter(|_| got == most && most < wanted) {
             self.limits.met = Some(fault);
         }
@@ -208,6 +234,16 @@ impl Calls<'_> {
     ///
     /// EAGAIN, or what the socket has latched.
     pub fn send(&mut self, fd: Fd, from: &[&[u8]]) -> Result<usize, Errno> {
+        let sent = self.send_limited(fd, from);
+        match sent {
+            Err(Errno::Again) => self.meet(Transport::Tcp, Some(Met::Blocked)),
+            Err(errno) => self.meet(Transport::Tcp, Met::errno(errno)),
+            Ok(_) => {}
+        }
+        sent
+    }
+
+    fn send_limited(&mut self, fd: Fd, from: &[&[u8]]) -> Result<usize, Errno> {
         let Some((most, fault)) = self.limits.writes else { return self.kernel.send(self.world, fd, from) };
         let first = from.iter().find(|bytes| !bytes.is_empty()).copied().unwrap_or_default();
         let cut = &first[..first.len().min(most.max(1))];
@@ -273,7 +309,8 @@ impl Calls<'_> {
         from: Option<IpAddr>,
         bytes: &[u8],
     ) -> Result<usize, Errno> {
-        self.kernel.send_to(self.world, fd, to, from, bytes)
+        let sent = self.kernel.send_to(self.world, fd, to, from, bytes);
+        self.failed(Transport::Udp, sent)
     }
 
     /// `recvmsg` of one datagram.
@@ -282,7 +319,10 @@ impl Calls<'_> {
     ///
     /// EAGAIN, or what the socket has latched.
     pub fn recv_from(&mut self, fd: Fd, into: &mut [u8]) -> Result<Arrived, Errno> {
-        self.kernel.recv_from(self.world, fd, into)
+        let got = self.kernel.recv_from(self.world, fd, into);
+        let got = self.failed(Transport::Udp, got)?;
+        self.meet(Transport::Udp, Some(Met::Data));
+        Ok(got)
     }
 
     /// `recvmsg` with MSG_ERRQUEUE.
@@ -291,13 +331,20 @@ impl Calls<'_> {
     ///
     /// EAGAIN, if it is empty.
     pub fn recv_error(&mut self, fd: Fd) -> Result<QueuedError, Errno> {
-        self.kernel.recv_error(self.world, fd)
+        let entry = self.kernel.recv_error(self.world, fd)?;
+        let class = entry.icmp.as_ref().map(IcmpClass::of);
+        self.meet(Transport::Udp, class.and_then(Met::icmp));
+        Ok(entry)
     }
 
     /// How many datagrams were dropped on this socket in all.
     #[must_use]
-    pub fn drops(&self, fd: Fd) -> u32 {
-        self.kernel.drops(fd)
+    pub fn drops(&mut self, fd: Fd) -> u32 {
+        let drops = self.kernel.drops(fd);
+        if drops > 0 {
+            self.meet(Transport::Udp, Some(Met::Overflow));
+        }
+        drops
     }
 
     /// `SO_RCVBUF`.
