@@ -4,7 +4,7 @@
 //!
 //! An ICMP error quotes the packet that it is about. From the quote follows the socket, as if a packet had come from
 //! where the quoted one was going; what the error does to it is for [`udp`](super::udp) and [`tcp`](super::tcp), by the
-//! rows of the [`table`]. What no socket may ever hear of ends here, with the reason.
+//! rows of the [`table`].
 //!
 //! Errors are sent rarely: each destination has a bucket of six, which fills again at one per `icmp_ratelimit`
 //! (`inet_peer_xrlim_allow`). So the absence of an error says nothing.
@@ -18,7 +18,7 @@ use resound_core::signal::{IcmpError, Version};
 
 use super::table::{self, IcmpClass, Signal};
 use super::{Fate, Kernel};
-use crate::packet::{Body, Icmp, LONGEST_QUOTE, Packet};
+use crate::packet::{Body, LONGEST_QUOTE, Packet};
 use crate::scenario::Pick;
 
 /// How many errors may follow each other at once (`XRLIM_BURST_FACTOR`).
@@ -121,10 +121,7 @@ impl Kernel {
             destination: Some(remote),
             mtu: icmp.mtu,
         };
-        if table::verdict(self.env.profile, &error).0 == IcmpClass::Ignored {
-            return self.ignored(&error, icmp);
-        }
-        match &quote.body {
+        let fate = match &quote.body {
             Body::Udp(quoted) => match self.udp_lookup(local, remote) {
                 Some(fd) => self.udp_icmp(fd, &error, remote, quoted),
                 None => Fate::Absorbed("ignored: no socket has sent what is quoted"),
@@ -134,6 +131,10 @@ impl Kernel {
                 None => Fate::Absorbed("ignored: no connection has sent what is quoted"),
             },
             Body::Icmp(_) => Fate::Absorbed("ignored: it is about an ICMP message"),
+        };
+        match (fate, why_ignored(&error)) {
+            (Fate::Absorbed(_), Some(why)) => Fate::Absorbed(why),
+            _ => fate,
         }
     }
 
@@ -145,20 +146,15 @@ impl Kernel {
             _ => Signal::Icmp(table::verdict(self.env.profile, error).0, Pick::Exact),
         }
     }
+}
 
-    /// Ignored errors are rows too, if they are about a socket of UDP.
-    fn ignored(&mut self, error: &IcmpError, icmp: &Icmp) -> Fate {
-        let (local, remote) = icmp.quote.ends();
-        if let (Body::Udp(quoted), Some(fd)) = (&icmp.quote.body, self.udp_lookup(local, remote)) {
-            self.udp_icmp(fd, error, remote, quoted);
-        }
-        Fate::Absorbed(match (error.version, error.kind, error.code) {
-            (Version::V4, 3, _) => "ignored: unreachable with a code that has no errno",
-            (Version::V4, 4, _) => "ignored: source quench (RFC 6633)",
-            (Version::V4, 5, _) => "ignored: a redirect is for the routes, which are not modelled",
-            (Version::V4, 11, 1) => "ignored: time exceeded in reassembly (icmp_unreach)",
-            (Version::V6, 128.., _) => "ignored: not an ICMPv6 error",
-            _ => "ignored: this system has no errno for that ICMP type and code",
-        })
-    }
+/// Why no socket ever hears of a message, if Linux makes no error number of it.
+fn why_ignored(error: &IcmpError) -> Option<&'static str> {
+    (IcmpClass::of(error) == IcmpClass::Ignored).then_some(match (error.version, error.kind, error.code) {
+        (Version::V4, 3, _) => "ignored: unreachable with a code that has no errno",
+        (Version::V4, 4, _) => "ignored: source quench (RFC 6633)",
+        (Version::V4, 5, _) => "ignored: a redirect is for the routes, which are not modelled",
+        (Version::V4, 11, 1) => "ignored: time exceeded in reassembly (icmp_unreach)",
+        _ => "ignored: this message reports no failure",
+    })
 }

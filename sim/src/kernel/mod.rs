@@ -23,6 +23,7 @@
 //! | `errors` | the latches |
 //! | `tcp`, `listener` | connections and those that wait to be accepted |
 //! | `udp` | datagrams, the error queue, the overflow counter |
+//! | `icmp` | whom an error that arrives is about, and how often one may be sent |
 //! | `calls` | the system calls |
 
 use std::collections::BTreeMap;

@@ -114,3 +114,18 @@ fn an_error_about_what_nobody_here_has_sent_is_ignored() {
     }
     assert_eq!((host.poll(fd).as_str(), host.ready(fd)), ("OUT", false));
 }
+
+#[test]
+fn what_is_ignored_says_why() {
+    let mut host = Host::new(Version::V4);
+    let fd = host.connected(peer(Version::V4, 7), &RECVERR);
+    let sent = host.sent(fd, None, b"x");
+    for (at, why) in
+        [((4, 0), "quench"), ((5, 1), "redirect"), ((11, 1), "reassembly"), ((3, 16), "no errno")]
+    {
+        let Fate::Absorbed(said) = host.complain(&sent, router(Version::V4), at) else {
+            panic!("{at:?} acted")
+        };
+        assert!(said.contains(why), "{said}");
+    }
+}

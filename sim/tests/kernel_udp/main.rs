@@ -18,7 +18,6 @@ mod send;
 
 const PID: Pid = Pid(1);
 const VERSIONS: [Version; 2] = [Version::V4, Version::V6];
-/// A full error queue is not what most tests are about.
 const OPTIONS: UdpOptions = UdpOptions {
     recverr: false,
     receive_buffer: None,

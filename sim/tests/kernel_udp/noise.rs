@@ -51,7 +51,7 @@ fn packet() -> impl Strategy<Value = Packet> {
 proptest! {
     #[test]
     fn nothing_that_arrives_makes_a_kernel_panic(
-        packets in proptest::collection::vec(packet(), 1..60),
+        packets in proptest::collection::vec(packet(), 1..30),
         profile in 0..3_usize,
         recverr: bool,
     ) {

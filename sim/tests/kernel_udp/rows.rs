@@ -179,9 +179,12 @@ fn no_case_of_udp_is_left_out() {
     }
 }
 
-/// What was measured on Linux 6.18: the columns "connected, no RECVERR" and "+RECVERR".
+/// Type and code, and what a connected socket without RECVERR, and any with it, was told.
+type Column = (Version, u8, u8, Option<Errno>, Option<Errno>);
+
+/// What was measured on Linux 6.18.
 #[rustfmt::skip]
-const COLUMNS: &[(Version, u8, u8, Option<Errno>, Option<Errno>)] = &[
+const COLUMNS: &[Column] = &[
     (Version::V4,  3,   0, None,              Some(NetUnreach)),
     (Version::V4,  3,   1, None,              Some(HostUnreach)),
     (Version::V4,  3,   2, Some(NoProtoOpt),  Some(NoProtoOpt)),
@@ -251,7 +254,7 @@ fn each_icmp_error_gives_each_kind_of_socket_what_was_measured() {
 #[test]
 fn the_columns_have_every_row_of_the_core() {
     for row in icmp::TABLE {
-        let has = |&(version, kind, code, ..): &(Version, u8, u8, Option<Errno>, Option<Errno>)| {
+        let has = |&(version, kind, code, ..): &Column| {
             version == row.version && kind == row.kind && row.codes.contains(&code)
         };
         assert!(COLUMNS.iter().any(has), "{row:?}");

@@ -9,7 +9,7 @@ use resound_core::signal::{Errno, Version};
 use super::super::icmp::{is_broadcast, is_for_many};
 use super::super::table::{Code, Effect, Signal};
 use super::super::{Arrived, Fd, Kernel, Kind, Pid, QueuedError, UdpOptions};
-use super::{ToldBy, Udp};
+use super::{ToldBy, Udp, has_error_queue};
 use crate::packet::{Body, Datagram, Packet, version};
 
 /// The most that a datagram carries: 65535 less the headers, of IPv4 also the IP header (`IP_MAX_MTU`).
@@ -245,6 +245,7 @@ impl Kernel {
 
     /// Sets or clears `IP_RECVERR` of a UDP socket. Clearing it empties the queue; the pending error remains.
     pub fn udp_recverr(&mut self, fd: Fd, on: bool) {
+        let on = on && has_error_queue(self.env.profile);
         if let Some(udp) = self.udp_mut(fd) {
             udp.options.recverr = on;
             if !on {
@@ -265,7 +266,7 @@ impl Kernel {
         self.udp(fd).map_or(0, |udp| udp.room)
     }
 
-    pub(in super::super) fn udp_close(&mut self, fd: Fd) {
+    pub(in crate::kernel) fn udp_close(&mut self, fd: Fd) {
         let Some(port) = self.udp(fd).map(|udp| udp.local.port()) else { return };
         self.udp_unhash(fd, port);
         self.free(fd);

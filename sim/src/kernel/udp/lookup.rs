@@ -29,7 +29,7 @@ impl Kernel {
     /// The socket to which a datagram from `remote` to `local` belongs, and so an error about one that went the other way
     /// (`__udp4_lib_lookup`). Of those that are equally particular the last one bound, or, with SO_REUSEPORT, the one that
     /// the hash of the addresses and ports chooses; whoever sent the datagram does not matter.
-    pub(in super::super) fn udp_lookup(&self, local: SocketAddr, remote: SocketAddr) -> Option<Fd> {
+    pub(in crate::kernel) fn udp_lookup(&self, local: SocketAddr, remote: SocketAddr) -> Option<Fd> {
         let bound = self.datagrams.get(&local.port())?;
         let mut best: Option<(Fd, &Udp)> = None;
         for &fd in bound.iter().rev() {

@@ -83,15 +83,13 @@ struct Held {
 
 impl Udp {
     fn new(profile: Profile, local: SocketAddr, options: &UdpOptions, default_room: u32) -> Self {
-        let has_error_queue =
-            !matches!(profile, Profile::Unverified(Unverified::MacOs | Unverified::Windows));
         Self {
             latches: Latches::default(),
             local,
             keeps_address: !local.ip().is_unspecified(),
             keeps_port: local.port() != 0,
             peer: None,
-            options: UdpOptions { recverr: options.recverr && has_error_queue, ..*options },
+            options: UdpOptions { recverr: options.recverr && has_error_queue(profile), ..*options },
             told_by: match profile {
                 Profile::Unverified(Unverified::Windows) => ToldBy::Recv,
                 _ => ToldBy::AnyCall,
@@ -148,7 +146,7 @@ impl Udp {
 
     /// What recv takes.
     fn take_error(&mut self) -> Option<Errno> {
-        let errno = self.latches.take()?;
+        let errno = self.latches.take().or_else(|| self.waiting.pop_front())?;
         self.latches.hard = self.waiting.pop_front();
         Some(errno)
     }
@@ -212,10 +210,9 @@ const fn held_size(payload: usize, to: IpAddr) -> usize {
     (payload / FRAME) * truesize(headers + FRAME) + truesize(headers + payload % FRAME)
 }
 
-/// An error has its own headers before the quoted ones.
+/// An error has a header of its own and of ICMP before the quoted ones; ICMP's is as long as UDP's.
 fn entry_size(entry: &QueuedError) -> usize {
-    let header = link_and_ip(version(entry.destination.ip()));
-    truesize(2 * header - 16 + 16 + entry.quote.len())
+    truesize(2 * link_and_ip(version(entry.destination.ip())) + entry.quote.len())
 }
 
 /// Link layer (as much as is set aside for it) and IP.
@@ -224,6 +221,11 @@ const fn link_and_ip(version: Version) -> usize {
         Version::V4 => 16 + 20,
         Version::V6 => 16 + 40,
     }
+}
+
+/// Only Linux has `IP_RECVERR`.
+const fn has_error_queue(profile: Profile) -> bool {
+    matches!(profile, Profile::Linux | Profile::Unverified(Unverified::LinuxPatient))
 }
 
 impl Kernel {

@@ -11,7 +11,7 @@ use super::held_size;
 use crate::packet::{Body, Datagram, Packet};
 
 impl Kernel {
-    pub(in super::super) fn receive_datagram(&mut self, packet: Packet) -> Fate {
+    pub(in crate::kernel) fn receive_datagram(&mut self, packet: Packet) -> Fate {
         let (remote, local) = packet.ends();
         if is_for_many(packet.destination) {
             return self.receive_by_many(packet, local, remote);
@@ -75,7 +75,7 @@ impl Kernel {
     }
 
     /// An ICMP error about a datagram of this socket (`__udp4_lib_err`, `__udp6_lib_err`).
-    pub(in super::super) fn udp_icmp(
+    pub(in crate::kernel) fn udp_icmp(
         &mut self,
         fd: Fd,
         error: &IcmpError,
