@@ -241,6 +241,10 @@ fn the_ladder_of_eight_nodes() {
     run.sent(3_000, far(1, 0), &error, Some((0, "drop")));
     run.sent(4_000, far(7, 0), &segment(false, Flags::SYN, -1, Some(0), ""), Some((0, "drop")));
     run.sent(5_000, far(3, 3), &syn, None);
+    let damaged = Packet { damaged: true, ..syn.clone() };
+    run.sent(5_100, far(0, 1), &damaged, None);
+    run.sent(5_200, far(0, 1), &syn, Some((0, "delay")));
+    run.sent(5_300, far(1, 2), &Packet { fault: Some(FaultId(0)), ..syn }, None);
     run.said(6_000, NodeId(3), Said::other("a word that is longer than the column"));
     run.said(7_000, NodeId(7), Said::Up);
     expect_file!["snapshots/timeline-eight.txt"].assert_eq(&run.0.timeline(&scenario).to_string());
@@ -460,7 +464,7 @@ fn wireshark_reads_the_capture_file() {
         // Wireshark goes on to what is in the payload, by the port.
         assert!(protocols.starts_with(&format!("raw:{}", protocols_of(packet))), "{line}");
         assert_eq!(*malformed, "");
-        assert!(statuses.iter().any(|status| *status == "1"), "no checksum was right: {line}");
+        assert!(statuses.contains(&"1"), "no checksum was right: {line}");
         assert!(statuses.iter().all(|status| !status.contains('0')), "a checksum was wrong: {line}");
     }
     assert_eq!(lines.next(), None);

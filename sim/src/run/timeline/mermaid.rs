@@ -52,7 +52,7 @@ impl Display for Mermaid<'_> {
                     note(f, *node, format_args!("{at} {word}: {}", Escaped(text)))?;
                 }
                 Happened::State { node, state: is } => {
-                    note(f, *node, format_args!("{at} tcp {}", state(*is)))?
+                    note(f, *node, format_args!("{at} tcp {}", state(*is)))?;
                 }
                 Happened::Said { node, said } => {
                     note(f, *node, format_args!("{at} {}", Escaped(&said.to_string())))?;

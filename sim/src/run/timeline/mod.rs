@@ -10,7 +10,7 @@
 //! ```
 //!
 //! The run knows what happened, the scenario what the nodes are called and what the faults are. All four tell of the same
-//! moments, with the same [words](words) for packets: sequence numbers are counted from where each side of a connection
+//! moments, with the same `words` for packets: sequence numbers are counted from where each side of a connection
 //! began. Where a run has no moments, because [only what was said](crate::run::Record::Said) was written down, they tell
 //! of that.
 //!
@@ -132,28 +132,18 @@ impl Mark {
     /// In words: `lost: drop (fault 2)`; empty if there is nothing to say.
     fn words(self, packet: &Packet, lost: bool) -> String {
         let word = if self.forged { Some("forged") } else { self.word };
-        let mut words = match (lost, word) {
+        let what = match (lost, word) {
             (true, Some(word)) => format!("lost: {word}"),
             (true, None) => "lost".to_owned(),
             (false, Some(word)) => word.to_owned(),
+            (false, None) if packet.damaged => "damaged".to_owned(),
             (false, None) => String::new(),
         };
-        let mut add = |more: &str| {
-            if !words.is_empty() {
-                words.push_str(", ");
-            }
-            words.push_str(more);
-        };
-        if packet.damaged && !matches!(word, Some("corrupt")) {
-            add("damaged");
+        match self.fault {
+            Some(fault) if what.is_empty() => format!("(fault {})", number(fault)),
+            Some(fault) => format!("{what} (fault {})", number(fault)),
+            None => what,
         }
-        if let Some(fault) = self.fault {
-            match words.is_empty() {
-                true => words = format!("(fault {})", number(fault)),
-                false => words.push_str(&format!(" (fault {})", number(fault))),
-            }
-        }
-        words
     }
 }
 
