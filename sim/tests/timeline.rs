@@ -415,10 +415,10 @@ fn a_capture_file_has_each_packet_on_its_link() {
     assert_eq!(
         commented,
         [
-            "SYN, lost: drop (fault 1)",
-            "ICMP 3/1 host-unreach about data 0..5, forged (fault 2)",
-            "RST 0, forged (fault 3)",
-            "UDP 37 bytes, lost: cut (fault 4)",
+            "SYN, lost: drop (fault 1): !router->server#1 drop",
+            "ICMP 3/1 host-unreach about data 0..5, forged (fault 2): !1.060 router icmp 3/1 to client quote=exact",
+            "RST 0, forged (fault 3): !1.070 router rst to client seq=exact",
+            "UDP 37 bytes, lost: cut (fault 4): !1.200 client->router cut",
         ]
     );
 }

@@ -36,7 +36,7 @@ impl Display for JsonLines<'_> {
         for (fault, effect) in (0..).map(FaultId).zip(&run.ledger) {
             line(f, "effect", |object| {
                 object.raw("fault", number(fault))?;
-                object.text("text", self.story.fault(fault))?;
+                object.optional("text", self.story.describe(fault).as_deref())?;
                 object.text("effect", effect.as_str())?;
                 object.text("explain", effect.explain())
             })?;
