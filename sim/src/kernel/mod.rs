@@ -109,6 +109,8 @@ pub struct Kernel {
     sockets: Vec<Option<Socket>>,
     free: Vec<Fd>,
     connections: BTreeMap<(SocketAddr, SocketAddr), Fd>,
+    /// The connection that had the last segment: often that of the next one.
+    recent: Fd,
     listeners: BTreeMap<u16, Vec<Fd>>,
     datagrams: BTreeMap<u16, Vec<Fd>>,
 }
@@ -136,8 +138,8 @@ struct Socket {
     owner: Option<Pid>,
     /// In `Effects::ready`, and not seen yet.
     told: bool,
-    /// When its timer was asked for.
-    armed: Option<Instant>,
+    /// When its timer was asked for, the latest first.
+    armed: Vec<Instant>,
     kind: Kind,
 }
 
@@ -172,6 +174,7 @@ impl Kernel {
             sockets: Vec::new(),
             free: Vec::new(),
             connections: BTreeMap::new(),
+            recent: Fd(0),
             listeners: BTreeMap::new(),
             datagrams: BTreeMap::new(),
         }
@@ -196,8 +199,8 @@ impl Kernel {
     pub fn timer(&mut self, now: Instant, fd: Fd) {
         self.env.now = now;
         let Some(socket) = self.sockets.get_mut(fd.0 as usize).and_then(Option::as_mut) else { return };
-        if socket.armed.is_some_and(|at| at <= now) {
-            socket.armed = None;
+        while socket.armed.last().is_some_and(|&at| at <= now) {
+            socket.armed.pop();
         }
         match socket.kind {
             Kind::Tcp(_) => self.tcp_timer(fd),
@@ -239,12 +242,7 @@ impl Kernel {
 
     /// Connections are forgotten, and nobody is told. How many there were.
     pub fn forget(&mut self) -> usize {
-        let connections = core::mem::take(&mut self.connections);
-        let many = connections.len();
-        for (_, fd) in connections {
-            self.free(fd);
-        }
-        many
+        self.forget_connections()
     }
 
     /// There is no way to this address (`None`: to any) from now on; or (`None`) there is again.
@@ -285,7 +283,7 @@ impl Kernel {
 
     fn make(&mut self, owner: Option<Pid>, kind: Kind) -> Fd {
         self.tallies.sockets += 1;
-        let socket = Some(Socket { owner, told: false, armed: None, kind });
+        let socket = Some(Socket { owner, told: false, armed: Vec::new(), kind });
         if let Some(fd) = self.free.pop() {
             self.sockets[fd.0 as usize] = socket;
             return fd;
@@ -317,8 +315,8 @@ impl Kernel {
             Kind::Listener(listener) => listener.deadline(),
             Kind::Udp(_) => None,
         };
-        if let Some(at) = deadline.filter(|&at| socket.armed.is_none_or(|armed| at < armed)) {
-            socket.armed = Some(at);
+        if let Some(at) = deadline.filter(|at| socket.armed.last().is_none_or(|armed| at < armed)) {
+            socket.armed.push(at);
             self.effects.timers.push((at, fd));
         }
     }

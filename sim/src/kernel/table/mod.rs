@@ -29,6 +29,7 @@ mod tcp;
 mod udp;
 
 pub use icmp::verdict;
+pub use tcp::{ORDERS, Order};
 
 /// One case.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -62,6 +63,10 @@ pub struct RowId(pub u16);
 pub enum State {
     /// TCP, connecting.
     SynSent,
+    /// TCP, has answered a SYN for a listener.
+    SynReceived,
+    /// TCP, established, waits to be accepted.
+    Queued,
     /// TCP, established, with nothing unacknowledged.
     Idle,
     /// TCP, established, with data unacknowledged.
@@ -76,6 +81,10 @@ pub enum State {
     HalfClosed,
     /// TCP, closed by its program with data unacknowledged.
     Orphan,
+    /// TCP, ended by both sides, with this side's FIN unacknowledged.
+    BothClosed,
+    /// TCP, ended by both sides, this side first.
+    TimeWait,
     /// UDP, connected.
     Connected,
     /// UDP, not connected.
@@ -157,6 +166,10 @@ pub enum Effect {
     Challenges,
     /// The peer's side has ended.
     HalfCloses,
+    /// The connection ends, and nobody is told.
+    Vanishes,
+    /// Segments are shorter from now on, and what is in flight is sent again.
+    Shrinks,
     /// A datagram is dropped and counted.
     Drops,
     /// Nothing.
@@ -227,7 +240,25 @@ pub enum Verified {
 }
 
 /// Every row.
-pub const ROWS: &[&[Row]] = &[tcp::ROWS, udp::ROWS];
+pub const ROWS: &[&[Row]] = &[
+    tcp::SYN_SENT,
+    tcp::SYN_RECEIVED,
+    &tcp::IDLE,
+    &tcp::SENDING,
+    &tcp::ZERO_WINDOW,
+    &tcp::UNREAD,
+    &tcp::CLOSE_WAIT,
+    &tcp::HALF_CLOSED,
+    &tcp::BOTH_CLOSED,
+    &tcp::ORPHAN,
+    tcp::TIME_WAIT,
+    &tcp::QUEUED,
+    tcp::ENDS,
+    tcp::TIMERS,
+    tcp::ROUTES,
+    tcp::UNVERIFIED,
+    udp::ROWS,
+];
 
 /// The row of a case; of an unverified system that has none of its own, Linux's. `None` if there is none, which a test
 /// says cannot be on Linux for a case that can be.

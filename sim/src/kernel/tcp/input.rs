@@ -1,0 +1,444 @@
+//! Segments that arrive (RFC 9293 §3.10.7, with RFC 5961 as Linux has it).
+
+use super::{Context, Early, Kernel, LEAST_MSS, Tcp, TcpState, output};
+use crate::kernel::table::{Effect, Signal};
+use crate::kernel::{Fate, Fd, Sysctl};
+use crate::packet::{Body, Packet, Segment, Seq};
+use crate::scenario::Pick;
+
+/// What a connection does with a segment.
+enum Verdict {
+    /// This became of it.
+    Is(Fate),
+    /// It is about no connection: to be answered with a reset.
+    Refuse(&'static str),
+}
+
+use Fate::{Absorbed, Acted};
+use Verdict::{Is, Refuse};
+
+impl Kernel {
+    pub(in crate::kernel) fn receive_segment(&mut self, packet: Packet) -> Fate {
+        let (remote, local) = packet.ends();
+        let Body::Tcp(segment) = &packet.body else { return Absorbed("ignored: not TCP") };
+        let Some(fd) = self.tcp_lookup(local, remote) else { return self.stray(&packet, segment) };
+        self.recent = fd;
+        if let Some(tcp) = self.tcp(fd) {
+            if tcp.state == TcpState::SynReceived {
+                if let Some(listener) = tcp.parent {
+                    return self.receive_for_child(listener, fd, packet);
+                }
+            }
+            let anew = segment.flags.syn && segment.ack.is_none() && tcp.rcv_nxt.before(segment.seq);
+            if tcp.state == TcpState::TimeWait && anew && self.listener_for(local, remote).is_some() {
+                // A new connection takes the place of the old one (tcp_timewait_state_process, TCP_TW_SYN).
+                self.work(fd, |tcp, cx| tcp.done(cx));
+                return self.stray(&packet, segment);
+            }
+        }
+        let (ends, flags) = ((packet.source, packet.destination), segment.flags);
+        let Body::Tcp(segment) = packet.body else { return Absorbed("ignored: not TCP") };
+        let answer = (segment.ack, segment.end(), segment.source, segment.destination);
+        match self.work(fd, |tcp, cx| tcp.arrives(cx, segment)) {
+            Some(Is(fate)) => fate,
+            Some(Refuse(why)) => {
+                if !flags.rst {
+                    let (ack, end, source, destination) = answer;
+                    self.effects.packets.push(output::reset(ends, (source, destination), ack, end));
+                }
+                Acted(why)
+            }
+            None => Absorbed("ignored: no such socket"),
+        }
+    }
+
+    /// A segment for which there is no connection: for a listener, or to be refused.
+    fn stray(&mut self, packet: &Packet, segment: &Segment) -> Fate {
+        let (remote, local) = packet.ends();
+        if segment.flags.rst {
+            return Absorbed("ignored: a reset without a connection");
+        }
+        if segment.ack.is_none() && segment.flags.syn && !segment.flags.fin {
+            if let Some(listener) = self.listener_for(local, remote) {
+                return self.knock(listener, local, remote, segment);
+            }
+        } else if segment.ack.is_none() && self.listener_for(local, remote).is_some() {
+            return Absorbed("ignored: neither SYN nor ACK, for a listener");
+        }
+        let (ends, ports) = ((packet.source, packet.destination), (segment.source, segment.destination));
+        self.effects.packets.push(output::reset(ends, ports, segment.ack, segment.end()));
+        Acted("refused with a reset: no such connection")
+    }
+
+    /// A segment for a connection that a listener has not got yet.
+    fn receive_for_child(&mut self, listener: Fd, fd: Fd, packet: Packet) -> Fate {
+        let (source, destination) = (packet.source, packet.destination);
+        let Body::Tcp(segment) = packet.body else { return Absorbed("ignored: not TCP") };
+        let acknowledges = segment.ack.is_some() && !segment.flags.rst && !segment.flags.syn;
+        if acknowledges && self.queue_full(listener) {
+            return Absorbed("dropped: the accept queue is full");
+        }
+        let answer = (segment.ack, segment.end(), (segment.source, segment.destination));
+        let verdict = self.work(fd, |tcp, cx| {
+            if segment.flags.syn && segment.ack.is_none() && segment.seq + 1 == tcp.rcv_nxt {
+                tcp.emit_syn_ack(cx);
+                return Is(Acted("answered the SYN again"));
+            }
+            let verdict = tcp.arrives(cx, segment);
+            // Already in the queue, whatever has become of it: accept succeeds after a reset too.
+            tcp.queued = !matches!(tcp.state, TcpState::SynReceived | TcpState::Closed);
+            verdict
+        });
+        if self.tcp(fd).is_some_and(|tcp| tcp.queued) {
+            self.enqueue(listener, fd);
+        }
+        match verdict {
+            Some(Is(fate)) => fate,
+            Some(Refuse(why)) => {
+                let (ack, end, ports) = answer;
+                self.effects.packets.push(output::reset((source, destination), ports, ack, end));
+                Acted(why)
+            }
+            None => Absorbed("ignored: no such socket"),
+        }
+    }
+}
+
+impl Tcp {
+    fn arrives(&mut self, cx: &mut Context<'_>, segment: Segment) -> Verdict {
+        match self.state {
+            TcpState::Closed | TcpState::Listen => Refuse("refused with a reset: no such connection"),
+            TcpState::SynSent => self.arrives_in_syn_sent(cx, &segment),
+            TcpState::TimeWait => Is(self.arrives_in_time_wait(cx, &segment)),
+            _ => self.arrives_in_connection(cx, segment),
+        }
+    }
+
+    /// `tcp_rcv_synsent_state_process`
+    fn arrives_in_syn_sent(&mut self, cx: &mut Context<'_>, segment: &Segment) -> Verdict {
+        let acceptable = segment.ack == Some(self.nxt);
+        if segment.ack.is_some() && !acceptable {
+            if segment.flags.rst {
+                self.obey(cx, Signal::Rst(Pick::Outside), None);
+                return Is(Absorbed("ignored: a reset that acknowledges nothing of this attempt"));
+            }
+            self.clock.hurry(cx.now);
+            return Refuse("refused with a reset: it acknowledges something else");
+        }
+        if segment.flags.rst {
+            if acceptable {
+                self.obey(cx, Signal::Refusal, None);
+                return Is(Acted("refused the connect"));
+            }
+            self.obey(cx, Signal::Rst(Pick::Exact), None);
+            return Is(Absorbed("ignored: a reset that acknowledges nothing"));
+        }
+        if !segment.flags.syn {
+            return Is(Absorbed("ignored: neither SYN nor RST"));
+        }
+        self.take_syn(segment);
+        if acceptable {
+            self.una = self.nxt;
+            self.latches.soft = None;
+            self.clock.heard(cx.now);
+            self.clock.advanced(cx.env, cx.now, self.una, false, true);
+            self.establish(cx);
+            self.emit_ack(cx);
+            return Is(Acted("connected"));
+        }
+        // Both sides have sent a SYN, or this one to itself (RFC 9293 §3.5).
+        self.enter(cx, TcpState::SynReceived);
+        self.emit_syn_ack(cx);
+        Is(Acted("crossed with this side's SYN"))
+    }
+
+    /// What the peer's SYN says.
+    pub(in crate::kernel) fn take_syn(&mut self, segment: &Segment) {
+        self.rcv_nxt = segment.seq + 1;
+        self.acked = self.rcv_nxt;
+        // The window was told with the SYN already, or is told with the answer.
+        self.edge = self.rcv_nxt;
+        self.window_seq = segment.seq;
+        self.window_end = self.nxt + segment.window as usize;
+        self.mss = self.mss.min(segment.mss.map_or(536, usize::from)).max(LEAST_MSS);
+    }
+
+    fn establish(&mut self, cx: &mut Context<'_>) {
+        self.enter(cx, TcpState::Established);
+        if let Some((idle, ..)) = self.options.keepalive {
+            self.clock.start_keepalive(cx.now, idle);
+        }
+        cx.wake = true;
+    }
+
+    fn arrives_in_time_wait(&mut self, cx: &mut Context<'_>, segment: &Segment) -> Fate {
+        let outside = segment.end().before(self.rcv_nxt) || self.edge.before(segment.seq);
+        if segment.flags.rst {
+            let pick = if outside { Pick::Outside } else { Pick::Exact };
+            return match self.obey(cx, Signal::Rst(pick), None) {
+                Effect::Vanishes => Acted("ended TIME_WAIT"),
+                _ => Absorbed("ignored: a reset outside of the window"),
+            };
+        }
+        if segment.flags.syn {
+            self.obey(cx, Signal::Syn, None);
+            return Acted("challenged: a SYN for an old connection");
+        }
+        if segment.length() == 0 && segment.seq == self.rcv_nxt {
+            return Absorbed("ignored: nothing new for an old connection");
+        }
+        self.clock.over_at(cx.now + cx.env.seconds(Sysctl::TimeWait));
+        if self.clock.may_challenge(cx.env, cx.now) {
+            self.emit_ack(cx);
+        }
+        Acted("acknowledged again, by an old connection")
+    }
+
+    fn arrives_in_connection(&mut self, cx: &mut Context<'_>, segment: Segment) -> Verdict {
+        let (seq, end) = (segment.seq, segment.end());
+        let edge = if self.edge.before(self.rcv_nxt) { self.rcv_nxt } else { self.edge };
+        let outside = end.before(self.rcv_nxt) || edge.before(seq);
+        if segment.flags.rst {
+            return Is(self.arrives_reset(cx, &segment, outside));
+        }
+        let crossing = self.state == TcpState::SynReceived
+            && segment.flags.syn
+            && seq + 1 == self.rcv_nxt
+            && segment.ack == Some(self.nxt);
+        if segment.flags.syn && !crossing {
+            self.obey(cx, Signal::Syn, None);
+            return Is(Acted("challenged: a SYN for a connection that stands"));
+        }
+        if outside {
+            // Keepalive and window probes end here, and are answered.
+            let empty = segment.payload.is_empty();
+            if !empty || self.clock.may_challenge(cx.env, cx.now) {
+                self.emit_ack(cx);
+            }
+            return Is(if empty {
+                Absorbed("acknowledged: a probe, or old news")
+            } else {
+                Absorbed("acknowledged: nothing in it is expected")
+            });
+        }
+        let Some(ack) = segment.ack else { return Is(Absorbed("ignored: it acknowledges nothing")) };
+        if self.nxt.before(ack) {
+            if self.state == TcpState::SynReceived {
+                return Refuse("refused with a reset: it acknowledges what was not sent");
+            }
+            return Is(Absorbed("ignored: it acknowledges what was not sent"));
+        }
+        let acted = self.arrives_ack(cx, &segment, ack);
+        if matches!(self.state, TcpState::SynReceived | TcpState::Closed) {
+            return Is(if acted {
+                Acted("acknowledged the FIN")
+            } else {
+                Absorbed("ignored: an old acknowledgement")
+            });
+        }
+        if crossing {
+            self.emit_ack(cx);
+            return Is(Acted("connected"));
+        }
+        if segment.length() > 0 {
+            let fate = self.arrives_data(cx, segment);
+            self.push(cx);
+            return fate;
+        }
+        self.push(cx);
+        Is(if acted { Acted("acknowledged") } else { Absorbed("nothing new") })
+    }
+
+    fn arrives_reset(&mut self, cx: &mut Context<'_>, segment: &Segment, outside: bool) -> Fate {
+        // After a FIN, the number before it counts too (tcp_reset_check).
+        let fin_seen = matches!(self.state, TcpState::CloseWait | TcpState::LastAck | TcpState::Closing);
+        let exact = segment.seq == self.rcv_nxt || fin_seen && segment.seq + 1 == self.rcv_nxt;
+        let pick = match (exact, outside) {
+            (true, _) => Pick::Exact,
+            (false, false) => Pick::Inside,
+            (false, true) => Pick::Outside,
+        };
+        match self.obey(cx, Signal::Rst(pick), None) {
+            Effect::Ends(_) | Effect::Vanishes => Acted("reset the connection"),
+            Effect::Challenges => Acted("challenged: a reset in the window, not exact"),
+            _ => Absorbed("ignored: a reset outside of the window"),
+        }
+    }
+
+    /// `tcp_ack`: whether it told anything new.
+    #[inline]
+    fn arrives_ack(&mut self, cx: &mut Context<'_>, segment: &Segment, ack: Seq) -> bool {
+        if ack.before(self.una) {
+            return false;
+        }
+        self.clock.heard(cx.now);
+        self.latches.soft = None;
+        let advance = ack.since(self.una) as usize;
+        let new_end = ack + segment.window as usize;
+        let newer = advance > 0
+            || self.window_seq.before(segment.seq)
+            || self.window_seq == segment.seq && self.window_end.before(new_end);
+        let opened = newer && self.window_end.before(new_end);
+        if newer {
+            self.window_seq = segment.seq;
+            self.window_end = new_end;
+        }
+        if opened && self.una == self.nxt {
+            self.clock.window_opened();
+        }
+        if advance == 0 {
+            return opened;
+        }
+        if self.state == TcpState::SynReceived {
+            self.una = ack;
+            self.clock.advanced(cx.env, cx.now, ack, false, true);
+            self.establish(cx);
+            return true;
+        }
+        let fin_acknowledged = self.fin_sent && ack == self.nxt;
+        let bytes = (advance - usize::from(fin_acknowledged)).min(self.out.len());
+        self.out.drain(..bytes);
+        self.una = ack;
+        let (rest, single) = (self.una != self.nxt, self.in_flight_segments() <= 1);
+        self.clock.advanced(cx.env, cx.now, ack, rest, single);
+        if self.blocked && self.poll().writable {
+            self.blocked = false;
+            cx.wake = true;
+        }
+        if fin_acknowledged {
+            self.fin_acknowledged(cx);
+        } else if rest && self.clock.recovering() {
+            self.resend_lost(cx);
+        }
+        true
+    }
+
+    /// Sends the two oldest segments that are in flight again.
+    pub(super) fn resend_lost(&mut self, cx: &mut Context<'_>) {
+        if self.una == self.nxt {
+            return;
+        }
+        let first = self.resend(cx, 0);
+        if first > 0 && first < self.sent() {
+            self.resend(cx, first);
+        }
+    }
+
+    fn fin_acknowledged(&mut self, cx: &mut Context<'_>) {
+        match self.state {
+            TcpState::FinWait1 => {
+                self.enter(cx, TcpState::FinWait2);
+                if self.orphan {
+                    self.clock.over_at(cx.now + cx.env.seconds(Sysctl::FinTimeout));
+                }
+            }
+            TcpState::Closing => self.wait_for_stragglers(cx),
+            TcpState::LastAck => self.done(cx),
+            _ => {}
+        }
+    }
+
+    fn wait_for_stragglers(&mut self, cx: &mut Context<'_>) {
+        self.enter(cx, TcpState::TimeWait);
+        self.clock.over_at(cx.now + cx.env.seconds(Sysctl::TimeWait));
+        cx.wake = true;
+    }
+
+    /// `tcp_data_queue`
+    #[inline]
+    fn arrives_data(&mut self, cx: &mut Context<'_>, segment: Segment) -> Verdict {
+        let end = segment.end();
+        let new = self.rcv_nxt.before(end);
+        if self.done {
+            // RFC 9293 §3.10.7.4: nothing follows a FIN.
+            if !new {
+                self.emit_ack(cx);
+            }
+            return Is(Absorbed("ignored: it lies behind the FIN"));
+        }
+        let half_closed = matches!(self.state, TcpState::FinWait1 | TcpState::FinWait2);
+        let bytes_end = segment.seq + segment.payload.len();
+        if half_closed && self.shut_read && !segment.payload.is_empty() && self.rcv_nxt.before(bytes_end) {
+            // Nobody will ever read it (RFC 1122 §4.2.2.13).
+            self.done(cx);
+            return Refuse("refused with a reset: its program has closed");
+        }
+        if !new {
+            self.emit_ack(cx);
+            return Is(Absorbed("acknowledged again: it was there already"));
+        }
+        self.clock.received = cx.now;
+        if self.rcv_nxt.before(segment.seq) {
+            self.keep_early(segment);
+            self.emit_ack(cx);
+            return Is(Acted("kept until what is missing comes"));
+        }
+        let filled = !self.ahead.is_empty();
+        let mut fin = self.take(segment.seq, &segment.payload, segment.flags.fin);
+        while !fin && self.ahead.first().is_some_and(|early| !self.rcv_nxt.before(early.seq)) {
+            let early = self.ahead.remove(0);
+            fin = self.take(early.seq, &early.bytes, early.fin);
+        }
+        cx.wake = true;
+        if fin {
+            self.obey(cx, Signal::Fin, None);
+            return Is(Acted("took the FIN"));
+        }
+        // tcp_ack_snd_check: every second full segment, and at once while something is missing.
+        if filled || self.rcv_nxt.since(self.acked) > self.mss as i32 {
+            self.emit_ack(cx);
+        } else {
+            self.clock.acknowledge_later(cx.now);
+        }
+        Is(Acted("took the data"))
+    }
+
+    /// Takes what is new and in the window of bytes that begin at or before the next one expected; whether a FIN follows.
+    #[inline]
+    fn take(&mut self, seq: Seq, bytes: &[u8], fin: bool) -> bool {
+        let old = self.rcv_nxt.since(seq).max(0) as usize;
+        let bytes = bytes.get(old..).unwrap_or(&[]);
+        let room = self.edge.since(self.rcv_nxt).max(0) as usize;
+        let taken = bytes.len().min(room);
+        self.in_order.extend(&bytes[..taken]);
+        self.rcv_nxt = self.rcv_nxt + taken;
+        let fin = fin && taken == bytes.len() && seq + old + taken == self.rcv_nxt;
+        if fin {
+            self.rcv_nxt = self.rcv_nxt + 1;
+        }
+        fin
+    }
+
+    fn keep_early(&mut self, segment: Segment) {
+        let fin = segment.flags.fin;
+        let at = self.ahead.partition_point(|early| early.seq.before(segment.seq));
+        let same = self.ahead.get(at).filter(|early| early.seq == segment.seq);
+        match same.map(|early| early.bytes.len() + usize::from(early.fin)) {
+            Some(length) if length >= segment.length() => {}
+            Some(_) => self.ahead[at] = Early { seq: segment.seq, bytes: segment.payload, fin },
+            None => self.ahead.insert(at, Early { seq: segment.seq, bytes: segment.payload, fin }),
+        }
+    }
+
+    /// The peer has ended its side (`tcp_fin`).
+    pub(super) fn peer_ended(&mut self, cx: &mut Context<'_>) {
+        self.done = true;
+        self.shut_read = true;
+        self.ahead.clear();
+        match self.state {
+            TcpState::FinWait1 => {
+                self.enter(cx, TcpState::Closing);
+                self.emit_ack(cx);
+            }
+            TcpState::FinWait2 => {
+                self.emit_ack(cx);
+                self.wait_for_stragglers(cx);
+            }
+            _ => {
+                self.enter(cx, TcpState::CloseWait);
+                self.emit_ack(cx);
+            }
+        }
+        cx.wake = true;
+    }
+}

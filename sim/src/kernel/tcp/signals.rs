@@ -1,0 +1,118 @@
+//! The table obeyed: what a signal does to a connection, and which signal an ICMP error is.
+
+use resound_core::signal::{Errno, IcmpError};
+
+use super::{Context, Tcp, TcpState, output};
+use crate::kernel::table::{Code, Effect, IcmpClass, Signal, find, verdict};
+use crate::kernel::{Fate, Fd, Kernel, Profile, QueuedError};
+use crate::packet::Segment;
+use crate::scenario::Pick;
+
+/// An ICMP error about a segment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct About<'a> {
+    pub(super) error: &'a IcmpError,
+    pub(super) quoted: &'a Segment,
+}
+
+impl Tcp {
+    /// Does what the table says; what that was. Nothing, for a case that it does not have.
+    pub(super) fn obey(&mut self, cx: &mut Context<'_>, signal: Signal, about: Option<About<'_>>) -> Effect {
+        let found = find(cx.env.profile, self.version(), self.case(), self.options.recverr, signal);
+        let Some((id, row)) = found else { return Effect::Nothing };
+        cx.effects.rows.push(id);
+        match row.effect {
+            Effect::Ends(code) => {
+                self.fail(cx, code, about);
+            }
+            Effect::EndsAndQueues(code) => {
+                self.queue(cx.env.profile, code, about);
+                self.fail(cx, code, about);
+            }
+            Effect::Queues(code) => {
+                self.queue(cx.env.profile, code, about);
+                self.latches.hard = self.errno(cx.env.profile, code, about);
+                cx.wake = true;
+            }
+            Effect::Latches(code) => {
+                self.latches.hard = self.errno(cx.env.profile, code, about);
+                cx.wake = true;
+            }
+            Effect::Remembers(code) | Effect::Fails(code) => {
+                self.latches.soft = self.errno(cx.env.profile, code, about)
+            }
+            Effect::Challenges => {
+                if self.clock.may_challenge(cx.env, cx.now) {
+                    self.emit_ack(cx);
+                }
+            }
+            Effect::HalfCloses => self.peer_ended(cx),
+            Effect::Vanishes => self.done(cx),
+            Effect::Shrinks => self.shrink(cx, about),
+            Effect::Drops | Effect::Nothing => {}
+        }
+        row.effect
+    }
+
+    fn fail(&mut self, cx: &mut Context<'_>, code: Code, about: Option<About<'_>>) {
+        self.latches.hard = self.errno(cx.env.profile, code, about);
+        self.done(cx);
+    }
+
+    fn errno(&self, profile: Profile, code: Code, about: Option<About<'_>>) -> Option<Errno> {
+        match code {
+            Code::Is(errno) => Some(errno),
+            Code::OfIcmp => about.and_then(|about| verdict(profile, about.error).1),
+            Code::RememberedOr(errno) => Some(self.latches.soft.unwrap_or(errno)),
+        }
+    }
+
+    fn queue(&mut self, profile: Profile, code: Code, about: Option<About<'_>>) {
+        let (Some(errno), Some(about)) = (self.errno(profile, code, about), about) else { return };
+        self.errors.push_back(QueuedError {
+            errno,
+            icmp: Some(*about.error),
+            destination: self.remote,
+            offender: about.error.offender,
+            quote: about.quoted.payload.clone(),
+        });
+    }
+
+    /// The path takes only shorter segments (RFC 1191, RFC 8201): what is in flight is sent again at once.
+    fn shrink(&mut self, cx: &mut Context<'_>, about: Option<About<'_>>) {
+        let Some(mtu) = about.and_then(|about| about.error.mtu) else { return };
+        let mss = output::mss_of(mtu, self.version()).max(super::LEAST_MSS);
+        if mss < self.mss {
+            self.mss = mss;
+            if self.state != TcpState::SynSent {
+                self.resend_lost(cx);
+            }
+        }
+    }
+}
+
+impl Kernel {
+    /// An ICMP error about this connection.
+    pub(in crate::kernel) fn tcp_icmp(&mut self, fd: Fd, error: &IcmpError, quoted: &Segment) -> Fate {
+        let worked = self.work(fd, |tcp, cx| {
+            if tcp.state == TcpState::Closed {
+                return Fate::Absorbed("ignored: the connection has ended");
+            }
+            let class = verdict(cx.env.profile, error).0;
+            let in_flight = !quoted.seq.before(tcp.una) && !tcp.nxt.before(quoted.seq);
+            let pick = if in_flight || class == IcmpClass::Ignored { Pick::Exact } else { Pick::Outside };
+            let about = About { error, quoted };
+            match tcp.obey(cx, Signal::Icmp(class, pick), Some(about)) {
+                Effect::Ends(_) | Effect::EndsAndQueues(_) | Effect::Vanishes => {
+                    Fate::Acted("ended the connect")
+                }
+                Effect::Latches(_) | Effect::Queues(_) => Fate::Acted("the next call takes the error"),
+                Effect::Remembers(_) => Fate::Acted("remembered for the end of the retransmissions"),
+                Effect::Shrinks => Fate::Acted("told of a smaller MTU"),
+                _ if pick == Pick::Outside => Fate::Absorbed("ignored: it quotes nothing that is in flight"),
+                _ => Fate::Absorbed("ignored: this kernel does not look at such a message"),
+            }
+        });
+        worked.unwrap_or(Fate::Absorbed("ignored: no such socket"))
+    }
+}

@@ -1,0 +1,481 @@
+//! Time: retransmission, window probes, keepalive, delayed acknowledgements, and when each gives up.
+//!
+//! Deadlines are only fields. One timer of the world stands for all of them, and is asked for only if none is under way
+//! that comes earlier: when it fires, each deadline is looked at. So an acknowledgement costs nothing here.
+
+use std::time::Duration;
+
+use resound_core::Instant;
+
+use super::{Context, Tcp, TcpState};
+use crate::kernel::table::Signal;
+use crate::kernel::{Env, Fd, Kernel, Sysctl};
+use crate::packet::Seq;
+
+/// `TCP_TIMEOUT_INIT`
+const FIRST_RTO: Duration = Duration::from_secs(1);
+/// `TCP_DELACK_MIN`
+const DELAYED_ACK: Duration = Duration::from_millis(40);
+/// As soon as a timer can be (`TCP_TIMEOUT_MIN`).
+const SOON: Duration = Duration::from_millis(2);
+/// How long the peer may be silent after it has closed its window with data in flight (`tcp_rtx_probe0_timed_out`).
+const SHRUNK: Duration = Duration::from_secs(240);
+
+/// All times of a connection.
+#[derive(Debug)]
+pub(super) struct Clock {
+    srtt: Option<Duration>,
+    deviation: Duration,
+    rto: Duration,
+    /// What is timed: acknowledged when this is, sent then.
+    timed: Option<(Seq, Instant)>,
+    retransmission: Option<Instant>,
+    /// What `retransmission` is for.
+    purpose: Purpose,
+    /// What was in flight when something was sent again; until it is acknowledged, more of it is sent again.
+    recover: Option<Seq>,
+    window_probe: Option<Instant>,
+    keepalive: Option<Instant>,
+    delayed_ack: Option<Instant>,
+    /// TIME_WAIT, or FIN_WAIT_2 without a program, is over.
+    over: Option<Instant>,
+    pub(super) retransmits: u8,
+    pub(super) backoff: u8,
+    pub(super) probes: u8,
+    /// When something was sent again for the first time (`retrans_stamp`); of a SYN, when it was sent first.
+    stamp: Option<Instant>,
+    /// The first window probe since the window closed (`icsk_probes_tstamp`).
+    probing: Option<Instant>,
+    /// The last acknowledgement of any kind (`rcv_tstamp`).
+    pub(super) heard: Instant,
+    /// The last data (`lrcvtime`).
+    pub(super) received: Instant,
+    /// The last answer to a segment out of the window.
+    challenged: Option<Instant>,
+}
+
+/// What the retransmission timer is set for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// To probe for a lost tail, before anything is believed lost (RFC 8985 §7).
+    LossProbe,
+    /// To send again, after a loss probe or without.
+    Retransmission,
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self {
+            srtt: None,
+            deviation: Duration::ZERO,
+            rto: FIRST_RTO,
+            timed: None,
+            retransmission: None,
+            purpose: Purpose::Retransmission,
+            recover: None,
+            window_probe: None,
+            keepalive: None,
+            delayed_ack: None,
+            over: None,
+            retransmits: 0,
+            backoff: 0,
+            probes: 0,
+            stamp: None,
+            probing: None,
+            heard: Instant::EPOCH,
+            received: Instant::EPOCH,
+            challenged: None,
+        }
+    }
+}
+
+impl Clock {
+    pub(super) fn stop(&mut self) {
+        self.retransmission = None;
+        self.window_probe = None;
+        self.keepalive = None;
+        self.delayed_ack = None;
+        self.over = None;
+    }
+
+    /// A SYN or SYN-ACK was sent for the first time.
+    pub(super) fn sent_syn(&mut self, now: Instant, end: Seq) {
+        self.stamp = Some(now);
+        self.heard = now;
+        self.received = now;
+        self.timed = Some((end, now));
+        self.retransmission = Some(now + self.rto);
+    }
+
+    /// The SYN is to be sent again at once.
+    pub(super) fn hurry(&mut self, now: Instant) {
+        if self.retransmits == 0 {
+            self.retransmission = Some(now + SOON);
+        }
+    }
+
+    /// Something was sent, and nothing was in flight before.
+    #[inline]
+    pub(super) fn sent(&mut self, now: Instant, end: Seq, single: bool) {
+        self.timed = Some((end, now));
+        self.window_probe = None;
+        self.wait(now, single);
+    }
+
+    /// Sets the timer for what is in flight: first for a loss probe (`tcp_schedule_loss_probe`).
+    #[inline]
+    fn wait(&mut self, now: Instant, single: bool) {
+        let may_probe = self.recover.is_none() && self.srtt.is_some();
+        let mut wait = self.rto;
+        self.purpose = Purpose::Retransmission;
+        if let (true, Some(srtt)) = (may_probe, self.srtt) {
+            self.purpose = Purpose::LossProbe;
+            // A single segment may wait for a delayed acknowledgement.
+            let margin = if single { Duration::from_millis(200) } else { SOON };
+            wait = wait.min(srtt * 2 + margin);
+        }
+        self.retransmission = Some(now + wait);
+    }
+
+    pub(super) fn wait_for_window(&mut self, now: Instant) {
+        if self.window_probe.is_none() {
+            self.window_probe = Some(now + self.rto);
+        }
+    }
+
+    /// The window is open again.
+    pub(super) fn window_opened(&mut self) {
+        self.window_probe = None;
+        self.probing = None;
+        self.backoff = 0;
+    }
+
+    /// What this side has received is acknowledged by what it has just sent.
+    #[inline]
+    pub(super) fn acknowledged(&mut self) {
+        self.delayed_ack = None;
+    }
+
+    #[inline]
+    pub(super) fn acknowledge_later(&mut self, now: Instant) {
+        if self.delayed_ack.is_none() {
+            self.delayed_ack = Some(now + DELAYED_ACK);
+        }
+    }
+
+    pub(super) fn over_at(&mut self, at: Instant) {
+        self.stop();
+        self.over = Some(at);
+    }
+
+    pub(super) fn start_keepalive(&mut self, now: Instant, idle: Duration) {
+        self.keepalive = Some(now + idle);
+    }
+
+    /// Any acknowledgement came in (`tcp_ack`).
+    #[inline]
+    pub(super) fn heard(&mut self, now: Instant) {
+        self.heard = now;
+        self.probes = 0;
+    }
+
+    /// Everything before `una` is acknowledged; more is in flight if `rest`, one segment if `single`. How many bytes from
+    /// the oldest on are to be sent again is in `recovering`.
+    #[inline]
+    pub(super) fn advanced(&mut self, env: &Env, now: Instant, una: Seq, rest: bool, single: bool) {
+        if let Some((_, sent)) = self.timed.filter(|(end, _)| !una.before(*end)) {
+            self.timed = None;
+            self.measured(env, now - sent);
+        } else if self.retransmits > 0 {
+            // Linux measures every acknowledgement by time stamps, what was sent again too.
+            self.estimate(env);
+        }
+        self.retransmits = 0;
+        self.backoff = 0;
+        self.stamp = None;
+        if self.recover.is_some_and(|recover| !una.before(recover)) {
+            self.recover = None;
+        }
+        if rest {
+            self.wait(now, single);
+        } else {
+            self.retransmission = None;
+        }
+    }
+
+    pub(super) const fn recovering(&self) -> bool {
+        self.recover.is_some()
+    }
+
+    /// RFC 6298, with Linux' bound: the deviation counts as 200 ms at least, not the sum (`tcp_rtt_estimator`).
+    #[inline]
+    fn measured(&mut self, env: &Env, rtt: Duration) {
+        let (srtt, rtt) = (self.srtt.map_or(0, |srtt| srtt.as_nanos() as u64), rtt.as_nanos() as u64);
+        if self.srtt.is_none() {
+            self.srtt = Some(Duration::from_nanos(rtt));
+            self.deviation = Duration::from_nanos(rtt / 2);
+        } else {
+            let deviation = self.deviation.as_nanos() as u64;
+            self.deviation = Duration::from_nanos((deviation * 3 + srtt.abs_diff(rtt)) / 4);
+            self.srtt = Some(Duration::from_nanos((srtt * 7 + rtt) / 8));
+        }
+        self.estimate(env);
+    }
+
+    fn estimate(&mut self, env: &Env) {
+        let Some(srtt) = self.srtt else {
+            self.rto = FIRST_RTO;
+            return;
+        };
+        let margin = (self.deviation * 4).max(env.millis(Sysctl::RtoMinMs));
+        self.rto = (srtt + margin).min(env.millis(Sysctl::RtoMaxMs));
+    }
+
+    /// Whether a segment out of the window may be answered (`tcp_oow_rate_limited`).
+    pub(super) fn may_challenge(&mut self, env: &Env, now: Instant) -> bool {
+        let limit = env.millis(Sysctl::InvalidRateLimit);
+        let may = self.challenged.is_none_or(|last| now - last >= limit);
+        if may {
+            self.challenged = Some(now);
+        }
+        may
+    }
+}
+
+impl Tcp {
+    /// The earliest of all deadlines.
+    #[inline]
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        let clock = &self.clock;
+        let mut earliest = clock.retransmission;
+        for deadline in [clock.window_probe, clock.delayed_ack, clock.keepalive, clock.over] {
+            if let Some(at) = deadline {
+                earliest = Some(earliest.map_or(at, |earliest| earliest.min(at)));
+            }
+        }
+        earliest
+    }
+
+    fn tick(&mut self, cx: &mut Context<'_>) {
+        let due = |deadline: Option<Instant>| deadline.is_some_and(|at| at <= cx.now);
+        let (over, ack, retransmission, probe, keepalive) = (
+            due(self.clock.over),
+            due(self.clock.delayed_ack),
+            due(self.clock.retransmission),
+            due(self.clock.window_probe),
+            due(self.clock.keepalive),
+        );
+        if over {
+            self.clock.stop();
+            self.done(cx);
+            return;
+        }
+        if ack {
+            self.emit_ack(cx);
+        }
+        if retransmission {
+            self.clock.retransmission = None;
+            self.retransmission_due(cx);
+        }
+        if probe && self.clock.window_probe.is_some() {
+            self.clock.window_probe = None;
+            self.window_probe_due(cx);
+        }
+        if keepalive && self.clock.keepalive.is_some() {
+            self.clock.keepalive = None;
+            self.keepalive_due(cx);
+        }
+    }
+
+    /// `tcp_retransmit_timer`
+    fn retransmission_due(&mut self, cx: &mut Context<'_>) {
+        if self.una == self.nxt {
+            return;
+        }
+        if self.clock.purpose == Purpose::LossProbe {
+            // The oldest segment, not the last as Linux sends it: without selective acknowledgements that is what helps.
+            self.clock.recover = Some(self.nxt);
+            self.clock.timed = None;
+            self.clock.purpose = Purpose::Retransmission;
+            self.clock.retransmission = Some(cx.now + self.clock.rto);
+            self.resend(cx, 0);
+            return;
+        }
+        if let Some(signal) = self.gives_up(cx) {
+            self.give_up(cx, signal);
+            return;
+        }
+        self.clock.timed = None;
+        let connecting = matches!(self.state, TcpState::SynSent | TcpState::SynReceived);
+        if !connecting {
+            self.clock.recover = Some(self.nxt);
+        }
+        self.clock.stamp.get_or_insert(cx.now);
+        self.clock.retransmits = self.clock.retransmits.saturating_add(1);
+        let linear = cx.env.sysctl.get(Sysctl::SynLinearTimeouts);
+        if self.state != TcpState::SynSent || u64::from(self.clock.retransmits) > linear {
+            self.clock.backoff = self.clock.backoff.saturating_add(1);
+            self.clock.rto = (self.clock.rto * 2).min(cx.env.millis(Sysctl::RtoMaxMs));
+        }
+        self.resend(cx, 0);
+        if self.state == TcpState::Closed {
+            return;
+        }
+        // tcp_clamp_rto_to_user_timeout
+        let mut wait = self.clock.rto;
+        if let (Some(most), Some(stamp)) = (self.options.user_timeout, self.clock.stamp) {
+            wait = wait.min(most.saturating_sub(cx.now - stamp).max(Duration::from_millis(1)));
+        }
+        self.clock.retransmission = Some(cx.now + wait);
+    }
+
+    /// Whether the retransmission timer gives up now (`tcp_write_timeout`).
+    fn gives_up(&self, cx: &Context<'_>) -> Option<Signal> {
+        let sysctl = |sysctl| cx.env.sysctl.get(sysctl);
+        let retransmits = u64::from(self.clock.retransmits);
+        let (mut retries, mut base) = (sysctl(Sysctl::Retries2), cx.env.millis(Sysctl::RtoMinMs));
+        match self.state {
+            TcpState::SynReceived if self.parent.is_some() => {
+                let expired = retransmits >= sysctl(Sysctl::SynAckRetries);
+                return expired.then_some(Signal::RetriesExhausted);
+            }
+            TcpState::SynSent | TcpState::SynReceived => {
+                retries = self.options.syn_retries.map_or(sysctl(Sysctl::SynRetries), u64::from);
+                base = FIRST_RTO;
+                let linear =
+                    if self.state == TcpState::SynSent { sysctl(Sysctl::SynLinearTimeouts) } else { 0 };
+                if retransmits >= retries + linear {
+                    return Some(self.exhausted());
+                }
+            }
+            _ if self.window_end == self.una && !self.orphan => {
+                // The peer has closed its window on what is in flight.
+                let most = self.options.user_timeout.unwrap_or(SHRUNK);
+                let silent = cx.now - self.clock.heard > most;
+                return silent.then(|| self.exhausted_or_user());
+            }
+            _ if self.orphan => {
+                let alive = self.clock.rto < cx.env.millis(Sysctl::RtoMaxMs);
+                retries = self.orphan_retries(cx, alive);
+            }
+            _ => {}
+        }
+        let stamp = self.clock.stamp.filter(|_| retransmits > 0)?;
+        let most = self.options.user_timeout.unwrap_or_else(|| model_timeout(cx.env, retries, base));
+        (cx.now - stamp >= most).then(|| self.exhausted_or_user())
+    }
+
+    /// `tcp_orphan_retries`
+    fn orphan_retries(&self, cx: &Context<'_>, alive: bool) -> u64 {
+        match cx.env.sysctl.get(Sysctl::OrphanRetries) {
+            _ if self.latches.soft.is_some() && !alive => 0,
+            0 if alive => 8,
+            retries => retries,
+        }
+    }
+
+    fn exhausted(&self) -> Signal {
+        match self.latches.soft {
+            Some(_) => Signal::RetriesExhaustedAfterIcmp,
+            None => Signal::RetriesExhausted,
+        }
+    }
+
+    fn exhausted_or_user(&self) -> Signal {
+        if self.options.user_timeout.is_some() { Signal::UserTimeout } else { self.exhausted() }
+    }
+
+    fn give_up(&mut self, cx: &mut Context<'_>, signal: Signal) {
+        let (retransmits, probes) = (self.clock.retransmits, self.clock.probes);
+        self.obey(cx, signal, None);
+        self.clock.retransmits = retransmits;
+        self.clock.probes = probes;
+    }
+
+    /// `tcp_probe_timer`
+    fn window_probe_due(&mut self, cx: &mut Context<'_>) {
+        if !self.stuck() {
+            self.clock.probes = 0;
+            return;
+        }
+        let most = self.options.user_timeout;
+        match self.clock.probing {
+            None => self.clock.probing = Some(cx.now),
+            Some(first) if most.is_some_and(|most| cx.now - first >= most) => {
+                self.give_up(cx, Signal::UserTimeout);
+                return;
+            }
+            Some(_) => {}
+        }
+        let longest = cx.env.millis(Sysctl::RtoMaxMs);
+        let mut retries = cx.env.sysctl.get(Sysctl::Retries2);
+        let mut tired = false;
+        if self.orphan {
+            let alive = self.probe_distance(longest) < longest;
+            retries = self.orphan_retries(cx, alive);
+            tired = !alive && u64::from(self.clock.backoff) >= retries;
+        }
+        if tired || u64::from(self.clock.probes) >= retries {
+            self.give_up(cx, self.exhausted());
+            return;
+        }
+        self.emit_probe(cx);
+        self.clock.probes = self.clock.probes.saturating_add(1);
+        if u64::from(self.clock.backoff) < cx.env.sysctl.get(Sysctl::Retries2) {
+            self.clock.backoff += 1;
+        }
+        let mut wait = self.probe_distance(longest);
+        if let (Some(most), Some(first)) = (most, self.clock.probing) {
+            wait = wait.min(most.saturating_sub(cx.now - first).max(SOON));
+        }
+        self.clock.window_probe = Some(cx.now + wait);
+    }
+
+    fn probe_distance(&self, longest: Duration) -> Duration {
+        let times = 1_u32.checked_shl(self.clock.backoff.into()).unwrap_or(u32::MAX);
+        self.clock.rto.saturating_mul(times).min(longest)
+    }
+
+    /// `tcp_keepalive_timer`
+    fn keepalive_due(&mut self, cx: &mut Context<'_>) {
+        let Some((idle, interval, count)) = self.options.keepalive else { return };
+        let still = cx.now - self.clock.heard.max(self.clock.received);
+        let mut wait = idle;
+        if self.una != self.nxt || !self.out.is_empty() {
+            // Retransmissions find out (keepalive does not run while data is unacknowledged).
+        } else if still < idle {
+            wait = idle - still;
+        } else {
+            let expired = match self.options.user_timeout {
+                Some(most) => still >= most && self.clock.probes > 0,
+                None => self.clock.probes >= count,
+            };
+            if expired {
+                self.emit_reset(cx);
+                let by_user = self.options.user_timeout.is_some();
+                self.give_up(cx, if by_user { Signal::UserTimeout } else { Signal::KeepaliveExhausted });
+                return;
+            }
+            self.emit_probe(cx);
+            self.clock.probes = self.clock.probes.saturating_add(1);
+            wait = interval;
+        }
+        self.clock.keepalive = Some(cx.now + wait.max(SOON));
+    }
+}
+
+/// How long `retries` retransmissions take (`tcp_model_timeout`).
+fn model_timeout(env: &Env, retries: u64, base: Duration) -> Duration {
+    let longest = env.millis(Sysctl::RtoMaxMs);
+    let base = base.max(Duration::from_millis(1));
+    let doublings = u64::from((longest.as_nanos() / base.as_nanos()).checked_ilog2().unwrap_or(0)).min(20);
+    let doubled = retries.min(doublings);
+    let rest = u32::try_from(retries - doubled).unwrap_or(u32::MAX);
+    base * ((2 << doubled) - 1) + longest.saturating_mul(rest)
+}
+
+impl Kernel {
+    pub(in crate::kernel) fn tcp_timer(&mut self, fd: Fd) {
+        self.work(fd, Tcp::tick);
+    }
+}
