@@ -320,6 +320,14 @@ impl<'s> Faults<'s> {
         }
     }
 
+    /// A packet found its link unplugged.
+    pub fn plug_met(&mut self, way: WayId) {
+        let found = self.cuts.iter().find(|(cut, _)| *cut == way).map(|(_, id)| *id);
+        if let Some(id) = found.filter(|id| !self.ledger.has_acted(*id)) {
+            self.ledger.acted(id, "a neighbour was asked for and did not answer".to_owned());
+        }
+    }
+
     /// Which lasting fault made a link too narrow.
     pub fn mtu_met(&mut self, way: WayId) {
         let scenario = self.scenario;

@@ -82,6 +82,73 @@ pub enum What {
     Host(NodeId, HostFault),
 }
 
+impl What {
+    /// Every [kind](Self::kind).
+    pub const KINDS: &[&str] = &[
+        "drop",
+        "delay",
+        "duplicate",
+        "corrupt",
+        "alter",
+        "truncate",
+        "cut",
+        "unplug",
+        "mtu",
+        "rst",
+        "fin",
+        "syn",
+        "icmp",
+        "route",
+        "kill",
+        "pause",
+        "power-loss",
+        "reboot",
+        "forget",
+        "skew",
+        "short-reads",
+        "short-writes",
+        "spurious-wake",
+        "rcvbuf",
+        "sndbuf",
+        "no-ports",
+        "accept-queue",
+    ];
+
+    /// What kind of fault it is: its first word in the text form.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Tamper(_, Tamper::Drop) => "drop",
+            Self::Tamper(_, Tamper::Delay(_)) => "delay",
+            Self::Tamper(_, Tamper::Duplicate(_)) => "duplicate",
+            Self::Tamper(_, Tamper::Corrupt) => "corrupt",
+            Self::Tamper(_, Tamper::Alter(_)) => "alter",
+            Self::Tamper(_, Tamper::Truncate(_)) => "truncate",
+            Self::Cut(..) => "cut",
+            Self::Unplug(..) => "unplug",
+            Self::Mtu(..) => "mtu",
+            Self::Forge { packet: Forgery::Rst(_), .. } => "rst",
+            Self::Forge { packet: Forgery::Fin(_), .. } => "fin",
+            Self::Forge { packet: Forgery::Syn(_), .. } => "syn",
+            Self::Forge { packet: Forgery::Icmp { .. }, .. } => "icmp",
+            Self::Route { .. } => "route",
+            Self::Host(_, HostFault::Kill) => "kill",
+            Self::Host(_, HostFault::Pause(_)) => "pause",
+            Self::Host(_, HostFault::PowerLoss) => "power-loss",
+            Self::Host(_, HostFault::Reboot(_)) => "reboot",
+            Self::Host(_, HostFault::Forget) => "forget",
+            Self::Host(_, HostFault::Skew(_)) => "skew",
+            Self::Host(_, HostFault::ShortReads(_)) => "short-reads",
+            Self::Host(_, HostFault::ShortWrites(_)) => "short-writes",
+            Self::Host(_, HostFault::SpuriousWake) => "spurious-wake",
+            Self::Host(_, HostFault::ReceiveBuffer(_)) => "rcvbuf",
+            Self::Host(_, HostFault::SendBuffer(_)) => "sndbuf",
+            Self::Host(_, HostFault::NoPorts(_)) => "no-ports",
+            Self::Host(_, HostFault::AcceptQueue(_)) => "accept-queue",
+        }
+    }
+}
+
 /// What happens to one packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Tamper {
