@@ -213,6 +213,22 @@ fn a_scenario_made_in_code_is_checked_the_same_way() {
 }
 
 #[test]
+fn committed_scenarios_are_read_and_say_what_they_show() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios");
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let files: Vec<_> = files.filter(|path| path.extension().is_some_and(|end| end == "scn")).collect();
+    assert!(files.len() >= 25);
+    for path in files {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let scenario: Scenario = text.parse().unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        assert_eq!(read(&scenario.to_string()), scenario, "{}", path.display());
+        assert!(text.starts_with("# ") && !scenario.expects.is_empty(), "{}", path.display());
+        let longest = text.lines().map(|line| line.chars().count()).max().unwrap_or_default();
+        assert!(longest <= 120, "{}: a line of {longest}", path.display());
+    }
+}
+
+#[test]
 fn a_thousand_lines_are_read_at_once() {
     let mut text = "host a\nhost b\nlink a <-> b 1ms\n".to_owned();
     for i in 0..1_000 {
