@@ -143,6 +143,7 @@ fn what_is_wrong_is_said_with_its_place_and_with_help() {
         ("1 client send \"\\xg0\"", 16, "`\\x` needs two hexadecimal digits, as in `\\x1b`"),
         ("1 client send \"ü\"2", 18, "a blank is missing between `\"` and `2`"),
         ("1 client call a recv 1", 1, "\"client\" has no socket \"a\" by then: make it before, as in `client call a = udp 0`"),
+        ("1 client call a=udp 0", 15, "put blanks around `=`, as in `call a = udp 0`"),
         ("1 client call a = udp 0 uto=1s", 1, "a UDP socket has no `uto`: leave it out"),
         ("1 client call a = udp 0 backlog=1", 33, "only a listener has a backlog"),
         ("61 client close", 1, "61 is after the end, at 60: say `until 61` or more"),

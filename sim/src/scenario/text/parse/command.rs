@@ -121,6 +121,9 @@ fn port(number: Piece<'_>) -> Result<u16, Malformed> {
 
 fn socket(words: &mut Words<'_>) -> Result<String, Malformed> {
     let name = words.next("the name of a socket")?;
+    if name.split("=").is_some() {
+        return Err(name.wrong("put blanks around `=`, as in `call a = udp 0`"));
+    }
     if name.quoted || !is_name(name.text) {
         return Err(name.is_not("a socket's name: a letter, then letters, digits, `-` and `_`"));
     }
