@@ -292,7 +292,7 @@ impl World<'_> {
         };
         let result = with(program.as_mut(), &mut calls);
         let Calls { met: sets, .. } = calls;
-        let met = host.limits.met.take();
+        let met = core::mem::take(&mut host.limits.met);
         let mut stage = Stage::Fresh;
         if let Some(process) = host.processes.get(pid) {
             process.program = Some(program);
@@ -305,7 +305,7 @@ impl World<'_> {
                 self.coverage.count(transport, stage, set);
             }
         }
-        if let Some(fault) = met {
+        for fault in met.into_iter().flatten() {
             self.faults.acted(fault, "a call was cut short");
         }
         for said in said.drain(..) {

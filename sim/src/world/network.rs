@@ -167,13 +167,12 @@ impl World<'_> {
 
     /// A packet is to leave a node by this way.
     fn transmit(&mut self, way: WayId, packet: Packet) {
-        if self.network.ways[usize::from(way.0)].plugged
-            && self.network.ways[usize::from(way.0)].asking.is_none()
-        {
-            let to = self.network.ways[usize::from(way.0)].way.to;
-            if self.is_there(to) {
-                return self.depart(way, packet);
-            }
+        let state = &self.network.ways[usize::from(way.0)];
+        if state.plugged && state.asking.is_none() && self.is_there(state.way.to) {
+            return self.depart(way, packet);
+        }
+        if !state.plugged {
+            self.faults.plug_met(way);
         }
         let now = self.now;
         let state = &mut self.network.ways[usize::from(way.0)];

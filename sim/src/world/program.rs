@@ -91,8 +91,8 @@ pub(crate) const fn any(version: Version, port: u16) -> SocketAddr {
 pub(super) struct Limits {
     pub(super) reads: Option<(usize, FaultId)>,
     pub(super) writes: Option<(usize, FaultId)>,
-    /// The last one that made a difference.
-    pub(super) met: Option<FaultId>,
+    /// Those that made a difference since this was last looked at: to a read, to a write.
+    pub(super) met: [Option<FaultId>; 2],
 }
 
 /// The system calls of one process, and its clock.
@@ -223,7 +223,7 @@ impl Calls<'_> {
         let got = self.failed(Transport::Tcp, got)?;
         self.meet(Transport::Tcp, Some(if got == 0 { Met::End } else { Met::Data }));
         if let Some((_, fault)) = self.limits.reads.filter(|_| got == most && most < wanted) {
-            self.limits.met = Some(fault);
+            self.limits.met[0] = Some(fault);
         }
         Ok(got)
     }
@@ -248,7 +248,7 @@ impl Calls<'_> {
         let first = from.iter().find(|bytes| !bytes.is_empty()).copied().unwrap_or_default();
         let cut = &first[..first.len().min(most.max(1))];
         if cut.len() < from.iter().map(|bytes| bytes.len()).sum() {
-            self.limits.met = Some(fault);
+            self.limits.met[1] = Some(fault);
         }
         self.kernel.send(self.world, fd, &[cut])
     }
