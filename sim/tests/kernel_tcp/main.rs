@@ -3,6 +3,7 @@
 #![allow(missing_docs)]
 
 mod life;
+mod rows;
 mod wire;
 
 use resound_core::signal::Version;
