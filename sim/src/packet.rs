@@ -54,7 +54,7 @@ impl Seq {
     #[must_use]
     #[inline]
     pub const fn since(self, earlier: Self) -> i32 {
-        self.0.wrapping_sub(earlier.0).cast_signed()
+        self.0.wrapping_sub(earlier.0) as i32
     }
 
     /// Whether `self` lies before `other`.
@@ -98,8 +98,8 @@ impl Segment {
     /// How much of the sequence it takes: its bytes, and one for each of SYN and FIN.
     #[must_use]
     #[inline]
-    pub const fn length(&self) -> usize {
-        self.payload.len() + self.flags.syn as usize + self.flags.fin as usize
+    pub fn length(&self) -> usize {
+        self.payload.len() + usize::from(self.flags.syn) + usize::from(self.flags.fin)
     }
 
     /// The number behind its last byte.

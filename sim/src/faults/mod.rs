@@ -270,7 +270,7 @@ impl<'s> Faults<'s> {
                         self.orders.push(Order::Inject(*from, Packet { fault: Some(id), ..forged }));
                     }
                     None => {
-                        self.ledger.absorbed(id, "nothing was seen yet that it could be about".to_owned())
+                        self.ledger.absorbed(id, "nothing was seen yet that it could be about".to_owned());
                     }
                 }
             }

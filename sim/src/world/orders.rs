@@ -1,11 +1,11 @@
 //! What the fault engine orders, done to the world.
 
 use super::events::Event;
-use super::host::{Power, Tally};
+use super::host::Tally;
 use super::{Node, World, address, node_at};
 use crate::faults::{Faults, Order, Plug};
 use crate::packet::FaultId;
-use crate::run::{Effect, Happened, Record};
+use crate::run::{Happened, Record};
 use crate::scenario::{HostFault, NodeId, RouteKind, Said};
 
 use resound_core::Instant;
@@ -180,12 +180,4 @@ impl World<'_> {
             }
         }
     }
-}
-
-/// Whether no fault was inert that had to act.
-pub(crate) fn inert(scenario: &crate::scenario::Scenario, ledger: &[Effect]) -> Vec<FaultId> {
-    let each = scenario.faults.iter().zip(ledger).enumerate();
-    each.filter(|(_, (fault, effect))| !fault.may_be_inert && matches!(effect, Effect::Inert(_)))
-        .map(|(index, _)| FaultId(index as u32))
-        .collect()
 }

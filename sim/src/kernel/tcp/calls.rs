@@ -154,7 +154,7 @@ impl Kernel {
             backoff: tcp.clock.backoff,
             probes: tcp.clock.probes,
             since_ack: now - tcp.clock.heard,
-            peer_window: Some(tcp.window_end.since(tcp.una).max(0).cast_unsigned()),
+            peer_window: Some(tcp.window_end.since(tcp.una).max(0) as u32),
         })
     }
 

@@ -39,7 +39,7 @@ impl Tcp {
                 cx.wake = true;
             }
             Effect::Remembers(code) | Effect::Fails(code) => {
-                self.latches.soft = self.errno(cx.env.profile, code, about)
+                self.latches.soft = self.errno(cx.env.profile, code, about);
             }
             Effect::Challenges => {
                 if self.clock.may_challenge(cx.env, cx.now) {

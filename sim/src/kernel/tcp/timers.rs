@@ -248,10 +248,8 @@ impl Tcp {
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         let clock = &self.clock;
         let mut earliest = clock.retransmission;
-        for deadline in [clock.window_probe, clock.delayed_ack, clock.keepalive, clock.over] {
-            if let Some(at) = deadline {
-                earliest = Some(earliest.map_or(at, |earliest| earliest.min(at)));
-            }
+        for at in [clock.window_probe, clock.delayed_ack, clock.keepalive, clock.over].into_iter().flatten() {
+            earliest = Some(earliest.map_or(at, |earliest| earliest.min(at)));
         }
         earliest
     }
