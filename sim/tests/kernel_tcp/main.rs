@@ -3,7 +3,9 @@
 #![allow(missing_docs)]
 
 mod life;
+mod ports;
 mod rows;
+mod times;
 mod wire;
 
 use resound_core::signal::Version;
