@@ -3,6 +3,7 @@
 #![allow(missing_docs)]
 
 mod life;
+mod noise;
 mod ports;
 mod rows;
 mod times;
