@@ -1,8 +1,10 @@
 //! A simulated network with simulated kernels.
 #![forbid(unsafe_code)]
 mod digest;
+pub mod engine;
 pub mod faults;
 pub mod kernel;
+pub mod oracle;
 pub mod packet;
 pub mod programs;
 pub mod run;

@@ -65,6 +65,8 @@ impl Teller {
             packets: 0,
             coverage: Default::default(),
             ways: vec![],
+            order: vec![],
+            disturbed: None,
             digest: 0x00c0_ffee,
         })
     }

@@ -37,6 +37,10 @@ pub struct Run {
     pub packets: u64,
     /// How many of them each way: by the link's place in the scenario, there and back.
     pub ways: Vec<[u32; 2]>,
+    /// Which ways the first packets set out, in order: as many as [`World::trace`](crate::World::trace) asked for.
+    pub order: Vec<Way>,
+    /// When a fault last began, ended or did something to a packet.
+    pub disturbed: Option<Instant>,
     /// A hash of everything that happened, in order: two runs of one scenario have the same.
     pub digest: u64,
     /// What programs met, and which rows of the kernel table were obeyed.

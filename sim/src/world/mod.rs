@@ -41,7 +41,7 @@ use crate::faults::Faults;
 use crate::kernel::{Fate, Pid, table};
 use crate::packet::FaultId;
 use crate::run::{Coverage, Happened, Moment, Record, Remark, Run};
-use crate::scenario::{NodeId, Peer, Role, Said, Scenario};
+use crate::scenario::{NodeId, Peer, Role, Said, Scenario, Way};
 use events::{Event, Events};
 use host::Host;
 use network::{Network, Router};
@@ -102,6 +102,11 @@ pub struct World<'s> {
     /// What a program says while it runs.
     saying: Vec<Said>,
     record: Record,
+    /// How many packets' ways are written down, and those.
+    trace: usize,
+    order: Vec<Way>,
+    /// When a fault last did something.
+    disturbed: Option<Instant>,
     said: Vec<Remark>,
     moments: Vec<Moment>,
     packets: u64,
@@ -151,6 +156,9 @@ impl<'s> World<'s> {
             runnable: VecDeque::new(),
             saying: Vec::new(),
             record: Record::Said,
+            trace: 0,
+            order: Vec::new(),
+            disturbed: None,
             said: Vec::new(),
             moments: Vec::new(),
             packets: 0,
@@ -165,6 +173,13 @@ impl<'s> World<'s> {
             let pid = there.start(program, None);
             self.runnable.push_back((host, pid));
         }
+    }
+
+    /// Asks for the ways of the first packets, as many as this: [`Run::order`].
+    #[must_use]
+    pub fn trace(mut self, packets: usize) -> Self {
+        self.trace = packets;
+        self
     }
 
     /// Plays it to its end.
@@ -189,6 +204,8 @@ impl<'s> World<'s> {
             said: self.said,
             moments: self.moments,
             ways: self.faults.counts(),
+            order: self.order,
+            disturbed: self.disturbed,
             ledger: self.faults.ledger(),
             ended: self.now,
             packets: self.packets,
@@ -198,6 +215,9 @@ impl<'s> World<'s> {
     }
 
     fn happens(&mut self, event: Event) {
+        if matches!(event, Event::Fault(_) | Event::Expire(_) | Event::Boot(_) | Event::Resume(_)) {
+            self.disturbed = self.disturbed.max(Some(self.now));
+        }
         match event {
             Event::Arrive(way, packet) => self.arrives(way, packet),
             Event::Local(node, packet) => self.arrives_at(node, packet),

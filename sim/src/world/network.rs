@@ -235,6 +235,13 @@ impl World<'_> {
         self.packets += 1;
         self.digest.packet(self.now, way.0, &packet);
         let passing = self.faults.passes(way, &mut packet);
+        if passing.fault.is_some() {
+            let over = self.now + passing.late + passing.twice.unwrap_or_default();
+            self.disturbed = self.disturbed.max(Some(over));
+        }
+        if self.order.len() < self.trace {
+            self.order.push(self.network.ways[usize::from(way.0)].way);
+        }
         let state = &mut self.network.ways[usize::from(way.0)];
         state.count += 1;
         let fate = state.carry(self.now, &packet);

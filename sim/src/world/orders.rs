@@ -15,6 +15,7 @@ impl World<'_> {
     /// Does what the fault engine has ordered.
     pub(super) fn obey(&mut self) {
         while let Some(order) = self.faults.orders() {
+            self.disturbed = self.disturbed.max(Some(self.now));
             self.carry_out(order);
         }
     }

@@ -1,0 +1,116 @@
+//! Engines: what makes scenarios, tries them, and makes the ones that fail small.
+//!
+//! # Theory of operation
+//!
+//! All engines work on the same data, a [`Scenario`], and ask the same question of it, a [`Trial`]: who plays in it, and
+//! what must hold. So what one finds another can shrink, and what is left is text that replays without the engine.
+//!
+//! ```text
+//!   generate ─► soak ────┐
+//!   (seed, proptest,     ├──► Trial: play, ask the oracles ──► holds
+//!    fuzz bytes)         │                └──► broken ──► shrink ──► *.scn, replayed by the tests
+//!   base + menu ─► explore┘
+//! ```
+//!
+//! | engine | scenarios | what it gives |
+//! |---|---|---|
+//! | [`replay`] | one, from text | a report |
+//! | [`explore`] | all with up to k faults from a menu | a certificate, or the shortest counterexample |
+//! | [`soak`] | random ones, from a seed | the first that fails, shrunk |
+//! | [`shrink`](mod@shrink) | simpler ones than a failing one | the simplest that still fails in the same way |
+//! | [`generate`] | what the others draw from | |
+
+use std::any::Any;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+pub mod explore;
+
+use crate::oracle::{Broken, Oracle};
+use crate::programs::Echo;
+use crate::run::{Record, Run};
+use crate::scenario::Scenario;
+use crate::world::{Cast, World};
+
+/// How a scenario is judged: who plays in it, and what must hold.
+///
+/// ```
+/// use resound_sim::engine::Trial;
+/// use resound_sim::{oracle, Scenario};
+///
+/// let scenario: Scenario = "host a ; host b ; link a <-> b 1ms ; 0 a connect udp b:7 ; expect a up".parse()?;
+/// let trial = Trial::echo().must(oracle::expected());
+/// assert_eq!(trial.judge(&scenario).unwrap_err().rule, "expected");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Trial<'a> {
+    cast: Box<dyn Fn() -> Box<dyn Cast> + 'a>,
+    oracles: Vec<Box<dyn Oracle + 'a>>,
+}
+
+impl fmt::Debug for Trial<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Trial({} oracles)", self.oracles.len())
+    }
+}
+
+impl<'a> Trial<'a> {
+    /// A trial with programs from this cast, which is made anew for each run.
+    pub fn new<C: Cast + 'static>(cast: impl Fn() -> C + 'a) -> Self {
+        Self { cast: Box::new(move || Box::new(cast())), oracles: Vec::new() }
+    }
+
+    /// A trial of the core's echo clients and servers.
+    #[must_use]
+    pub fn echo() -> Self {
+        Self::new(|| Echo)
+    }
+
+    /// This has to hold, too.
+    #[must_use]
+    pub fn must(mut self, oracle: impl Oracle + 'a) -> Self {
+        self.oracles.push(Box::new(oracle));
+        self
+    }
+
+    /// Plays a scenario.
+    #[must_use]
+    pub fn play(&self, scenario: &Scenario, record: Record) -> Run {
+        World::new(scenario, (self.cast)().as_mut()).play(record)
+    }
+
+    /// Plays a scenario and asks the oracles. A program that panics breaks the rule `no-panic`.
+    ///
+    /// # Errors
+    ///
+    /// What broke the first rule that is broken.
+    pub fn judge(&self, scenario: &Scenario) -> Result<Run, Broken> {
+        self.judge_traced(scenario, 0)
+    }
+
+    /// The same, with the ways of the first packets.
+    fn judge_traced(&self, scenario: &Scenario, packets: usize) -> Result<Run, Broken> {
+        let play = || World::new(scenario, (self.cast)().as_mut()).trace(packets).play(Record::Said);
+        // Nothing of a world that panicked is looked at.
+        let run =
+            catch_unwind(AssertUnwindSafe(play)).map_err(|panic| Broken::new("no-panic", words(&*panic)))?;
+        self.ask(scenario, &run)?;
+        Ok(run)
+    }
+
+    /// Asks the oracles about a run.
+    ///
+    /// # Errors
+    ///
+    /// What broke the first rule that is broken.
+    pub fn ask(&self, scenario: &Scenario, run: &Run) -> Result<(), Broken> {
+        self.oracles.iter().try_for_each(|oracle| oracle.check(scenario, run))
+    }
+}
+
+/// What a panic says.
+fn words(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without words".to_owned())
+}
