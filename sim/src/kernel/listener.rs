@@ -176,6 +176,7 @@ impl Kernel {
         self.free(fd);
     }
 
+    /// It has none: see [`Listener::deadline`].
     pub(super) fn listener_timer(&mut self, fd: Fd) {
         let _ = fd;
     }

@@ -116,8 +116,7 @@ fn ports_run_out() {
     let mut wire = Wire::with(Version::V4, Profile::Linux, sysctls);
     let plain = TcpOptions::default();
     let to = wire.at(SERVER);
-    let mut connect =
-        |wire: &mut Wire| wire.call(CLIENT, |kernel, now| kernel.tcp_connect(now, PID, to, &plain));
+    let connect = |wire: &mut Wire| wire.call(CLIENT, |kernel, now| kernel.tcp_connect(now, PID, to, &plain));
     assert!(connect(&mut wire).is_ok() && connect(&mut wire).is_ok());
     assert_eq!(connect(&mut wire), Err(Errno::AddrNotAvail));
 }

@@ -177,7 +177,7 @@ fn a_keepalive_probe_lies_before_what_is_in_flight() {
 fn a_challenge_is_not_repeated_within_500_ms() {
     let mut wire = Wire::new(Version::V4);
     let (fd, ..) = wire.pair(&PLAIN, &PLAIN);
-    let mut answers = |wire: &mut Wire| {
+    let answers = |wire: &mut Wire| {
         let expected = wire.last(CLIENT).ack.expect("established");
         let before = wire.count(CLIENT);
         let packet = wire.forge(CLIENT, expected + 9, None, resound_sim::packet::Flags::RST);

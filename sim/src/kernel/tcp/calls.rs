@@ -9,7 +9,7 @@ use resound_core::stream::Close;
 
 use super::{Context, Kernel, Tcp, TcpState};
 use crate::kernel::table::{Code, Effect, Signal, State, find};
-use crate::kernel::{Fd, Kind, Pid, TcpOptions};
+use crate::kernel::{Fd, Kind, Pid, Sysctl, TcpOptions};
 use crate::packet::version;
 
 impl Kernel {
@@ -271,7 +271,7 @@ impl Tcp {
             _ => {
                 self.finish(cx);
                 if self.state == TcpState::FinWait2 {
-                    self.clock.over_at(cx.now + cx.env.seconds(crate::kernel::Sysctl::FinTimeout));
+                    self.clock.over_at(cx.now + cx.env.seconds(Sysctl::FinTimeout));
                 }
             }
         }

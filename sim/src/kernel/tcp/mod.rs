@@ -20,8 +20,10 @@
 //! | file | has |
 //! |---|---|
 //! | `calls` | what programs ask |
+//! | `demux` | for whom a segment is |
 //! | `input` | segments that arrive |
 //! | `output` | segments that leave |
+//! | `clock` | all times of a connection |
 //! | `timers` | retransmission, probes, keepalive, and when they give up |
 //! | `signals` | the table obeyed; ICMP |
 
@@ -38,6 +40,8 @@ use crate::packet::{Segment, Seq, version};
 use crate::scenario::RouteKind;
 
 mod calls;
+mod clock;
+mod demux;
 mod input;
 mod output;
 mod signals;
@@ -121,7 +125,7 @@ pub(super) struct Tcp {
     shut_read: bool,
 
     // Time.
-    clock: timers::Clock,
+    clock: clock::Clock,
 }
 
 /// Bytes that came before those in front of them.
@@ -142,7 +146,7 @@ struct Context<'a> {
     wake: bool,
 }
 
-/// The segment size without the option (RFC 9293 §3.7.1), and the least that a path may make of it.
+/// The least that an option or a path may make of the segment size (`TCP_MIN_SND_MSS` and 40 bytes more).
 const LEAST_MSS: usize = 88;
 
 impl Tcp {
@@ -178,7 +182,7 @@ impl Tcp {
             receive_room: room(options.receive_buffer.unwrap_or(env.receive_buffer), 2_304),
             done: false,
             shut_read: false,
-            clock: timers::Clock::default(),
+            clock: clock::Clock::default(),
         }
     }
 

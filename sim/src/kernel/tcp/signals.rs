@@ -22,9 +22,7 @@ impl Tcp {
         let Some((id, row)) = found else { return Effect::Nothing };
         cx.effects.rows.push(id);
         match row.effect {
-            Effect::Ends(code) => {
-                self.fail(cx, code, about);
-            }
+            Effect::Ends(code) => self.fail(cx, code, about),
             Effect::EndsAndQueues(code) => {
                 self.queue(cx.env.profile, code, about);
                 self.fail(cx, code, about);
