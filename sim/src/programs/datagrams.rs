@@ -1,5 +1,6 @@
 //! A program around a machine that speaks to many peers over one UDP socket.
 
+use core::cell::RefCell;
 use core::fmt;
 use std::net::SocketAddr;
 
@@ -42,11 +43,47 @@ pub enum Bind {
 #[derive(Debug)]
 struct Socket {
     fd: Fd,
-    batch: Batch,
+    rooms: Rooms,
     /// How far the batch was sent, if the socket took no more.
     waiting: Option<Cursor>,
-    buffer: Vec<u8>,
     dropped: u32,
+}
+
+/// Where datagrams lie on their way out and in.
+#[derive(Debug)]
+struct Rooms {
+    batch: Batch,
+    buffer: Vec<u8>,
+}
+
+thread_local! {
+    /// Rooms of programs that have ended. To fill new ones with zeros would take most of the time of a short run.
+    static SPARE: RefCell<Vec<Rooms>> = const { RefCell::new(Vec::new()) };
+}
+
+/// More than this are not kept.
+const MOST_SPARE: usize = 8;
+
+impl Rooms {
+    fn take() -> Self {
+        let spare = SPARE.with_borrow_mut(Vec::pop);
+        spare.unwrap_or_else(|| Self { batch: Batch::new(64 * 1_024, 64, 64), buffer: vec![0; 65_536] })
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        let batch = core::mem::replace(&mut self.rooms.batch, Batch::new(0, 1, 1));
+        let mut rooms = Rooms { batch, buffer: core::mem::take(&mut self.rooms.buffer) };
+        rooms.batch.clear();
+        // A thread that ends keeps nothing.
+        let _ = SPARE.try_with(|spare| {
+            let mut spare = spare.borrow_mut();
+            if spare.len() < MOST_SPARE {
+                spare.push(rooms);
+            }
+        });
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -80,8 +117,7 @@ where
                 Bind::Addr(addr) => addr,
             };
             let fd = calls.udp(at, &self.options)?;
-            let batch = Batch::new(64 * 1_024, 64, 64);
-            self.socket = Some(Socket { fd, batch, waiting: None, buffer: vec![0; 65_536], dropped: 0 });
+            self.socket = Some(Socket { fd, rooms: Rooms::take(), waiting: None, dropped: 0 });
         }
         Ok(())
     }
@@ -187,7 +223,7 @@ impl Turn<'_, '_> {
 impl Port for Turn<'_, '_> {
     fn receive(&mut self, _: Via, mut tell: impl FnMut(Fact<'_>)) -> Reading {
         let mut bytes = 0;
-        let mut buffer = core::mem::take(&mut self.socket.buffer);
+        let mut buffer = core::mem::take(&mut self.socket.rooms.buffer);
         let mut reading = None;
         for _ in 0..READS {
             match self.calls.recv_from(self.socket.fd, &mut buffer) {
@@ -212,7 +248,7 @@ impl Port for Turn<'_, '_> {
                 }
             }
         }
-        self.socket.buffer = buffer;
+        self.socket.rooms.buffer = buffer;
         reading.unwrap_or(if bytes > 0 { Reading::Some { bytes } } else { Reading::Empty })
     }
 
@@ -221,13 +257,13 @@ impl Port for Turn<'_, '_> {
     }
 
     fn batch(&mut self) -> &mut Batch {
-        &mut self.socket.batch
+        &mut self.socket.rooms.batch
     }
 
     fn send(&mut self, mut tell: impl FnMut(Fact<'_>)) -> Sending {
         let mut cursor = self.socket.waiting.take().unwrap_or(Cursor { run: 0, datagram: 0 });
         // Out of its place while its datagrams are sent.
-        let batch = core::mem::replace(&mut self.socket.batch, Batch::new(0, 1, 1));
+        let batch = core::mem::replace(&mut self.socket.rooms.batch, Batch::new(0, 1, 1));
         let runs: Vec<Run> = batch.runs().skip(cursor.run).cloned().collect();
         let mut sending = Sending::Done;
         'runs: for run in &runs {
@@ -248,9 +284,9 @@ impl Port for Turn<'_, '_> {
             }
             cursor = Cursor { run: cursor.run + 1, datagram: 0 };
         }
-        self.socket.batch = batch;
+        self.socket.rooms.batch = batch;
         if sending == Sending::Done {
-            self.socket.batch.clear();
+            self.socket.rooms.batch.clear();
         }
         sending
     }

@@ -11,7 +11,7 @@ use resound_core::{Instant, link};
 use super::datagrams::{Bind, Datagrams};
 use super::{Dialing, Listening};
 use crate::kernel::{TcpOptions, UdpOptions};
-use crate::scenario::{Command, Knobs, NodeId, Payload, Said, Transport};
+use crate::scenario::{Command, Knobs, NodeId, Payload, Said, Scenario, Transport};
 use crate::world::{Cast, Program, Stage, node_at, socket_addr};
 
 /// How many connections wait to be accepted.
@@ -121,7 +121,10 @@ fn command_stream(
 // UDP.
 
 fn serve_udp(stage: &Stage<'_>, port: u16) -> Box<dyn Program> {
-    let config = datagram_server::Config { own_ports: vec![port], ..datagram_server::Config::default() };
+    // No scenario has more hosts, and the table of sources is made for each run.
+    let sources = Scenario::MOST_NODES as u32;
+    let config =
+        datagram_server::Config { own_ports: vec![port], sources, ..datagram_server::Config::default() };
     match datagram_server::Server::new(config, secret(stage.seed)) {
         Err(bad) => Box::new(Refuses(bad.to_string())),
         Ok(server) => {
