@@ -17,6 +17,7 @@ mod icmpd;
 mod output;
 mod ping;
 mod serve;
+mod sim;
 mod time;
 mod timers;
 
@@ -27,6 +28,7 @@ pub(crate) use icmpd::Icmpd;
 pub(crate) use output::{Color, Format, Output};
 pub(crate) use ping::Ping;
 pub(crate) use serve::Serve;
+pub(crate) use sim::{Drawing, Sim};
 use timers::Timers;
 
 /// Where `serve` listens and a TARGET without a port leads.
@@ -53,6 +55,7 @@ pub(crate) enum Command {
     Serve(Serve),
     Ping(Ping),
     Echo(Echo),
+    Sim(Sim),
     #[cfg(target_os = "linux")]
     Icmpd(Icmpd),
     Completions(Completions),

@@ -46,7 +46,7 @@ fn manual_pages_are_roff() {
         .collect();
     std::fs::remove_dir_all(&dir).unwrap();
     pages.sort();
-    let commands = ["compare", "completions", "echo", "icmpd", "man", "ping", "serve"];
+    let commands = ["compare", "completions", "echo", "icmpd", "man", "ping", "serve", "sim"];
     for page in commands.map(|command| format!("resound-{command}.1")) {
         assert!(pages.contains(&page), "{page} is not among {pages:?}");
     }
