@@ -1,1 +1,2 @@
+//! Each planted mistake is found: to come with the engines.
 fn main() {}
