@@ -1,34 +1,11 @@
 //! The committed scenarios: each is played, its expectations are met, and its faults have done something.
 
+mod support;
+
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 
 use resound_sim::scenario::{Scenario, What};
 use resound_sim::{Echo, Record, Run, World};
-
-fn files(under: &str) -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(under);
-    let mut found = Vec::new();
-    let mut folders = vec![root];
-    while let Some(folder) = folders.pop() {
-        let Ok(entries) = std::fs::read_dir(&folder) else { continue };
-        for entry in entries {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "scn") {
-                found.push(path);
-            }
-        }
-    }
-    found.sort();
-    found
-}
-
-fn read(path: &Path) -> Scenario {
-    let text = std::fs::read_to_string(path).unwrap();
-    text.parse().unwrap_or_else(|malformed| panic!("{}: {malformed}", path.display()))
-}
 
 fn play(scenario: &Scenario) -> Run {
     World::new(scenario, &mut Echo).play(Record::Said)
@@ -44,11 +21,10 @@ fn complaints(scenario: &Scenario, run: &Run) -> Vec<String> {
 #[test]
 fn every_committed_scenario_gives_what_it_expects() {
     let mut wrong = Vec::new();
-    let files = files("scenarios");
-    for path in &files {
-        let scenario = read(path);
-        let run = play(&scenario);
-        for complaint in complaints(&scenario, &run) {
+    let files = support::committed();
+    for (path, scenario) in &files {
+        let run = play(scenario);
+        for complaint in complaints(scenario, &run) {
             wrong.push(format!("{}: {complaint}", path.display()));
         }
     }
@@ -59,8 +35,7 @@ fn every_committed_scenario_gives_what_it_expects() {
 #[test]
 fn each_kind_of_fault_acts_in_a_committed_scenario() {
     let mut acted = BTreeSet::new();
-    for path in files("scenarios") {
-        let scenario = read(&path);
+    for (_, scenario) in support::committed() {
         let run = play(&scenario);
         for (fault, effect) in scenario.faults.iter().zip(&run.ledger) {
             if effect.as_str() == "acted" {
@@ -70,4 +45,18 @@ fn each_kind_of_fault_acts_in_a_committed_scenario() {
     }
     let missing: Vec<_> = What::KINDS.iter().filter(|kind| !acted.contains(*kind)).collect();
     assert!(missing.is_empty(), "these faults never acted: {missing:?}");
+}
+
+/// The same scenario gives the same run, twice and on every platform: a digest is committed for each.
+#[test]
+fn digests_are_what_they_were() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut digests = String::new();
+    for (path, scenario) in support::committed() {
+        let (one, two) = (play(&scenario), play(&scenario));
+        assert_eq!(one.digest, two.digest, "{}", path.display());
+        let name = path.strip_prefix(root).unwrap().display();
+        digests.push_str(&format!("{:016x} {name}\n", one.digest));
+    }
+    expect_test::expect_file!["snapshots/digests.txt"].assert_eq(&digests);
 }

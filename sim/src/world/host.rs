@@ -12,7 +12,7 @@ use super::{World, address};
 use crate::kernel::{Fd, Kernel, Pid, Profile, Sysctls};
 use crate::packet::FaultId;
 use crate::programs::Shell;
-use crate::run::coverage::{MetSet, Stage};
+use crate::run::coverage::{Met, MetSet, Stage};
 use crate::scenario::{Command, NodeId, Said, Scenario, Transport};
 
 /// How often a program may run at one instant before it is taken for one that spins.
@@ -73,9 +73,8 @@ impl Host {
         }
     }
 
-    pub(super) fn start(&mut self, program: Box<dyn Program>, service: Option<u32>) -> Pid {
-        self.services.extend(service.filter(|line| !self.services.contains(line)));
-        self.processes.start(program)
+    pub(super) fn start(&mut self, program: Box<dyn Program>) -> Pid {
+        self.processes.start(program, Some(Stage::Fresh))
     }
 
     /// Everything that was in its memory is gone.
@@ -125,7 +124,8 @@ struct Process {
     /// It is in the queue of those that run next.
     queued: bool,
     spurious: bool,
-    stage: Stage,
+    /// Where it stands with its peer; not followed of a shell.
+    stage: Option<Stage>,
     deadline: Option<Instant>,
     armed: Option<Instant>,
     /// How often it ran at this time.
@@ -133,13 +133,13 @@ struct Process {
 }
 
 impl Processes {
-    fn start(&mut self, program: Box<dyn Program>) -> Pid {
+    fn start(&mut self, program: Box<dyn Program>, stage: Option<Stage>) -> Pid {
         self.all.push(Some(Process {
             program: Some(program),
             ready: Vec::new(),
             queued: true,
             spurious: false,
-            stage: Stage::Fresh,
+            stage,
             deadline: None,
             armed: None,
             ran: (Instant::EPOCH, 0),
@@ -288,21 +288,30 @@ impl World<'_> {
             ready: &mut ready,
             spurious,
             said: &mut said,
-            met: [MetSet::default(); 2],
+            met: [MetSet::default(); 3],
         };
         let result = with(program.as_mut(), &mut calls);
         let Calls { met: sets, .. } = calls;
         let met = core::mem::take(&mut host.limits.met);
-        let mut stage = Stage::Fresh;
+        let mut stage = None;
         if let Some(process) = host.processes.get(pid) {
             process.program = Some(program);
             process.ready = ready;
             stage = process.stage;
-            process.stage = said.iter().fold(stage, Stage::after);
+            process.stage = stage.map(|stage| said.iter().fold(stage, Stage::after));
+            // Whoever waited, or had said nothing, stands where he says that he does.
+            if matches!(stage, Some(Stage::Fresh | Stage::Waiting)) {
+                stage = process.stage;
+            }
         }
-        for (transport, set) in [Transport::Tcp, Transport::Udp].into_iter().zip(sets) {
-            if !set.is_empty() {
-                self.coverage.count(transport, stage, set);
+        if let Some(stage) = stage {
+            // What comes after a connect in one run of a program, comes to one that is connected.
+            let tcp = if sets[2].contains(Met::Connected) { Stage::Up } else { stage };
+            let cells = [(Transport::Tcp, tcp), (Transport::Udp, stage), (Transport::Tcp, Stage::Dialing)];
+            for ((transport, stage), set) in cells.into_iter().zip(sets) {
+                if !set.is_empty() {
+                    self.coverage.count(transport, stage, set);
+                }
             }
         }
         for fault in met.into_iter().flatten() {
@@ -365,8 +374,10 @@ impl World<'_> {
         let program: Option<Box<dyn Program>> =
             if shell { Some(Box::new(Shell::default())) } else { self.cast.start(&stage, command) };
         let (Some(program), Some(host)) = (program, self.host(node)) else { return false };
-        let service = matches!(command, Command::Serve(..)).then_some(index);
-        let pid = host.start(program, service);
+        if matches!(command, Command::Serve(..)) && !host.services.contains(&index) {
+            host.services.push(index);
+        }
+        let pid = host.processes.start(program, (!shell).then_some(Stage::Fresh));
         self.runnable.push_back((node, pid));
         if shell {
             let _ = self.with_program(node, pid, |program, calls| program.ask(calls, command));

@@ -170,7 +170,7 @@ impl<'s> World<'s> {
     /// Puts a program of its own on a host; it runs when the world begins.
     pub fn spawn(&mut self, host: NodeId, program: Box<dyn Program>) {
         if let Node::Host(there) = &mut self.nodes[usize::from(host.0)] {
-            let pid = there.start(program, None);
+            let pid = there.start(program);
             self.runnable.push_back((host, pid));
         }
     }

@@ -107,8 +107,8 @@ pub struct Calls<'a> {
     pub(super) ready: &'a mut Vec<Fd>,
     pub(super) spurious: bool,
     pub(super) said: &'a mut Vec<Said>,
-    /// What its calls gave: of TCP, and of UDP.
-    pub(super) met: [MetSet; 2],
+    /// What its calls gave: of TCP, of UDP, and of TCP while it connects.
+    pub(super) met: [MetSet; 3],
 }
 
 impl Calls<'_> {
@@ -136,6 +136,12 @@ impl Calls<'_> {
     const fn meet(&mut self, transport: Transport, met: Option<Met>) {
         if let Some(met) = met {
             self.met[transport as usize].insert(met);
+        }
+    }
+
+    const fn dials(&mut self, met: Option<Met>) {
+        if let Some(met) = met {
+            self.met[2].insert(met);
         }
     }
 
@@ -181,16 +187,17 @@ impl Calls<'_> {
     /// What the call gives at once.
     pub fn connect(&mut self, to: SocketAddr, options: &TcpOptions) -> Result<Fd, Errno> {
         let begun = self.kernel.tcp_connect(self.world, self.pid, to, options);
-        self.failed(Transport::Tcp, begun)
+        if let Err(met) = begun.map_err(Met::errno) {
+            self.dials(met);
+        }
+        begun
     }
 
     /// How a connect ended; `None` while it is under way.
     pub fn connected(&mut self, fd: Fd) -> Option<Result<(), Errno>> {
         let ended = self.kernel.tcp_connected(fd)?;
-        if ended.is_ok() {
-            self.meet(Transport::Tcp, Some(Met::Connected));
-        }
-        Some(self.failed(Transport::Tcp, ended))
+        self.dials(ended.map_or_else(Met::errno, |()| Some(Met::Connected)));
+        Some(ended)
     }
 
     /// `socket`, `bind` and `listen`.

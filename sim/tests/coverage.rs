@@ -1,0 +1,217 @@
+//! What the ordinary runs meet: the committed scenarios, and every single fault at every packet of some sessions.
+//!
+//! The matrix is a committed file, `COVERAGE.md`; `UPDATE_EXPECT=1` writes it anew. The number of holes has a ceiling, which
+//! may only shrink: whoever closes one lowers it.
+
+mod support;
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use expect_test::expect_file;
+use resound_core::signal::Version;
+use resound_sim::engine::Trial;
+use resound_sim::engine::explore::{End, Explore, Item, Menu, Within};
+use resound_sim::run::Coverage;
+use resound_sim::scenario::{Forgery, HostFault, Pick, Scenario};
+use resound_sim::{Echo, Record, Run, World};
+
+/// Cells that can be met and are not. It may only become less.
+const CEILING: usize = 26;
+
+/// Sessions of clients and servers, and of single calls that bring a socket into each state.
+const SESSIONS: &[&str] = &[
+    "0.000 server serve 7
+     0.010 client connect server:7 idle=2s probe=500ms misses=3 round=5s
+     0.500 client send \"one\"
+     1.500 client send 60000 bytes
+     20.00 client close",
+    "0.000 server serve udp 7
+     0.010 client connect udp server:7 idle=2s probe=500ms misses=3 round=5s
+     0.500 client send \"one\"
+     1.500 client send 1300 bytes
+     20.00 client close",
+    // Nobody serves.
+    "0.010 client connect server:7 round=5s rounds=2",
+    "0.010 client connect udp server:7 round=5s rounds=2",
+    // A connection of either kind that idles, sends, holds what it was sent; that does not read; that is not accepted.
+    "0.0 server call l = tcp listen 7 backlog=1
+     0.1 client call c = tcp connect server:7 RECVERR
+     0.5 client call c send \"zero\"
+     1.0 server call s = accept l
+     2.0 client call c send \"one\"
+     3.0 server call s send \"two\"
+     4.0 client call c recv 100
+     5.0 client call c shutdown
+     6.0 server call s recv 100
+     7.0 server call s close",
+    "0.0 server call l = tcp listen 7 backlog=1 rcvbuf=4608
+     0.1 client call c = tcp connect server:7 RECVERR
+     1.0 client call c send 60000 bytes
+     9.0 client call c so_error",
+    "0.0 server call l = tcp listen 7 backlog=1
+     0.1 client call c = tcp connect server:7 RECVERR
+     1.0 server call s = accept l
+     2.0 server call s shutdown
+     3.0 client call c send \"one\"
+     3.1 client call c send \"two\"
+     4.0 client call c close",
+    // Closed with data on its way; both at the same time.
+    "0.0 server call l = tcp listen 7 backlog=1
+     0.1 client call c = tcp connect server:7 RECVERR
+     1.0 server call s = accept l
+     2.0 client call c send \"one\"
+     2.0 client call c close",
+    "0.0 server call l = tcp listen 7 backlog=1
+     0.1 client call c = tcp connect server:7 RECVERR
+     1.0 server call s = accept l
+     2.0 client call c shutdown
+     2.0 server call s shutdown",
+    "0.0 server call u = udp 7
+     0.1 client call u = udp 0 RECVERR
+     0.2 client call u sendto server:7 \"one\"
+     0.3 client call u sendto server:9 \"two\"
+     0.5 client call u recv 10
+     0.6 client call u errqueue
+     1.0 client call u connect server:9
+     1.1 client call u send \"three\"
+     1.5 client call u recv 10
+     1.6 client call u errqueue",
+];
+
+/// What happens to a host besides: a way that it loses, a neighbour that is gone, time-outs of sockets.
+const BESIDES: &[&str] = &[
+    "0.0 server call l = tcp listen 7 backlog=1 ; 0.1 client call c = tcp connect server:7
+     !0.5 client route KIND ; 1.0 client call c send \"one\" ; 1.1 client call d = tcp connect server:7",
+    "0.0 server call u = udp 7 ; 0.1 client call u = udp 0 ; 0.2 client call u connect server:7
+     !0.5 client route KIND ; 1.0 client call u send \"one\" ; 1.1 client call v = udp 0
+     1.2 client call v sendto server:7 \"two\"",
+    "0.0 server serve udp 7 ; !0.005 client route KIND until 3.0 ; 0.01 client connect udp server:7 idle=2s probe=1s
+     !8.0 client route KIND until 9.0 ; 8.1 client send \"one\"
+     !client says \"suspect\" client route KIND until 30.0 ; !12.0 router->client cut until 15.0",
+    "0.0 server serve udp 7 ; 0.01 client connect udp server:7 idle=2s probe=1s
+     !1.0 server route KIND ; 1.5 client send \"one\"",
+    "0.0 client connect server:7 ; !0.0 client route KIND until 5.0",
+    "0.1 client call u = udp 0 RECVERR ; 0.2 client call u sendto server:7 \"one\" ; !0.0 client<->router unplug
+     5.0 client call u connect server:7 ; 5.1 client call u send \"two\" ; 9.0 client call u errqueue",
+    "0.0 client call u = udp 0 RECVERR ; 0.1 client call u connect server:7 ; 0.2 client call u send \"one\"
+     !0.0 client<->router unplug ; 5.0 client call u errqueue",
+    "0.0 client call u = udp 5 RECVERR rcvbuf=2304 ; 0.1 client call u connect server:7 ; 0.1 server call s = udp 7
+     0.2 server call s sendto client:5 \"one\" ; 0.2 server call s sendto client:5 \"two\"
+     0.2 server call s sendto client:5 \"three\" ; 0.2 server call s sendto client:5 \"four\"",
+    "!0.0 client rcvbuf 2304 ; 0.0 server serve udp 7 ; 0.01 client connect udp server:7 idle=2s probe=1s
+     !1.0 client pause 500ms ; 0.99 client send 3 bytes ; 0.991 client send 3 bytes ; 0.992 client send 3 bytes
+     0.993 client send 3 bytes ; 0.994 client send 3 bytes ; 0.995 client send 3 bytes ; 0.996 client send 3 bytes",
+    "!0.0 server rcvbuf 2304 ; 0.0 server serve udp 7 ; 0.01 client connect udp server:7 idle=2s probe=1s
+     !1.0 server pause 500ms ; 1.1 client send 3 bytes ; 1.1 client send 3 bytes ; 1.1 client send 3 bytes
+     1.1 client send 3 bytes ; 1.1 client send 3 bytes ; 1.1 client send 3 bytes ; 1.1 client send 3 bytes",
+    "0.0 client connect server:7 ; !0.0 client->router cut",
+    "0.1 client call c = tcp connect server:7 UTO ; !0.0 client->router cut",
+    "0.0 server serve 7 ; 0.0 client connect server:7 idle=2s probe=1s ; !1.0 client->router cut until 4.5
+     !client says \"suspect\" server kill may-be-inert",
+    "0.0 server serve 7 ; !0.0 client sndbuf 4608 ; 0.0 client connect server:7 idle=2s probe=1s
+     !1.0 client->router cut until 4.5 ; 2.5 client send 30000 bytes ; 3.8 client send 30000 bytes",
+    "0.0 server serve 7 ; 0.0 client connect server:7 ; !client->router#1 router icmp 3/2 to client quote=exact may-be-inert
+     !client->router#1 router icmp 4/0 to client quote=exact may-be-inert",
+    "0.0 server call l = tcp listen 7 backlog=1 uto=1500ms keepalive=1s/1s/2
+     0.1 client call c = tcp connect server:7 UTO ; 0.5 server call s = accept l ; 0.6 client call c send \"one\"
+     1.0 server call s send \"two\" ; 1.5 client->router cut",
+];
+
+fn besides() -> impl Iterator<Item = Scenario> {
+    let versions = [4, 6].into_iter();
+    versions.flat_map(|version| {
+        let kinds = ["unreachable", "prohibit", "blackhole", "missing"].into_iter();
+        kinds.flat_map(move |kind| {
+            let each = BESIDES
+                .iter()
+                .flat_map(|session| [("", ""), ("recverr", "uto=1500ms")].map(|with| (session, with)));
+            each.map(move |(session, (recverr, uto))| {
+                let session = session.replace("KIND", kind).replace("RECVERR", recverr).replace("UTO", uto);
+                let session = session.replace("1.5 client->router cut", "!1.5 client->router cut");
+                format!("{}{session}", head(version)).parse().unwrap()
+            })
+        })
+    })
+}
+
+fn head(version: u8) -> String {
+    format!(
+        "ip {version} ; until 60
+         host client tcp_retries2=3 tcp_syn_retries=2 tcp_orphan_retries=2
+         host server tcp_retries2=3 tcp_synack_retries=2 tcp_orphan_retries=2
+         router router
+         link client <-> router 10ms ; link router <-> server 1ms\n"
+    )
+}
+
+fn sessions() -> impl Iterator<Item = Scenario> {
+    let versions = [4, 6].into_iter();
+    versions.flat_map(|version| {
+        let options = ["", "recverr"].into_iter();
+        options.flat_map(move |option| {
+            let head = head(version);
+            let of_option =
+                SESSIONS.iter().filter(move |session| option.is_empty() || session.contains("RECVERR"));
+            of_option
+                .map(move |session| format!("{head}{}", session.replace("RECVERR", option)).parse().unwrap())
+        })
+    })
+}
+
+/// Everything that can be forged, in and out of what is expected, and what hosts do.
+fn menu(version: Version) -> Menu {
+    let (codes, own): (&[(u8, u8)], _) = match version {
+        Version::V4 => (&[(3, 1), (3, 3), (3, 4), (5, 0)], (3, 1)),
+        Version::V6 => (&[(1, 0), (1, 4), (2, 0), (137, 0)], (1, 3)),
+    };
+    let icmp = |(kind, code), quote| {
+        let mtu = matches!((kind, code), (3, 4) | (2, 0)).then_some(1_000);
+        Forgery::Icmp { kind, code, mtu, quote, quoted: 528 }
+    };
+    let picks = [Pick::Exact, Pick::Inside, Pick::Outside];
+    let forged =
+        codes.iter().flat_map(|&code| picks.map(|pick| icmp(code, pick))).chain([icmp(own, Pick::Exact)]);
+    let ends = [End::Sender, End::Receiver];
+    let mut items: Vec<_> = forged.flat_map(|forgery| ends.map(|end| Item::Forge(forgery, end))).collect();
+    items.extend([
+        Item::Outage(60),
+        Item::Host(HostFault::NoPorts(None), End::Sender),
+        Item::Host(HostFault::SendBuffer(4_608), End::Receiver),
+        Item::Host(HostFault::PowerLoss, End::Receiver),
+        Item::Host(HostFault::Pause(Duration::from_secs(30)), End::Receiver),
+    ]);
+    Menu(items).and(Menu::standard()).and(Menu::tcp_errors())
+}
+
+#[test]
+fn holes_are_named_and_become_fewer() {
+    let coverage = RefCell::new(Coverage::default());
+    for (_, scenario) in support::committed() {
+        coverage.borrow_mut().add(&World::new(&scenario, &mut Echo).play(Record::Said).coverage);
+    }
+    for scenario in besides() {
+        coverage.borrow_mut().add(&World::new(&scenario, &mut Echo).play(Record::Said).coverage);
+    }
+    for session in sessions() {
+        let note = |_: &Scenario, run: &Run| {
+            coverage.borrow_mut().add(&run.coverage);
+            Ok(())
+        };
+        let trial = Trial::echo().must(note);
+        let search = Explore::new(&session).menu(menu(session.version)).most_faults(1);
+        search.within(Within::EachWay(12)).run(&trial).unwrap();
+    }
+    let coverage = coverage.into_inner();
+    let holes = coverage.holes();
+    let list: String = holes.iter().map(|hole| format!("* {hole}\n")).collect();
+    let page = format!(
+        "# What the ordinary runs meet\n\n\
+         Made by `tests/coverage.rs`: the committed scenarios, and every single fault of a menu at every packet\n\
+         of some sessions, over TCP and UDP, IPv4 and IPv6. **met**: it happened; **hole**: it can, and did not;\n\
+         –: it cannot.\n\n{coverage}\n## Holes: {} of at most {CEILING}\n\n{list}",
+        holes.len()
+    );
+    expect_file!["../COVERAGE.md"].assert_eq(&page);
+    assert!(holes.len() <= CEILING, "{} holes, at most {CEILING}:\n{list}", holes.len());
+}
