@@ -1,5 +1,7 @@
 //! A simulated network with simulated kernels.
 #![forbid(unsafe_code)]
+#[cfg(feature = "arbitrary")]
+mod arbitrary;
 mod digest;
 pub mod engine;
 pub mod faults;
@@ -7,6 +9,8 @@ pub mod kernel;
 pub mod oracle;
 pub mod packet;
 pub mod programs;
+#[cfg(feature = "proptest")]
+pub mod proptest;
 pub mod run;
 pub mod scenario;
 pub mod wire;

@@ -413,7 +413,7 @@ impl Search<'_, '_> {
 
     /// A fault of the schedule that does nothing is allowed to: it stands there for its packet's sake.
     fn finish(&self, mut found: Counterexample) -> Counterexample {
-        if found.broken.rule != "no-panic" {
+        if found.broken.rule != super::NO_PANIC {
             let run: Run = self.trial.play(&found.scenario, crate::run::Record::Said);
             for (fault, effect) in found.scenario.faults.iter_mut().zip(&run.ledger).skip(self.own) {
                 fault.may_be_inert = matches!(effect, Effect::Inert(_));

@@ -14,7 +14,7 @@
 //!
 //! | engine | scenarios | what it gives |
 //! |---|---|---|
-//! | [`replay`] | one, from text | a report |
+//! | [`replay`](mod@replay) | one, from text | a report |
 //! | [`explore`] | all with up to k faults from a menu | a certificate, or the shortest counterexample |
 //! | [`soak`] | random ones, from a seed | the first that fails, shrunk |
 //! | [`shrink`](mod@shrink) | simpler ones than a failing one | the simplest that still fails in the same way |
@@ -25,12 +25,19 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub mod explore;
+pub mod generate;
+pub mod replay;
+pub mod shrink;
+pub mod soak;
 
 use crate::oracle::{Broken, Oracle};
 use crate::programs::Echo;
 use crate::run::{Record, Run};
 use crate::scenario::Scenario;
 use crate::world::{Cast, World};
+
+/// The rule that a program breaks that panics.
+const NO_PANIC: &str = "no-panic";
 
 /// How a scenario is judged: who plays in it, and what must hold.
 ///
@@ -93,7 +100,7 @@ impl<'a> Trial<'a> {
         let play = || World::new(scenario, (self.cast)().as_mut()).trace(packets).play(Record::Said);
         // Nothing of a world that panicked is looked at.
         let run =
-            catch_unwind(AssertUnwindSafe(play)).map_err(|panic| Broken::new("no-panic", words(&*panic)))?;
+            catch_unwind(AssertUnwindSafe(play)).map_err(|panic| Broken::new(NO_PANIC, words(&*panic)))?;
         self.ask(scenario, &run)?;
         Ok(run)
     }
@@ -105,6 +112,12 @@ impl<'a> Trial<'a> {
     /// What broke the first rule that is broken.
     pub fn ask(&self, scenario: &Scenario, run: &Run) -> Result<(), Broken> {
         self.oracles.iter().try_for_each(|oracle| oracle.check(scenario, run))
+    }
+
+    /// Asks the oracles about a run: what breaks each rule that is broken.
+    #[must_use]
+    pub fn ask_all(&self, scenario: &Scenario, run: &Run) -> Vec<Broken> {
+        self.oracles.iter().filter_map(|oracle| oracle.check(scenario, run).err()).collect()
     }
 }
 

@@ -33,6 +33,7 @@ pub use check::{BadScenario, Place};
 pub use command::{Call, Command, Knobs, Open, Payload, Peer, SocketKnobs, Transport};
 pub use expect::{Expect, Mode, Said, Unmet};
 pub use fault::{Fault, Forgery, HostFault, Pick, RouteKind, Tamper, Trigger, Way, What};
+pub(crate) use text::QUOTED;
 pub use text::{Malformed, Show};
 
 use crate::kernel::{Profile, Sysctl};

@@ -244,7 +244,8 @@ impl World<'_> {
         }
         let state = &mut self.network.ways[usize::from(way.0)];
         state.count += 1;
-        let fate = state.carry(self.now, &packet);
+        let noise = state.noise();
+        let fate = state.carry(self.now, &packet, noise);
         let arrives = fate.filter(|_| !passing.lost).map(|at| at + passing.late);
         if self.record == Record::Everything {
             let way = self.network.ways[usize::from(way.0)].way;
@@ -369,15 +370,36 @@ const fn by_version<T: Copy>(packet: &Packet, v4: T, v6: T) -> T {
 
 /// What a link's noise does to one packet.
 #[derive(Clone, Copy, Debug)]
-struct Noise {
-    doubles: bool,
-    damages: bool,
+pub(crate) struct Noise {
+    pub(crate) loses: bool,
+    pub(crate) doubles: bool,
+    pub(crate) damages: bool,
+}
+
+impl scenario::Link {
+    /// What its noise does to the nth packet of this way, counted from 1.
+    pub(crate) fn noise(&self, way: Way, nth: u64) -> Noise {
+        Noise {
+            loses: self.loss > 0 && self.drawn(way, nth, 0, 999_999) < u64::from(self.loss),
+            doubles: self.duplicate > 0 && self.drawn(way, nth, 2, 999_999) < u64::from(self.duplicate),
+            damages: self.corrupt > 0 && self.drawn(way, nth, 3, 999_999) < u64::from(self.corrupt),
+        }
+    }
+
+    /// A number in `0..=max` that follows from the packet's own number: it does not matter what else was drawn.
+    fn drawn(&self, way: Way, nth: u64, salt: u64, max: u64) -> u64 {
+        let direction = u64::from(way.from > way.to);
+        let seed = self.noise.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            ^ nth.wrapping_mul(0xd1b5_4a32_d192_ed03)
+            ^ (salt * 2 + direction).wrapping_mul(0x8cb9_2ba7_2f3d_8dd7);
+        resound_core::Rng::from_seed(seed).up_to(max)
+    }
 }
 
 impl WayState {
     /// When a packet that sets out now arrives; `None`: the link loses it.
     #[inline]
-    fn carry(&mut self, now: Instant, packet: &Packet) -> Option<Instant> {
+    fn carry(&mut self, now: Instant, packet: &Packet, noise: Noise) -> Option<Instant> {
         let link = &self.link;
         let mut leaves = now;
         if let Some(rate) = link.rate {
@@ -389,31 +411,19 @@ impl WayState {
             leaves = self.free_at.max(now) + takes;
             self.free_at = leaves;
         }
-        if link.loss > 0 && self.drawn(0, 999_999) < u64::from(link.loss) {
+        if noise.loses {
             return None;
         }
         let jitter = match link.jitter.as_nanos() as u64 {
             0 => Duration::ZERO,
-            jitter => Duration::from_nanos(self.drawn(1, jitter)),
+            jitter => Duration::from_nanos(link.drawn(self.way, self.count, 1, jitter)),
         };
         Some(leaves + self.link.delay + jitter)
     }
 
+    #[inline]
     fn noise(&self) -> Noise {
-        let link = &self.link;
-        Noise {
-            doubles: link.duplicate > 0 && self.drawn(2, 999_999) < u64::from(link.duplicate),
-            damages: link.corrupt > 0 && self.drawn(3, 999_999) < u64::from(link.corrupt),
-        }
-    }
-
-    /// A number in `0..=max` that follows from the packet's own number: it does not matter what else was drawn.
-    fn drawn(&self, salt: u64, max: u64) -> u64 {
-        let direction = u64::from(self.way.from > self.way.to);
-        let seed = self.link.noise.wrapping_mul(0x9e37_79b9_7f4a_7c15)
-            ^ self.count.wrapping_mul(0xd1b5_4a32_d192_ed03)
-            ^ (salt * 2 + direction).wrapping_mul(0x8cb9_2ba7_2f3d_8dd7);
-        resound_core::Rng::from_seed(seed).up_to(max)
+        self.link.noise(self.way, self.count)
     }
 }
 

@@ -73,7 +73,7 @@ pub(super) use quantity::Seconds;
 pub(super) use words::is_taken;
 
 /// How many bytes of a payload a forged ICMP error quotes, unless said: what RFC 792 asks for.
-const QUOTED: u16 = 8;
+pub(crate) const QUOTED: u16 = 8;
 
 /// A text that is not a scenario: where, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
