@@ -28,7 +28,7 @@ pub(crate) use icmpd::Icmpd;
 pub(crate) use output::{Color, Format, Output};
 pub(crate) use ping::Ping;
 pub(crate) use serve::Serve;
-pub(crate) use sim::{Drawing, Sim};
+pub(crate) use sim::{Drawing, MenuName, Sim};
 use timers::Timers;
 
 /// Where `serve` listens and a TARGET without a port leads.

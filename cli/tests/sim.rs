@@ -61,7 +61,7 @@ fn a_scenario_is_drawn_with_what_its_faults_did() {
     let text = ran.code(0).text();
     for line in [
         "            client             router             server",
-        "  0.000000  │─SYN────────✗     │                  │ lost: drop (fault 1)",
+        "  0.000000  │─SYN───────✗      │                  │ lost: drop (fault 1)",
         "  1.000000  │─SYN again───────►│                  │",
         "  1.022000  * up               │                  │",
         "fault 1 (!client->router#1 drop): acted: ",
@@ -108,7 +108,10 @@ fn what_was_expected_and_did_not_come_is_told() {
 fn a_fault_that_did_nothing_fails_unless_it_may() {
     let scenario = format!("{GOOD}!router->server#999 drop\n");
     let text = sim(&[], &scenario).code(3).text();
-    assert!(text.contains("    fault 2 (!router->server#999 drop) did nothing: it never came to that"), "{text}");
+    assert!(
+        text.contains("    fault 2 (!router->server#999 drop) did nothing: it never came to that"),
+        "{text}"
+    );
     let text = sim(&[], &scenario.replace("#999 drop", "#999 drop may-be-inert")).code(0).text();
     assert!(text.contains("1 fault acted, 1 inert"), "{text}");
 }
@@ -167,7 +170,8 @@ fn several_files_give_a_line_each_and_the_highest_code() {
     let document = run(&["sim", &good, &bad, &failing, "--json"]).code(3).document();
     assert_eq!((&document["passed"], &document["failed"]), (&1.into(), &2.into()));
     let lines = run(&["sim", &good, &failing, "-o", "jsonl"]).code(3).lines();
-    let passed: Vec<_> = events(&lines, "played").iter().map(|line| line["passed"].as_bool().unwrap()).collect();
+    let passed: Vec<_> =
+        events(&lines, "played").iter().map(|line| line["passed"].as_bool().unwrap()).collect();
     assert_eq!(passed, [true, false]);
     let ran = run(&["sim", &good, &good, "--pcapng", &dir.path("x.pcapng")]);
     assert!(ran.code(2).stderr.contains("--pcapng"), "{ran:?}");
@@ -175,7 +179,7 @@ fn several_files_give_a_line_each_and_the_highest_code() {
 
 #[test]
 fn programs_get_all_of_it() {
-    let scenario = format!("{GOOD}!1.9 router icmp 3/1 to client\n");
+    let scenario = format!("{GOOD}!1.9 router icmp 3/1 to client quote=outside\n");
     let document = sim(&["--json"], &scenario).code(0).document();
     let of_it = &document["scenarios"][0];
     let lines = sim(&["-o", "jsonl"], &scenario).code(0).lines();
@@ -200,7 +204,8 @@ fn every_committed_scenario_is_as_the_schema_says() {
         .collect();
     files.sort();
     assert!(files.len() > 40, "{files:?}");
-    let args: Vec<&str> = ["sim", "-o", "jsonl"].into_iter().chain(files.iter().map(String::as_str)).collect();
+    let args: Vec<&str> =
+        ["sim", "-o", "jsonl"].into_iter().chain(files.iter().map(String::as_str)).collect();
     let lines = run(&args).code(0).lines();
     assert_eq!(events(&lines, "played").len(), files.len());
 }
@@ -252,6 +257,67 @@ fn help_manual_and_completions_know_it() {
     for shell in ["bash", "fish", "zsh"] {
         assert!(run(&["completions", shell]).code(0).text().contains("pcapng"), "{shell}");
     }
+}
+
+/// Whatever goes wrong with one packet or with a host, the client dials.
+const STEADY: &str = "\
+host client ; router router ; host server
+link client <-> router 10ms ; link router <-> server 1ms
+0    server serve 7
+0    client connect server:7
+0.5  client send \"hello\"
+expect client dialing
+";
+
+#[test]
+fn every_schedule_of_faults_is_tried_and_certified() {
+    let ran = sim(&["--explore", "2", "--within", "8"], STEADY);
+    let text = ran.code(0).text();
+    let (head, rest) = text.split_once(" schedules of up to 2 faults at the first 8 packets hold (").unwrap();
+    let schedules: u64 = head.strip_prefix("ok <stdin>: all ").unwrap().parse().unwrap();
+    assert!(schedules > 300 && rest.contains("digest "), "{text}");
+    assert_eq!(text, sim(&["--explore", "2", "--within", "8"], STEADY).text());
+    let document = sim(&["--explore", "2", "--within", "8", "--json"], STEADY).code(0).document();
+    let of_it = &document["scenarios"][0];
+    assert_eq!((&of_it["schedules"], &of_it["menus"]), (&schedules.into(), &serde_json::json!(["standard"])));
+    let more =
+        sim(&["--explore", "1", "--within", "8", "--menu", "standard,tcp-errors", "-o", "jsonl"], STEADY);
+    assert_eq!(more.code(0).lines()[0]["menus"], serde_json::json!(["standard", "tcp-errors"]));
+}
+
+#[test]
+fn the_shortest_schedule_that_fails_is_shown() {
+    let scenario = format!("{STEADY}expect client never down\n");
+    let args = ["--explore", "2", "--menu", "tcp-errors"];
+    let ran = sim(&args, &scenario);
+    let text = ran.code(3).text();
+    let (found, _) = text.split_once("\n\n").unwrap();
+    assert_eq!(found.lines().filter(|line| line.starts_with('!')).count(), 1, "{text}");
+    assert!(text.contains("* down ") && text.contains("\nFAILED <stdin>: expected: "), "{text}");
+    // What is shown is a scenario, which fails alone in the same way.
+    let again = sim(&[], found);
+    assert!(again.code(3).text().contains("* down "), "{again:?}");
+
+    let document = sim(&[&args[..], &["--json"]].concat(), &scenario).code(3).document();
+    let counterexample = &document["scenarios"][0]["counterexample"];
+    assert_eq!(counterexample["scenario"].as_str().unwrap().trim_end(), found);
+    assert_eq!(counterexample["rule"], "expected");
+    let lines = sim(&[&args[..], &["-o", "jsonl"]].concat(), &scenario).code(3).lines();
+    assert_eq!(lines.last().unwrap()["scenario"], counterexample["scenario"]);
+    assert_eq!(events(&lines, "effect").len(), 1);
+    let mermaid = sim(&[&args[..], &["--timeline", "mermaid"]].concat(), &scenario).code(3).text();
+    assert!(
+        mermaid.contains("\nsequenceDiagram\n") && mermaid.starts_with("%% profile linux\n"),
+        "{mermaid}"
+    );
+}
+
+#[test]
+fn what_belongs_to_a_search_is_asked_with_one() {
+    let ran = sim(&["--within", "3"], STEADY);
+    assert!(ran.code(2).stderr.contains("--explore"), "{ran:?}");
+    let ran = sim(&["--explore", "1", "--menu", "sabotage"], STEADY);
+    assert!(ran.code(2).stderr.contains("standard, tcp-errors, icmp-v4, icmp-v6"), "{ran:?}");
 }
 
 /// What stands in the help is played as it stands there.

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   FILE ──► load ──► Scenario ──► World::play ──► Verdict ──► text, JSON, pcapng
+//!              │          └──► explore ──► certificate, or a schedule that fails, and its Verdict
 //!              └──► what is wrong with the file, and where
 //! ```
 //!
@@ -25,10 +26,12 @@ use crate::interrupt::Interrupts;
 use crate::output::event::{Document, End, SCHEMA};
 use crate::output::{Sink, Written, note};
 
+mod explore;
 mod load;
 mod report;
 mod text;
 
+use explore::{Explored, Plan};
 use load::Problem;
 
 pub(super) fn run(args: &Sim) -> Exit {
@@ -43,10 +46,10 @@ pub(super) fn run(args: &Sim) -> Exit {
         Ok(interrupts) => interrupts,
         Err(error) => return refuse(sink, &clock, Exit::Local, &format!("cannot take signals: {error}")),
     };
-    let files = args.files.clone();
+    let (files, plan) = (args.files.clone(), Plan::of(args));
     let started = thread::Builder::new().name("sim".into()).spawn(move || {
         for file in files {
-            let _ = tell.send(Some(Box::new(play(&file))));
+            let _ = tell.send(Some(Box::new(play(&file, plan.as_ref()))));
         }
     });
     if let Err(error) = started {
@@ -67,7 +70,12 @@ pub(super) fn run(args: &Sim) -> Exit {
 struct Played {
     /// As it is shown.
     file: String,
-    outcome: Result<Verdict, Problem>,
+    outcome: Result<Outcome, Problem>,
+}
+
+enum Outcome {
+    Played(Verdict),
+    Explored(Explored),
 }
 
 /// What came of a scenario.
@@ -81,13 +89,35 @@ impl Played {
     fn exit(&self) -> Exit {
         match &self.outcome {
             Err(problem) => problem.exit,
-            Ok(verdict) if verdict.holds() => Exit::Good,
+            Ok(outcome) if outcome.holds() => Exit::Good,
             Ok(_) => Exit::Failed,
         }
     }
 
+    /// Whether all that had to come true did.
+    fn passed(&self) -> bool {
+        self.exit() == Exit::Good
+    }
+
     fn problem(&self) -> Option<&Problem> {
         self.outcome.as_ref().err()
+    }
+}
+
+impl Outcome {
+    fn holds(&self) -> bool {
+        match self {
+            Self::Played(verdict) => verdict.holds(),
+            Self::Explored(explored) => explored.holds(),
+        }
+    }
+
+    /// The run that there is to see.
+    fn shown(&self) -> Option<&Verdict> {
+        match self {
+            Self::Played(verdict) => Some(verdict),
+            Self::Explored(explored) => explored.found()?.verdict.as_ref(),
+        }
     }
 }
 
@@ -115,9 +145,13 @@ impl Verdict {
     }
 }
 
-fn play(file: &Path) -> Played {
+fn play(file: &Path, plan: Option<&Plan>) -> Played {
     let name = if file == Path::new("-") { "<stdin>".into() } else { file.display().to_string() };
-    Played { outcome: load::scenario(file, &name).map(Verdict::of), file: name }
+    let outcome = load::scenario(file, &name).map(|scenario| match plan {
+        None => Outcome::Played(Verdict::of(scenario)),
+        Some(plan) => Outcome::Explored(plan.explore(&scenario)),
+    });
+    Played { file: name, outcome }
 }
 
 /// Takes what was played as it comes, and writes it. Gives all of it, and the highest exit code.
@@ -141,11 +175,12 @@ fn show(
         if written.is_ok() {
             written = write(args, sink, &played, alone);
         }
-        if let (Some(path), Ok(verdict)) = (&args.pcapng, &played.outcome) {
-            if let Err(error) = save(path, verdict) {
-                note(&format!("cannot write {}: {error}", path.display()));
-                exit = exit.max(Exit::Local);
-            }
+        let shown = played.outcome.as_ref().ok().and_then(Outcome::shown);
+        if let (Some(path), Some(verdict)) = (&args.pcapng, shown)
+            && let Err(error) = save(path, verdict)
+        {
+            note(&format!("cannot write {}: {error}", path.display()));
+            exit = exit.max(Exit::Local);
         }
         all.push(*played);
     }
@@ -155,10 +190,9 @@ fn show(
 fn write(args: &Sim, sink: &mut Sink, played: &Played, alone: bool) -> Written {
     match sink.format {
         Format::Text => match &played.outcome {
-            Ok(verdict) => {
+            Ok(outcome) => {
                 let whole = alone || sink.verbose;
-                let text = text::show(&played.file, verdict, text::Look::of(args), whole);
-                sink.text(&text)
+                sink.text(&text::show(&played.file, outcome, text::Look::of(args), whole))
             }
             Err(_) => Ok(()),
         },

@@ -66,5 +66,7 @@ fn wrong(name: &str, text: &str, line: usize, column: usize, what: &str) -> Prob
 
 /// Without what would move a terminal's cursor.
 fn printable(text: &str) -> String {
-    text.chars().map(|letter| if letter.is_control() && letter != '\t' { '\u{fffd}' } else { letter }).collect()
+    text.chars()
+        .map(|letter| if letter.is_control() && letter != '\t' { '\u{fffd}' } else { letter })
+        .collect()
 }

@@ -6,7 +6,8 @@
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::{Played, Verdict};
+use super::explore::Explored;
+use super::{Outcome, Played, Verdict};
 use crate::output::event::SCHEMA;
 
 /// The body of the document.
@@ -19,22 +20,48 @@ pub(super) struct Report {
 
 impl Report {
     pub(super) fn of(all: &[Played]) -> Self {
-        let passed = all.iter().filter(|played| played.outcome.as_ref().is_ok_and(Verdict::holds)).count();
+        let passed = all.iter().filter(|played| played.passed()).count();
         Self { passed, failed: all.len() - passed, scenarios: all.iter().map(scenario).collect() }
     }
 }
 
 /// What came of one file.
 fn scenario(played: &Played) -> Value {
-    let verdict = match &played.outcome {
-        Err(problem) => return json!({ "file": played.file, "passed": false, "error": problem.message }),
-        Ok(verdict) => verdict,
+    let head = json!({ "file": played.file, "passed": played.passed(), "error": played.problem().map(|of| &of.message) });
+    match &played.outcome {
+        Err(_) => head,
+        Ok(Outcome::Played(verdict)) => join(head, run(verdict)),
+        Ok(Outcome::Explored(explored)) => {
+            let found = explored.found().map(|found| {
+                let head = json!({ "rule": found.rule, "explain": found.what, "scenario": found.scenario });
+                let run = found.verdict.as_ref().map(run);
+                join(head, json!({ "run": run }))
+            });
+            join(join(head, search(explored)), json!({ "counterexample": found }))
+        }
+    }
+}
+
+/// What a search amounts to.
+fn search(explored: &Explored) -> Value {
+    let Explored { plan, result } = explored;
+    let schedules = match result {
+        Ok(certificate) => certificate.schedules,
+        Err(found) => found.before,
     };
+    json!({
+        "most_faults": plan.most_faults(),
+        "within": plan.within(),
+        "menus": plan.menus().collect::<Vec<_>>(),
+        "schedules": schedules,
+        "digest": result.as_ref().ok().map(|certificate| format!("{:016x}", certificate.digest)),
+    })
+}
+
+/// A run, whole.
+fn run(verdict: &Verdict) -> Value {
     let Told { nodes, links, events, faults } = Told::by(verdict);
     json!({
-        "file": played.file,
-        "passed": verdict.holds(),
-        "error": null,
         "nodes": nodes,
         "links": links,
         "events": events,
@@ -48,14 +75,37 @@ fn scenario(played: &Played) -> Value {
 
 /// The lines about one file.
 pub(super) fn lines(played: &Played) -> Vec<Value> {
-    let verdict = match &played.outcome {
+    let (file, passed) = (&played.file, played.passed());
+    let outcome = match &played.outcome {
         Err(problem) => {
             let about = json!({ "passed": false, "packets": null, "digest": null, "error": problem.message });
-            return vec![line(0, "played", &played.file, about)];
+            return vec![line(0, "played", file, about)];
         }
-        Ok(verdict) => verdict,
+        Ok(outcome) => outcome,
     };
-    let file = &played.file;
+    let mut lines = outcome.shown().map(|verdict| run_lines(file, verdict)).unwrap_or_default();
+    let ended = outcome.shown().map_or(0, Verdict::took_ns);
+    lines.push(match outcome {
+        Outcome::Played(verdict) => {
+            let packets = verdict.run.packets;
+            let about =
+                json!({ "passed": passed, "packets": packets, "digest": digest(verdict), "error": null });
+            line(ended, "played", file, about)
+        }
+        Outcome::Explored(explored) => {
+            let found = explored.found();
+            let about = json!({
+                "rule": found.map(|found| &found.rule),
+                "explain": found.map(|found| &found.what),
+                "scenario": found.map(|found| &found.scenario),
+            });
+            line(ended, "explored", file, join(json!({ "passed": passed }), join(search(explored), about)))
+        }
+    });
+    lines
+}
+
+fn run_lines(file: &str, verdict: &Verdict) -> Vec<Value> {
     let Told { nodes, links, events, faults } = Told::by(verdict);
     let ended = verdict.took_ns();
     let mut lines = vec![line(0, "run", file, json!({ "nodes": nodes, "links": links }))];
@@ -65,19 +115,20 @@ pub(super) fn lines(played: &Played) -> Vec<Value> {
     }));
     lines.extend(faults.into_iter().map(|fault| line(ended, "effect", file, fault)));
     lines.extend(expectations(verdict).into_iter().map(|expects| line(ended, "expectation", file, expects)));
-    let (passed, packets) = (verdict.holds(), verdict.run.packets);
-    let about = json!({ "passed": passed, "packets": packets, "digest": digest(verdict), "error": null });
-    lines.push(line(ended, "played", file, about));
     lines
 }
 
 /// A line: its head, and what it is about.
 fn line(t_ns: u64, event: &str, file: &str, about: Value) -> Value {
-    let mut line = json!({ "schema": SCHEMA, "t_ns": t_ns, "event": event, "file": file });
-    if let (Value::Object(line), Value::Object(about)) = (&mut line, about) {
-        line.extend(about);
+    join(json!({ "schema": SCHEMA, "t_ns": t_ns, "event": event, "file": file }), about)
+}
+
+/// One object with the fields of both.
+fn join(mut one: Value, other: Value) -> Value {
+    if let (Value::Object(one), Value::Object(other)) = (&mut one, other) {
+        one.extend(other);
     }
-    line
+    one
 }
 
 fn expectations(verdict: &Verdict) -> Vec<Value> {
@@ -117,8 +168,8 @@ impl Told {
         let kind = object.shift_remove("kind").unwrap_or_default();
         match kind.as_str() {
             Some("run") => {
-                self.nodes = object.remove("nodes").unwrap_or_default();
-                self.links = object.remove("links").unwrap_or_default();
+                self.nodes = object.shift_remove("nodes").unwrap_or_default();
+                self.links = object.shift_remove("links").unwrap_or_default();
             }
             Some("effect") => {
                 let fault = verdict.scenario.faults.get(self.faults.len());

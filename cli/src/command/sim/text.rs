@@ -4,9 +4,10 @@ use core::fmt::Write as _;
 use std::env;
 use std::io::{self, IsTerminal as _};
 
-use resound_sim::run::{Effect, Happened};
+use resound_sim::run::Happened;
 
-use super::Verdict;
+use super::explore::{Explored, Found};
+use super::{Outcome, Verdict};
 use crate::args::{Drawing, Sim};
 use crate::output::text::{BAD, BOLD, DIM, GOOD, time};
 
@@ -19,7 +20,8 @@ pub(super) struct Look {
 
 impl Look {
     pub(super) fn of(args: &Sim) -> Self {
-        let usual = || if io::stdout().is_terminal() && !has_utf8() { Drawing::Ascii } else { Drawing::Unicode };
+        let usual =
+            || if io::stdout().is_terminal() && !has_utf8() { Drawing::Ascii } else { Drawing::Unicode };
         Self { drawing: args.timeline.unwrap_or_else(usual), states: args.states }
     }
 }
@@ -27,33 +29,59 @@ impl Look {
 /// Whether the locale's character set is UTF-8 (POSIX.1-2024, 8.2: the first of these that is set and not empty).
 fn has_utf8() -> bool {
     let names = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().filter_map(env::var_os);
-    let locale = names.map(|value| value.to_string_lossy().to_ascii_lowercase()).find(|value| !value.is_empty());
+    let locale =
+        names.map(|value| value.to_string_lossy().to_ascii_lowercase()).find(|value| !value.is_empty());
     locale.is_some_and(|locale| locale.contains("utf-8") || locale.contains("utf8"))
 }
 
 /// What came of a scenario: the timeline, if it is wanted whole, and a line; below that what should have been otherwise.
-pub(super) fn show(file: &str, verdict: &Verdict, look: Look, whole: bool) -> String {
-    let Verdict { scenario, run, .. } = verdict;
+/// Above all of it a schedule that was found to fail, as a scenario.
+pub(super) fn show(file: &str, outcome: &Outcome, look: Look, whole: bool) -> String {
     let mut out = String::new();
-    let ladder = run.timeline(scenario).states(look.states).color(true);
-    let line = line(file, verdict);
-    if whole {
-        let _ = match look.drawing {
-            Drawing::Unicode => writeln!(out, "{ladder}"),
-            Drawing::Ascii => writeln!(out, "{}", ladder.unicode(false)),
-            // What follows is a comment in that language.
+    let drawn = outcome.shown().filter(|_| whole);
+    // Comments, in that language.
+    let prefix = if drawn.is_some() && look.drawing == Drawing::Mermaid { "%% " } else { "" };
+    let mut say = |text: &str, prefix: &str| {
+        for line in text.lines() {
+            let _ = writeln!(out, "{}", format!("{prefix}{line}").trim_end());
+        }
+    };
+    if let Outcome::Explored(Explored { result: Err(found), .. }) = outcome
+        && whole
+    {
+        say(&format!("{}\n", found.scenario), prefix);
+    }
+    if let Some(Verdict { scenario, run, .. }) = drawn {
+        let ladder = run.timeline(scenario).states(look.states).color(true);
+        let text = match look.drawing {
+            Drawing::Unicode => ladder.to_string(),
+            Drawing::Ascii => ladder.unicode(false).to_string(),
             Drawing::Mermaid => {
                 let mut run = run.clone();
                 run.moments.retain(|moment| look.states || !matches!(moment.what, Happened::State { .. }));
-                writeln!(out, "{}", run.mermaid(scenario))
+                run.mermaid(scenario).to_string()
             }
         };
+        say(&format!("{text}\n"), "");
     }
-    let prefix = if whole && look.drawing == Drawing::Mermaid { "%% " } else { "" };
-    for line in line.lines() {
-        let _ = writeln!(out, "{prefix}{line}");
-    }
+    let line = match outcome {
+        Outcome::Played(verdict) => line(file, verdict),
+        Outcome::Explored(explored) => searched(file, explored),
+    };
+    say(&line, prefix);
     out
+}
+
+/// What a search amounts to.
+fn searched(file: &str, explored: &Explored) -> String {
+    match &explored.result {
+        Ok(certificate) => format!("{GOOD}ok{GOOD:#} {BOLD}{file}{BOLD:#}: {certificate}\n"),
+        Err(Found { rule, what, before, .. }) => {
+            let tried = count(usize::try_from(*before).unwrap_or(usize::MAX), "shorter or earlier schedule");
+            let hold = if *before == 1 { "holds" } else { "hold" };
+            format!("{BAD}FAILED{BAD:#} {BOLD}{file}{BOLD:#}: {rule}: {what}\n    ({tried} {hold})\n")
+        }
+    }
 }
 
 fn line(file: &str, verdict: &Verdict) -> String {
@@ -66,12 +94,10 @@ fn line(file: &str, verdict: &Verdict) -> String {
         (0, n) => write!(out, "{} met", count(n, "expectation")),
         (not, n) => write!(out, "{not} of {} not met", count(n, "expectation")),
     };
-    let kinds: [(&str, fn(&Effect) -> bool); 3] = [
-        ("acted", |effect| matches!(effect, Effect::Acted(_))),
-        ("absorbed", |effect| matches!(effect, Effect::Absorbed(_))),
-        ("inert", |effect| matches!(effect, Effect::Inert(_))),
-    ];
-    let counted = kinds.map(|(word, is)| (word, run.ledger.iter().filter(|effect| is(effect)).count()));
+    let counted = ["acted", "absorbed", "inert"].map(|word| {
+        let n = run.ledger.iter().filter(|effect| effect.as_str() == word).count();
+        (word, n)
+    });
     let mut counted = counted.iter().filter(|(_, n)| *n > 0);
     if let Some((word, n)) = counted.next() {
         let _ = write!(out, ", {} {word}", count(*n, "fault"));
@@ -86,7 +112,11 @@ fn line(file: &str, verdict: &Verdict) -> String {
     }
     for (at, why) in verdict.idle() {
         let fault = scenario.show(&scenario.faults[at]);
-        let _ = writeln!(out, "    fault {} ({fault}) did nothing: {why}; if it need not, mark it `may-be-inert`", at + 1);
+        let _ = writeln!(
+            out,
+            "    fault {} ({fault}) did nothing: {why}; if it need not, mark it `may-be-inert`",
+            at + 1
+        );
     }
     out
 }
