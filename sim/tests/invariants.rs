@@ -10,6 +10,8 @@ use resound_core::Instant;
 use resound_core::stream::server::{Config, Connection};
 use resound_sim::engine::Trial;
 use resound_sim::engine::explore::{Certificate, Explore, Extent, Menu, Within};
+use resound_sim::engine::generate::Mix;
+use resound_sim::engine::soak::Soak;
 use resound_sim::kernel::TcpOptions;
 use resound_sim::oracle::{self, Broken};
 use resound_sim::packet::Body;
@@ -119,6 +121,28 @@ fn every_pair_of_icmp_errors() {
     certificate(&base("tcp", 6), Menu::icmp_v6(), 2, 20);
     certificate(&base("udp", 4), Menu::icmp_v4(), 2, 20);
     certificate(&base("udp", 6), Menu::icmp_v6(), 2, 20);
+}
+
+/// The same, under random faults of every kind, in random numbers: `SOAK_RUNS` scenarios of each protocol, or 1 500.
+#[test]
+fn random_scenarios() {
+    let runs = std::env::var("SOAK_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(1_500);
+    let seed = std::env::var("SOAK_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
+    for mix in [Mix::new().tcp(), Mix::new().udp()] {
+        let rules = |scenario: &Scenario, run: &Run| {
+            nothing_after_the_end(scenario, run).and_then(|()| no_spin(scenario, run))
+        };
+        let client = mix.draw(&mut resound_core::Rng::from_seed(1)).node("client").expect("a client");
+        let trial = Trial::echo()
+            .must(oracle::conservation(client))
+            .must(oracle::bounded_attempts(client, FLOOR))
+            .must(oracle::settles_after_healing(client, Duration::from_secs(100)))
+            .must(rules);
+        match Soak::new(seed).runs(runs).mix(mix).run(&trial) {
+            Ok(dry) => println!("{dry}"),
+            Err(wet) => panic!("{wet}"),
+        }
+    }
 }
 
 fn play(scenario: &Scenario) -> Run {

@@ -341,7 +341,7 @@ impl World<'_> {
             self.note(crate::run::Happened::Asked { node, command });
         }
         if power == Power::Off {
-            return self.says(node, Said::other("powered off: nobody is there to do it"));
+            return self.says(node, Said::other("refused: the host has no power"));
         }
         self.ask(node, index, &line.command);
     }

@@ -6,7 +6,7 @@ use super::{Node, World, address, node_at};
 use crate::faults::{Faults, Order, Plug};
 use crate::packet::FaultId;
 use crate::run::{Happened, Record};
-use crate::scenario::{HostFault, NodeId, RouteKind, Said};
+use crate::scenario::{HostFault, NodeId, RouteKind};
 
 use resound_core::Instant;
 use resound_core::signal::Version;
@@ -94,13 +94,11 @@ impl World<'_> {
             HostFault::PowerLoss => {
                 host.lose_power();
                 self.faults.acted(fault, "the host is dead");
-                self.says(node, Said::other("power lost"));
             }
             HostFault::Reboot(after) => {
                 host.lose_power();
                 self.events.push(now + *after, Event::Boot(node));
                 self.faults.acted(fault, "the host has lost its memory");
-                self.says(node, Said::other("power lost"));
             }
             HostFault::Forget => {
                 let forgotten = host.kernel.forget();
