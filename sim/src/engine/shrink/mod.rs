@@ -6,7 +6,8 @@
 //! It goes through passes, and each pass offers candidates, of which the first that breaks the same rule is kept:
 //!
 //! 1. leave out: chunks of faults, of the script, of the expectations (the half, the quarter … one; Zeller and Hildebrandt,
-//!    "Simplifying and isolating failure-inducing input", 2002), then settings, hosts and routers that nobody needs;
+//!    "Simplifying and isolating failure-inducing input", 2002), a line while faults move to earlier packets, then
+//!    settings, hosts and routers that nobody needs;
 //! 2. weaken: a link's noise becomes the very packets that it lost, each fault the next weaker one of the [`weaker`] table;
 //! 3. round: times to whole seconds, tenths, hundredths; texts to a letter.
 //!

@@ -37,11 +37,13 @@ pub(super) const ALL: &[Pass] = &[
     |scenario, at| leave_out(scenario, at, |less| &mut less.faults),
     |scenario, at| leave_out(scenario, at, |less| &mut less.script),
     |scenario, at| leave_out(scenario, at, |less| &mut less.expects),
+    |scenario, at| earlier(scenario, at, Also::Lines),
     quiet,
     nodes,
     links,
     settings,
     weaken,
+    |scenario, at| earlier(scenario, at, Also::Nothing),
     |scenario, at| rounded(scenario, at, all_times),
     words,
 ];
@@ -74,6 +76,43 @@ fn chunk(len: usize, mut at: usize) -> Option<(usize, usize)> {
     None
 }
 
+/// What goes when faults come earlier.
+#[derive(Clone, Copy, PartialEq)]
+enum Also {
+    Nothing,
+    /// One line of the script: what it caused is not there any more, so that packets behind have lower numbers.
+    Lines,
+}
+
+/// Faults at packets of lower numbers: all by one, all by two, each by one, each by half, each at the first.
+fn earlier(scenario: &Scenario, at: usize, also: Also) -> Offer {
+    let faults = scenario.faults.len();
+    let many = 2 + 3 * faults;
+    let lines = if also == Also::Lines { scenario.script.len() } else { 1 };
+    if at >= many * lines || faults == 0 {
+        return Offer::Done;
+    }
+    let mut less = scenario.clone();
+    if also == Also::Lines {
+        less.script.remove(at / many);
+    }
+    let variant = at % many;
+    for (index, fault) in less.faults.iter_mut().enumerate() {
+        let Trigger::Packet(_, nth) = &mut fault.when else { continue };
+        let lower = match variant {
+            0 | 1 => *nth - (variant as u32 + 1).min(*nth - 1),
+            _ if (variant - 2) / 3 != index => *nth,
+            _ => match (variant - 2) % 3 {
+                0 => 1,
+                1 => (*nth / 2).max(1),
+                _ => (*nth - 1).max(1),
+            },
+        };
+        *nth = lower;
+    }
+    Offer::Candidate(less)
+}
+
 /// Links without noise: none at all, or the very packets that it met.
 fn quiet(scenario: &Scenario, at: usize) -> Offer {
     const WAYS: usize = 9;
@@ -100,38 +139,34 @@ fn quiet(scenario: &Scenario, at: usize) -> Offer {
     })
 }
 
-/// How many packets each way a link's noise is spelled out for, and how many faults that may give.
+/// How many packets each way a link's noise is spelled out for, and how many faults that gives at most.
 const SPELLED: u32 = 400;
 const MOST_SPELLED: usize = 100;
 
-/// The noise of a link as faults.
+/// The noise of a link as faults, of its first packets.
 fn spelled_out(scenario: &Scenario, at: usize) -> Option<Scenario> {
     let mut less = scenario.clone();
     let link = less.links[at].clone();
     let [a, b] = link.ends;
-    let mut faults = Vec::new();
-    for way in [Way { from: a, to: b }, Way { from: b, to: a }] {
-        for nth in 1..=SPELLED {
-            let noise = link.noise(way, u64::from(nth));
-            let tampers = [
-                (noise.loses, Tamper::Drop),
-                (noise.doubles, Tamper::Duplicate(Duration::from_micros(1))),
-                (noise.damages, Tamper::Corrupt),
-            ];
-            // A packet that is lost is nothing else.
-            let tamper = tampers.into_iter().find(|(is, _)| *is);
-            faults.extend(tamper.map(|(_, tamper)| Fault {
-                when: Trigger::Packet(way, nth),
-                what: What::Tamper(way, tamper),
-                may_be_inert: true,
-            }));
-        }
-    }
+    let ways = [Way { from: a, to: b }, Way { from: b, to: a }];
+    let packets = (1..=SPELLED).flat_map(|nth| ways.map(|way| (way, nth)));
+    let faults = packets.filter_map(|(way, nth)| {
+        let noise = link.noise(way, u64::from(nth));
+        let tampers = [
+            (noise.loses, Tamper::Drop),
+            (noise.doubles, Tamper::Duplicate(Duration::from_micros(1))),
+            (noise.damages, Tamper::Corrupt),
+        ];
+        // A packet that is lost is nothing else.
+        let (_, tamper) = tampers.into_iter().find(|(is, _)| *is)?;
+        Some(Fault { when: Trigger::Packet(way, nth), what: What::Tamper(way, tamper), may_be_inert: true })
+    });
+    let faults: Vec<Fault> = faults.take(MOST_SPELLED).collect();
     let link = &mut less.links[at];
     (link.loss, link.duplicate, link.corrupt) = (0, 0, 0);
-    let few = !faults.is_empty() && faults.len() <= MOST_SPELLED;
+    let any = !faults.is_empty();
     less.faults.extend(faults);
-    few.then_some(less)
+    any.then_some(less)
 }
 
 fn nodes(scenario: &Scenario, at: usize) -> Offer {
@@ -158,12 +193,15 @@ fn settings(scenario: &Scenario, at: usize) -> Offer {
         less.seed = plain.seed;
     } else if at == 1 {
         less.version = plain.version;
-    } else if at < 2 + nodes {
-        less.nodes[at - 2].sysctl.clear();
-    } else if at < 2 + nodes + faults {
-        less.faults[at - 2 - nodes].may_be_inert = false;
-    } else if at < 2 + nodes + faults + lines * 7 {
-        let at = at - 2 - nodes - faults;
+    } else if at == 2 {
+        // What is not said is the simplest.
+        less.until = plain.until;
+    } else if at < 3 + nodes {
+        less.nodes[at - 3].sysctl.clear();
+    } else if at < 3 + nodes + faults {
+        less.faults[at - 3 - nodes].may_be_inert = false;
+    } else if at < 3 + nodes + faults + lines * 7 {
+        let at = at - 3 - nodes - faults;
         let Command::Connect(_, _, knobs) = &mut less.script[at / 7].command else { return Offer::Nothing };
         match at % 7 {
             0 => *knobs = Knobs::default(),
@@ -218,7 +256,6 @@ fn all_times(scenario: &mut Scenario) -> Vec<&mut Duration> {
         of_fault(fault, &mut times);
     }
     times.extend(scenario.links.iter_mut().map(|link| &mut link.delay));
-    times.push(&mut scenario.until);
     times
 }
 
