@@ -28,7 +28,9 @@ usage: resound-bench [--quick] [--rounds N] [--only PART] [--runtime NAME]
   --rounds N   how often each comparison is repeated (default 9)
   --only PART  `timed` or `counted` (both over TCP), or `udp`
   --runtime NAME  only one: `std`, `tokio` or `smol`
-RESULTS.md is written when everything was run.";
+RESULTS.md is written when everything was run.
+       resound-bench herd
+  10 000 clients that are cut off at once; writes HERD.md";
 
 /// Something that the core does, for callgrind to count.
 struct Work {
@@ -97,6 +99,7 @@ fn main() -> ExitCode {
         ["load", client, ref task @ ..] => udp::load::run(client, task),
         ["count", what, times] => count(what, times),
         ["fleet", peers, millis] => udp::be_fleet(peers, millis),
+        ["herd"] => herd(),
         _ => match Options::parse(&args) {
             Ok(options) => measure(options),
             Err(wrong) => {
@@ -121,6 +124,12 @@ fn count(what: &str, times: &str) -> io::Result<()> {
     };
     (work.run)(times);
     Ok(())
+}
+
+fn herd() -> io::Result<()> {
+    let report = resound_bench::herd::markdown();
+    print!("{report}");
+    std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/HERD.md"), report)
 }
 
 #[derive(Clone, Copy, Debug)]
