@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 #![allow(missing_debug_implementations, reason = "it is to be read, and not published")]
 
+pub mod kv;
 pub mod mio_conformance;
 pub mod mio_loop;
 pub mod mio_port;
