@@ -7,12 +7,21 @@ use resound_sim::Scenario;
 use resound_sim::engine::replay;
 
 fn files(folder: &str) -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
-    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
-    let paths = entries.map(|entry| entry.expect("an entry").path());
-    let mut files: Vec<_> = paths.filter(|path| path.extension().is_some_and(|end| end == "scn")).collect();
+    let mut files = Vec::new();
+    collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &mut files);
     files.sort();
     files
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for path in entries.map(|entry| entry.expect("an entry").path()) {
+        if path.is_dir() {
+            collect(&path, files);
+        } else if path.extension().is_some_and(|end| end == "scn") {
+            files.push(path);
+        }
+    }
 }
 
 fn play_all(folder: &str) {
@@ -36,5 +45,6 @@ fn what_once_failed_does_not_fail_again() {
 
 #[test]
 fn the_scenarios_show_what_they_are_meant_to() {
+    assert!(!files("scenarios").is_empty());
     play_all("scenarios");
 }

@@ -33,8 +33,11 @@ pub struct Soak<'a> {
     seed: u64,
     runs: u64,
     most_shrinking: u32,
-    generator: Box<dyn Fn(&mut dyn Draw) -> Scenario + 'a>,
+    generator: Box<Generator<'a>>,
 }
+
+/// What makes a scenario of what it draws.
+type Generator<'a> = dyn Fn(&mut dyn Draw) -> Scenario + 'a;
 
 impl fmt::Debug for Soak<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
