@@ -378,7 +378,7 @@ pub(crate) struct Noise {
 
 impl scenario::Link {
     /// What its noise does to the nth packet of this way, counted from 1.
-    pub(crate) fn noise(&self, way: Way, nth: u64) -> Noise {
+    pub(crate) fn noise_of(&self, way: Way, nth: u64) -> Noise {
         Noise {
             loses: self.loss > 0 && self.drawn(way, nth, 0, 999_999) < u64::from(self.loss),
             doubles: self.duplicate > 0 && self.drawn(way, nth, 2, 999_999) < u64::from(self.duplicate),
@@ -423,7 +423,7 @@ impl WayState {
 
     #[inline]
     fn noise(&self) -> Noise {
-        self.link.noise(self.way, self.count)
+        self.link.noise_of(self.way, self.count)
     }
 }
 

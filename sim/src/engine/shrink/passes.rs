@@ -151,7 +151,7 @@ fn spelled_out(scenario: &Scenario, at: usize) -> Option<Scenario> {
     let ways = [Way { from: a, to: b }, Way { from: b, to: a }];
     let packets = (1..=SPELLED).flat_map(|nth| ways.map(|way| (way, nth)));
     let faults = packets.filter_map(|(way, nth)| {
-        let noise = link.noise(way, u64::from(nth));
+        let noise = link.noise_of(way, u64::from(nth));
         let tampers = [
             (noise.loses, Tamper::Drop),
             (noise.doubles, Tamper::Duplicate(Duration::from_micros(1))),
