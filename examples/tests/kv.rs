@@ -1,0 +1,107 @@
+//! What the guide *Test your own protocol* does, and the guide itself.
+
+use core::time::Duration;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use proptest::prelude::*;
+use resound_examples::kv::simulated::{Kv, exactly_once};
+use resound_examples::kv::store::Repeats;
+use resound_sim::engine::Trial;
+use resound_sim::engine::explore::{Counterexample, Explore, Menu, Within};
+use resound_sim::engine::generate::{Kind, Mix};
+use resound_sim::proptest::faults;
+use resound_sim::{Record, Scenario, World, oracle};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn apples() -> Scenario {
+    include_str!("../scenarios/apples.scn").parse().unwrap()
+}
+
+fn trial(scenario: &Scenario, repeats: Repeats) -> Trial<'static> {
+    Trial::new(move || Kv::new(repeats)).must(exactly_once(scenario.node("client").unwrap()))
+}
+
+fn search(base: &Scenario) -> Explore<'_> {
+    let menu = Menu::standard().and(Menu::tcp_errors());
+    Explore::new(base).menu(menu).most_faults(2).within(Within::Overall(20))
+}
+
+fn counterexample() -> Counterexample {
+    let base = apples();
+    *search(&base).run(&trial(&base, Repeats::Execute)).expect_err("the mistake is not found any more")
+}
+
+#[test]
+fn the_scenario_comes_true() {
+    let scenario = apples();
+    for repeats in [Repeats::Execute, Repeats::Recognise] {
+        let run = World::new(&scenario, &mut Kv::new(repeats)).play(Record::Said);
+        assert_eq!(scenario.unmet(&run.said), []);
+    }
+}
+
+#[test]
+fn one_fault_is_enough_to_find_the_mistake() {
+    let found = counterexample();
+    assert_eq!((found.scenario.faults.len(), &*found.broken.rule), (1, "exactly-once"));
+}
+
+#[test]
+fn every_schedule_of_up_to_two_faults_holds() {
+    let base = apples();
+    let certificate = search(&base).run(&trial(&base, Repeats::Recognise)).unwrap();
+    assert!(certificate.schedules > 5_000, "{certificate}");
+}
+
+/// Scenarios that were found once, replayed.
+#[test]
+fn regressions() {
+    let files = fs::read_dir(root().join("examples/scenarios/regressions")).unwrap();
+    let mut played = 0;
+    for file in files.map(|file| file.unwrap().path()) {
+        let scenario: Scenario = fs::read_to_string(&file).unwrap().parse().unwrap();
+        let fixed = trial(&scenario, Repeats::Recognise).must(oracle::expected()).must(oracle::nothing_inert());
+        fixed.judge(&scenario).unwrap_or_else(|broken| panic!("{}: {broken}", file.display()));
+        // And the test can fail.
+        assert!(trial(&scenario, Repeats::Execute).judge(&scenario).is_err(), "{}", file.display());
+        played += 1;
+    }
+    assert!(played > 0);
+}
+
+/// Some requests of one client, and up to four faults.
+fn scenarios() -> impl Strategy<Value = Scenario> {
+    let request = prop_oneof!["get [ab]", "set [ab] [0-9]", "add [ab] [0-9]"];
+    let requests = prop::collection::vec((0..5_000_u64, request), 1..6);
+    requests.prop_flat_map(|requests| {
+        let mut base = String::from("host client ; router router ; host server ; until 200\n");
+        base += "link client <-> router 10ms ; link router <-> server 1ms\n";
+        base += "0 server serve 7 ; 0 client connect server:7\n";
+        for (at, request) in requests {
+            base += &format!("{}.{:03} client do {request}\n", at / 1_000, at % 1_000);
+        }
+        // Against bytes that are altered under a checksum that is right, this protocol does nothing.
+        faults(base.parse().unwrap(), Mix::new().without(&[Kind::Alter, Kind::Truncate]))
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever goes wrong, each answer is right; and when nothing goes wrong any more, the client is up.
+    #[test]
+    fn answers_are_right_whatever_goes_wrong(scenario in scenarios()) {
+        let client = scenario.node("client").unwrap();
+        let trial = Trial::new(|| Kv::new(Repeats::Recognise))
+            .must(exactly_once(client))
+            .must(oracle::bounded_attempts(client, Duration::from_millis(250)))
+            .must(oracle::settles_after_healing(client, Duration::from_secs(110)));
+        if let Err(broken) = trial.judge(&scenario) {
+            return Err(TestCaseError::fail(format!("{broken}\n\n{scenario}")));
+        }
+    }
+}
