@@ -6,6 +6,7 @@
 //! `cargo run -p resound-examples --bin mio-echo`.
 //!
 //! [`own_protocol`] is the other direction: a protocol of your own, which runs on every adapter and in the loop above.
+//! [`kv`] is another one, written to be tested in a simulated network; its guide is `docs/testing-your-protocol.md`.
 
 #![forbid(unsafe_code)]
 #![allow(missing_debug_implementations, reason = "it is to be read, and not published")]
@@ -16,6 +17,11 @@ pub mod mio_loop;
 pub mod mio_port;
 pub mod mio_server;
 pub mod own_protocol;
+
+/// The programs in the guide *Test your own protocol*.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/testing-your-protocol.md")]
+pub struct Guide;
 
 /// The programs in the README, which must compile and do what it says.
 #[cfg(doctest)]

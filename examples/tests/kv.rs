@@ -64,7 +64,8 @@ fn regressions() {
     let mut played = 0;
     for file in files.map(|file| file.unwrap().path()) {
         let scenario: Scenario = fs::read_to_string(&file).unwrap().parse().unwrap();
-        let fixed = trial(&scenario, Repeats::Recognise).must(oracle::expected()).must(oracle::nothing_inert());
+        let fixed =
+            trial(&scenario, Repeats::Recognise).must(oracle::expected()).must(oracle::nothing_inert());
         fixed.judge(&scenario).unwrap_or_else(|broken| panic!("{}: {broken}", file.display()));
         // And the test can fail.
         assert!(trial(&scenario, Repeats::Execute).judge(&scenario).is_err(), "{}", file.display());
@@ -104,4 +105,70 @@ proptest! {
             return Err(TestCaseError::fail(format!("{broken}\n\n{scenario}")));
         }
     }
+}
+
+// The guide.
+
+/// The guide with its generated blocks made anew: each stands below a comment that says what it is.
+fn filled(guide: &str) -> String {
+    let mut out = String::new();
+    let mut lines = guide.lines();
+    while let Some(line) = lines.next() {
+        out += &format!("{line}\n");
+        let Some(what) = line.strip_prefix("<!-- ").and_then(|rest| rest.strip_suffix(" -->")) else {
+            continue;
+        };
+        let fence = lines.next().unwrap_or_default();
+        assert!(fence.starts_with("```") && fence.len() > 3, "{what}: no block below");
+        lines.by_ref().take_while(|line| *line != "```").for_each(drop);
+        out += &format!("{fence}\n{}\n```\n", block(what).trim_end());
+    }
+    out
+}
+
+fn block(what: &str) -> String {
+    let read =
+        |path: &str| fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+    match what.split_once(' ').unwrap() {
+        ("file", path) => read(path),
+        ("item", which) => {
+            let (path, begins) = which.split_once(' ').unwrap();
+            item(&read(path), begins)
+        }
+        ("run", "played") => timeline(&apples()),
+        ("run", "found") => counterexample().to_string(),
+        ("run", "timeline") => timeline(&counterexample().scenario),
+        ("run", "certificate") => {
+            let base = apples();
+            search(&base).run(&trial(&base, Repeats::Recognise)).unwrap().to_string()
+        }
+        _ => panic!("nobody knows what {what:?} is"),
+    }
+}
+
+/// Of the first version of the server.
+fn timeline(scenario: &Scenario) -> String {
+    let run = trial(scenario, Repeats::Execute).play(scenario, Record::Everything);
+    run.timeline(scenario).states(false).to_string()
+}
+
+/// An item of a source file, with what stands above it, and without its indentation.
+fn item(source: &str, begins: &str) -> String {
+    let lines: Vec<&str> = source.lines().collect();
+    let at = lines.iter().position(|line| line.trim_start().starts_with(begins));
+    let at = at.unwrap_or_else(|| panic!("there is no {begins:?}"));
+    let indent = lines[at].len() - lines[at].trim_start().len();
+    let above = lines[..at].iter().rev().take_while(|line| line.trim_start().starts_with(['/', '#'])).count();
+    let end = at + lines[at..].iter().position(|line| *line == format!("{}}}", " ".repeat(indent))).unwrap();
+    lines[at - above..=end]
+        .iter()
+        .map(|line| format!("{}\n", line.get(indent..).unwrap_or_default()))
+        .collect()
+}
+
+#[test]
+fn the_guide_shows_what_is_there() {
+    let path = fs::canonicalize(root().join("docs/testing-your-protocol.md")).unwrap();
+    let guide = fs::read_to_string(&path).unwrap();
+    expect_test::expect_file![path].assert_eq(&filled(&guide));
 }
