@@ -15,7 +15,7 @@ use crate::programs::Shell;
 use crate::run::coverage::{Met, MetSet, Stage};
 use crate::scenario::{Command, NodeId, Said, Scenario, Transport};
 
-/// How often a program may run at one instant before it is taken for one that spins.
+/// How often a program may run at one instant, with nothing sent by anybody meanwhile, before it is taken for one that spins.
 const SPINS: u32 = 10_000;
 
 /// A host.
@@ -128,8 +128,15 @@ struct Process {
     stage: Option<Stage>,
     deadline: Option<Instant>,
     armed: Option<Instant>,
-    /// How often it ran at this time.
-    ran: (Instant, u32),
+    ran: Ran,
+}
+
+/// How often a process ran at this time, while so many packets had set out in all.
+#[derive(Clone, Copy)]
+struct Ran {
+    at: Instant,
+    packets: u64,
+    times: u32,
 }
 
 impl Processes {
@@ -142,7 +149,7 @@ impl Processes {
             stage,
             deadline: None,
             armed: None,
-            ran: (Instant::EPOCH, 0),
+            ran: Ran { at: Instant::EPOCH, packets: 0, times: 0 },
         }));
         Pid(self.before + self.all.len() as u32 - 1)
     }
@@ -226,7 +233,7 @@ impl World<'_> {
 
     /// Runs a program that was in the queue.
     pub(super) fn run_program(&mut self, node: NodeId, pid: Pid) {
-        let now = self.now;
+        let (now, packets) = (self.now, self.packets);
         let Some(host) = self.host(node) else { return };
         if let Some((_, fault)) = host.pause {
             // It stays in the queue, so to speak: `resume` puts it there.
@@ -245,9 +252,10 @@ impl World<'_> {
                 let Some(process) = host.processes.get(pid) else { return };
                 process.deadline = deadline;
                 let due = deadline.is_some_and(|deadline| deadline <= now);
-                let ran = if process.ran.0 == now { process.ran.1 + 1 } else { 0 };
-                process.ran = (now, ran);
-                if ran > SPINS {
+                let still = process.ran.at == now && process.ran.packets == packets;
+                let times = if still { process.ran.times + 1 } else { 0 };
+                process.ran = Ran { at: now, packets, times };
+                if times > SPINS {
                     host.processes.end(pid);
                     host.kernel.exit(now, pid);
                     self.says(node, Said::other("spins: it would run for ever without time passing"));

@@ -72,6 +72,9 @@ pub const fn node_at(address: IpAddr) -> Option<NodeId> {
     if k == 0 || k > 256 { None } else { Some(NodeId((k - 1) as u8)) }
 }
 
+/// How many events there may be at one instant: more are two programs that answer each other over links without delay.
+const AT_ONCE: u32 = 1_000_000;
+
 /// A scenario being played.
 ///
 /// ```
@@ -99,6 +102,8 @@ pub struct World<'s> {
     network: Network,
     faults: Faults<'s>,
     runnable: VecDeque<(NodeId, Pid)>,
+    /// How many events there were since time last passed.
+    at_once: u32,
     /// What a program says while it runs.
     saying: Vec<Said>,
     record: Record,
@@ -154,6 +159,7 @@ impl<'s> World<'s> {
             network: Network::new(scenario),
             faults,
             runnable: VecDeque::new(),
+            at_once: 0,
             saying: Vec::new(),
             record: Record::Said,
             trace: 0,
@@ -192,6 +198,14 @@ impl<'s> World<'s> {
                 self.run_program(node, pid);
             }
             let Some((at, event)) = self.events.pop_until(until) else { break };
+            self.at_once = if at == self.now { self.at_once + 1 } else { 0 };
+            if self.at_once > AT_ONCE {
+                self.says(
+                    NodeId(0),
+                    Said::other("spins: this world would run for ever without time passing"),
+                );
+                break;
+            }
             self.now = at;
             self.happens(event);
         }
