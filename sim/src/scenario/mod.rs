@@ -27,7 +27,7 @@ mod check;
 mod command;
 mod expect;
 mod fault;
-mod text;
+pub mod text;
 
 pub use check::{BadScenario, Place};
 pub use command::{Call, Command, Knobs, Open, Payload, Peer, SocketKnobs, Transport};

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use resound_sim::engine::Trial;
 use resound_sim::engine::explore::{Certificate, Counterexample, Explore, Menu, Within};
-use resound_sim::scenario::{Command, NodeId};
+use resound_sim::engine::replay::clients;
 use resound_sim::{Scenario, oracle};
 
 use super::Verdict;
@@ -66,19 +66,6 @@ impl Plan {
         let result = search.within(Within::Overall(self.within)).run(&trial);
         Explored { plan: self.clone(), result: result.map_err(|found| Found::of(*found)) }
     }
-}
-
-/// Hosts that run a client, each once.
-fn clients(scenario: &Scenario) -> Vec<NodeId> {
-    let mut hosts: Vec<NodeId> = scenario
-        .script
-        .iter()
-        .filter(|line| matches!(line.command, Command::Connect(..)))
-        .map(|line| line.host)
-        .collect();
-    hosts.sort_unstable();
-    hosts.dedup();
-    hosts
 }
 
 impl Explored {
