@@ -10,6 +10,7 @@ use resound_examples::kv::store::Repeats;
 use resound_sim::engine::Trial;
 use resound_sim::engine::explore::{Counterexample, Explore, Menu, Within};
 use resound_sim::engine::generate::{Kind, Mix};
+use resound_sim::engine::soak::Soak;
 use resound_sim::proptest::faults;
 use resound_sim::{Record, Scenario, World, oracle};
 
@@ -138,12 +139,27 @@ fn block(what: &str) -> String {
         ("run", "played") => timeline(&apples()),
         ("run", "found") => counterexample().to_string(),
         ("run", "timeline") => timeline(&counterexample().scenario),
+        ("run", "soak") => soak(),
         ("run", "certificate") => {
             let base = apples();
             search(&base).run(&trial(&base, Repeats::Recognise)).unwrap().to_string()
         }
         _ => panic!("nobody knows what {what:?} is"),
     }
+}
+
+/// As the guide does it; without the timeline.
+fn soak() -> String {
+    let base = apples();
+    let trial = trial(&base, Repeats::Execute);
+    let mix = Mix::new().without(&[Kind::Alter, Kind::Truncate]);
+    let soak = Soak::new(1).drawn(move |draw| {
+        let mut scenario = base.clone();
+        mix.draw_faults(draw, &mut scenario);
+        scenario
+    });
+    let wet = soak.run(&trial).expect_err("the mistake is not found any more").to_string();
+    wet.split("\n\n").take(2).collect::<Vec<_>>().join("\n\n")
 }
 
 /// Of the first version of the server.
