@@ -1,18 +1,24 @@
 //! What the guide *Test your own protocol* does, and the guide itself.
 
 use core::time::Duration;
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+use std::{fs, thread};
 
 use proptest::prelude::*;
+use resound_core::link;
+use resound_examples::kv::client::{Client, Command, Event};
+use resound_examples::kv::server::Connection;
 use resound_examples::kv::simulated::{Kv, exactly_once};
-use resound_examples::kv::store::Repeats;
+use resound_examples::kv::store::{Repeats, Store};
 use resound_sim::engine::Trial;
 use resound_sim::engine::explore::{Counterexample, Explore, Menu, Within};
 use resound_sim::engine::generate::{Kind, Mix};
 use resound_sim::engine::soak::Soak;
 use resound_sim::proptest::faults;
 use resound_sim::{Record, Scenario, World, oracle};
+use resound_sockets::tcp::DialOptions;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -106,6 +112,53 @@ proptest! {
             return Err(TestCaseError::fail(format!("{broken}\n\n{scenario}")));
         }
     }
+}
+
+// Real sockets.
+
+/// The same machines, on the adapters of two runtimes.
+#[test]
+fn the_same_machines_on_real_sockets() {
+    let store = Arc::new(Mutex::new(Store::new(Repeats::Recognise)));
+    let make = move |_, now| Connection::new(Arc::clone(&store), now);
+    let anywhere = "127.0.0.1:0".parse().unwrap();
+    let server = resound_std::serve(anywhere, resound_std::ServerConfig::default(), make, |_| {}).unwrap();
+    let client = |seed| Client::new(link::Config::default(), seed, server.local_addr()).unwrap();
+
+    let (tell, events) = channel();
+    let mut on_std = resound_std::Session::new(client(1), DialOptions::default()).unwrap();
+    let ask = on_std.handle();
+    let driving = thread::spawn(move || on_std.run_with(|event| drop(tell.send(event))));
+    asks(|command| ask.command(command).unwrap(), &events, &[("add apples 1", "1"), ("get apples", "1")]);
+    driving.join().unwrap();
+
+    let (tell, events) = channel();
+    let on_tokio = resound_tokio::Session::new(client(2), resound_tokio::Setup::default());
+    let ask = on_tokio.handle();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build().unwrap();
+    let driving = thread::spawn(move || runtime.block_on(on_tokio.run_with(|event| drop(tell.send(event)))));
+    asks(
+        |command| ask.command(command).unwrap(),
+        &events,
+        &[("add apples 2", "3"), ("set apples x", "what?")],
+    );
+    driving.join().unwrap();
+}
+
+/// Asks all at once, takes the answers in order, and closes.
+fn asks(ask: impl Fn(Command), events: &Receiver<Event>, with: &[(&str, &str)]) {
+    with.iter().for_each(|(request, _)| ask(Command::Ask((*request).to_owned())));
+    let mut answers = with.iter();
+    while answers.len() > 0 {
+        match events.recv_timeout(Duration::from_secs(30)).expect("nothing happened") {
+            Event::Answer { request, answer } => {
+                assert_eq!(answers.next(), Some(&(request.as_str(), answer.as_str())));
+            }
+            other => assert!(matches!(other, Event::Dialing | Event::Up), "{other:?}"),
+        }
+    }
+    ask(Command::Close);
+    assert_eq!(events.recv_timeout(Duration::from_secs(30)), Ok(Event::Ended { unanswered: Vec::new() }));
 }
 
 // The guide.

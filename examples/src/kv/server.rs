@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use resound_core::signal::{Cause, Op, Reason};
+use resound_core::stream::server::Command;
 use resound_core::stream::{Close, Fact, Findings, Machine, Step, Wire};
 use resound_core::{ConnId, Instant};
 
@@ -122,8 +123,8 @@ impl Connection {
 impl Machine for Connection {
     type Target = Infallible;
     type Event = Event;
-    type Command = Infallible;
-    type Refused = Infallible;
+    type Command = Command;
+    type Refused = Command;
 
     fn handle(&mut self, now: Instant, fact: Fact<'_>) {
         match fact {
@@ -155,8 +156,15 @@ impl Machine for Connection {
         self.close_if_all_was_said();
     }
 
-    fn command(&mut self, _: Instant, command: Infallible) -> Result<(), Infallible> {
-        match command {}
+    fn command(&mut self, _: Instant, command: Command) -> Result<(), Command> {
+        match command {
+            refused if self.over => return Err(refused),
+            // What was not read yet the client sends again, elsewhere.
+            Command::Drain => self.last = true,
+            Command::Abort => self.end(Cause::local(Reason::Aborted), Close::Reset),
+        }
+        self.close_if_all_was_said();
+        Ok(())
     }
 
     fn poll(&mut self) -> Step<Infallible, Event> {
