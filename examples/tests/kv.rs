@@ -235,6 +235,17 @@ fn item(source: &str, begins: &str) -> String {
         .collect()
 }
 
+/// The README shows a part of it.
+#[test]
+fn the_readme_quotes_the_guide() {
+    let [readme, guide] = ["README.md", "docs/testing-your-protocol.md"]
+        .map(|path| fs::read_to_string(root().join(path)).unwrap());
+    let (_, section) = readme.split_once("\n## Test it\n").unwrap();
+    let ladder: Vec<&str> =
+        section.lines().filter(|line| line.starts_with("  ") && line.contains('│')).collect();
+    assert!(ladder.len() > 5 && ladder.iter().all(|line| guide.contains(line)), "{ladder:#?}");
+}
+
 #[test]
 fn the_guide_shows_what_is_there() {
     let path = fs::canonicalize(root().join("docs/testing-your-protocol.md")).unwrap();

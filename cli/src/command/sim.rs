@@ -11,6 +11,7 @@
 
 use std::fs::File;
 use std::io::{self, Write as _};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -147,9 +148,13 @@ impl Verdict {
 
 fn play(file: &Path, plan: Option<&Plan>) -> Played {
     let name = if file == Path::new("-") { "<stdin>".into() } else { file.display().to_string() };
-    let outcome = load::scenario(file, &name).map(|scenario| match plan {
-        None => Outcome::Played(Verdict::of(scenario)),
-        Some(plan) => Outcome::Explored(plan.explore(&scenario)),
+    let outcome = load::scenario(file, &name).and_then(|scenario| {
+        let played = || match plan {
+            None => Outcome::Played(Verdict::of(scenario)),
+            Some(plan) => Outcome::Explored(plan.explore(&scenario)),
+        };
+        // Nothing of a world that panicked is looked at.
+        catch_unwind(AssertUnwindSafe(played)).map_err(|_| Problem::bug(&name))
     });
     Played { file: name, outcome }
 }

@@ -20,6 +20,12 @@ pub(super) struct Problem {
 }
 
 impl Problem {
+    /// It panicked.
+    pub(super) fn bug(name: &str) -> Self {
+        let message = format!("{name} could not be played to its end: that is a mistake in resound");
+        Self { exit: Exit::Local, message, quote: None }
+    }
+
     /// On standard error. What is wrong with a file stands there as compilers say it, so that editors find the place.
     pub(super) fn complain(&self) {
         match &self.quote {
