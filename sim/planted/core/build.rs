@@ -1,14 +1,14 @@
-//! Makes the planted core: copies the source of `resound-core`, and puts in the mistakes of `bugs.txt`, each behind a
+//! Makes the planted core: copies the source of `resound-core`, and puts in the bugs of `bugs.txt`, each behind a
 //! switch. The copy lies among the build's own output; the core itself is only read.
 //!
-//! A mistake that no longer fits fails the build, and says which one and what to do. None is ever skipped in silence.
+//! A bug that no longer fits fails the build, and says which one and what to do. None is ever skipped in silence.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-/// What stands in a patch for "while this mistake is turned on".
+/// What stands in a patch for "while this bug is turned on".
 const SWITCH: &str = "PLANTED";
 
 fn main() {
@@ -36,7 +36,7 @@ fn main() {
     fs::write(out.join("bugs.rs"), declare(&bugs)).expect("the output can be written");
 }
 
-/// A mistake.
+/// A bug.
 struct Bug {
     name: String,
     /// What is done wrong, in one sentence.
@@ -110,7 +110,7 @@ fn read_all(root: &Path, folder: &Path, source: &mut BTreeMap<PathBuf, Vec<Strin
     }
 }
 
-/// All places are looked for in the core as it is, so that no mistake depends on another.
+/// All places are looked for in the core as it is, so that no bug depends on another.
 fn plant(bugs: &[Bug], source: &mut BTreeMap<PathBuf, Vec<String>>) {
     let mut places: BTreeMap<&Path, Vec<(usize, &Bug, &Hunk)>> = BTreeMap::new();
     for bug in bugs {
@@ -170,7 +170,7 @@ fn variant(name: &str) -> String {
 
 fn declare(bugs: &[Bug]) -> String {
     let mut code = String::from(
-        "/// A mistake that can be turned on.\n\
+        "/// A bug that can be turned on.\n\
          #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]\npub enum Bug {\n",
     );
     for bug in bugs {

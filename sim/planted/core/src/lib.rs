@@ -1,14 +1,14 @@
-//! `resound-core` with mistakes that can be turned on, one at a time: [`planted`].
+//! `resound-core` with bugs that can be turned on, one at a time: [`planted`].
 //!
-//! Its source is that of the core, copied and patched by `build.rs` from the list in `bugs.txt`. With all mistakes off
+//! Its source is that of the core, copied and patched by `build.rs` from the list in `bugs.txt`. With all bugs off
 //! it does what the core does.
 #![forbid(unsafe_code)]
-// The core's own lints are checked where it lies; a mistake need not be well written.
+// The core's own lints are checked where it lies; a bug need not be well written.
 #![allow(clippy::all, missing_docs, unused_qualifications)]
 
 include!(concat!(env!("OUT_DIR"), "/core/lib.rs"));
 
-/// Which mistake is turned on.
+/// Which bug is turned on.
 pub mod planted {
     use std::cell::Cell;
 
@@ -18,7 +18,7 @@ pub mod planted {
         static ON: Cell<Option<Bug>> = const { Cell::new(None) };
     }
 
-    /// Runs something with this mistake turned on, on this thread only; with `None`, without any.
+    /// Runs something with this bug turned on, on this thread only; with `None`, without any.
     pub fn with<R>(bug: Option<Bug>, run: impl FnOnce() -> R) -> R {
         /// Puts back what was on before, also if `run` panics.
         struct Before(Option<Bug>);
