@@ -2,6 +2,8 @@
 //!
 //! Not a cryptographic one: it tells whether two runs differ, not whether somebody made them so.
 
+use std::net::IpAddr;
+
 use resound_core::Instant;
 
 use crate::packet::{Body, Packet};
@@ -39,21 +41,48 @@ impl Digest {
         }
     }
 
-    pub(crate) fn packet(&mut self, at: Instant, way: u16, packet: &Packet) {
+    /// A packet sets out, and arrives at a time or not at all.
+    pub(crate) fn packet(&mut self, at: Instant, way: u16, packet: &Packet, arrives: Option<Instant>) {
         self.mix(at.nanos() ^ u64::from(way) << 48);
+        self.mix(arrives.map_or(u64::MAX, Instant::nanos));
+        self.content(packet);
+    }
+
+    fn content(&mut self, packet: &Packet) {
+        self.address(packet.source);
+        self.address(packet.destination);
+        self.mix(u64::from(packet.hops) << 1 | u64::from(packet.damaged));
         match &packet.body {
             Body::Tcp(segment) => {
                 let flags = u64::from(segment.flags.syn) << 2
                     | u64::from(segment.flags.fin) << 1
                     | u64::from(segment.flags.rst);
+                let ports = u64::from(segment.source) << 16 | u64::from(segment.destination);
                 self.mix(u64::from(segment.seq.0) << 32 | u64::from(segment.ack.map_or(0, |ack| ack.0)));
-                self.mix(flags << 48 | (segment.payload.len() as u64) << 32 | u64::from(segment.window));
+                self.mix(ports << 32 | u64::from(segment.window));
+                self.mix(flags << 1 | u64::from(segment.ack.is_some()));
+                self.bytes(&segment.payload);
             }
             Body::Udp(datagram) => {
-                let ports = u64::from(datagram.source) << 16 | u64::from(datagram.destination);
-                self.mix(ports << 32 | datagram.payload.len() as u64);
+                self.mix(u64::from(datagram.source) << 16 | u64::from(datagram.destination));
+                self.bytes(&datagram.payload);
             }
-            Body::Icmp(icmp) => self.mix(u64::from(icmp.kind) << 8 | u64::from(icmp.code)),
+            Body::Icmp(icmp) => {
+                self.mix(u64::from(icmp.kind) << 8 | u64::from(icmp.code));
+                self.mix(u64::from(icmp.mtu.unwrap_or(0)));
+                self.content(&icmp.quote);
+            }
+        }
+    }
+
+    fn address(&mut self, address: IpAddr) {
+        match address {
+            IpAddr::V4(v4) => self.mix(u64::from(v4.to_bits())),
+            IpAddr::V6(v6) => {
+                let bits = v6.to_bits();
+                self.mix((bits >> 64) as u64);
+                self.mix(bits as u64);
+            }
         }
     }
 

@@ -197,17 +197,23 @@ impl Packet {
         (SocketAddr::new(self.source, source), SocketAddr::new(self.destination, destination))
     }
 
+    /// This packet with at most so many bytes of its TCP or UDP payload.
+    #[must_use]
+    pub fn quoted(&self, most: usize) -> Self {
+        let cut = |payload: &Vec<u8>| payload[..payload.len().min(most)].to_vec();
+        let body = match &self.body {
+            Body::Tcp(segment) => Body::Tcp(Segment { payload: cut(&segment.payload), ..*segment }),
+            Body::Udp(datagram) => Body::Udp(Datagram { payload: cut(&datagram.payload), ..*datagram }),
+            Body::Icmp(icmp) => Body::Icmp(icmp.clone()),
+        };
+        Self { body, ..*self }
+    }
+
     /// An ICMP error about this packet, from `offender` to whoever sent it, that quotes at most `quoted` bytes of its TCP
     /// or UDP payload.
     #[must_use]
     pub fn complain(&self, offender: IpAddr, kind: u8, code: u8, mtu: Option<u32>, quoted: usize) -> Self {
-        let mut quote = self.clone();
-        quote.fault = None;
-        match &mut quote.body {
-            Body::Tcp(segment) => segment.payload.truncate(quoted),
-            Body::Udp(datagram) => datagram.payload.truncate(quoted),
-            Body::Icmp(_) => {}
-        }
+        let quote = Self { fault: None, ..self.quoted(quoted) };
         let icmp = Icmp { kind, code, mtu, quote: Box::new(quote) };
         Self { fault: self.fault, ..Self::new(offender, self.source, Body::Icmp(icmp)) }
     }

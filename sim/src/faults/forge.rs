@@ -1,12 +1,11 @@
 //! Packets that nobody sent, made up from what was seen to pass.
 
-use std::net::IpAddr;
+use std::net::SocketAddr;
 
-use crate::packet::{Body, Flags, Packet, Segment, Seq};
-use crate::scenario::{Forgery, NodeId, Pick};
-use crate::world::address;
+use crate::packet::{Body, Flags, LONGEST_QUOTE, Packet, Segment, Seq};
+use crate::scenario::{Forgery, NodeId, Pick, address};
 
-/// What each node was last seen to send and to be sent.
+/// What was seen of each node.
 #[derive(Debug)]
 pub(super) struct Sightings {
     nodes: Vec<Sighting>,
@@ -14,15 +13,28 @@ pub(super) struct Sightings {
 
 #[derive(Clone, Debug, Default)]
 struct Sighting {
-    /// The last packet that it sent.
+    /// The last packet that it sent, as much of it as can be quoted.
     sent: Option<Packet>,
-    /// The last TCP segment that it sent.
-    segment: Option<Packet>,
-    /// Behind the last byte that was sent to it over that connection.
+    /// Its TCP connections; the one on which it sent last is the last.
+    flows: Vec<Flow>,
+}
+
+/// What was seen of a TCP connection, on the side of one of its ends.
+#[derive(Clone, Copy, Debug)]
+struct Flow {
+    /// This end and the other one.
+    ends: (SocketAddr, SocketAddr),
+    /// Behind the last byte that it sent, and what it acknowledged with it.
+    end: Seq,
+    ack: Option<Seq>,
+    /// Behind the last byte that was sent to it.
     reached: Option<Seq>,
-    /// What its peer has acknowledged over that connection.
+    /// What the other end has acknowledged.
     acked: Option<Seq>,
 }
+
+/// So many connections of a node are remembered: those on which it sent last.
+const FLOWS: usize = 64;
 
 impl Sightings {
     pub(super) fn new(nodes: usize) -> Self {
@@ -59,39 +71,39 @@ impl Sightings {
                 }
                 Some(packet)
             }
-            Forgery::Rst(pick) => seen.segment_for(Flags::RST, pick),
-            Forgery::Fin(pick) => seen.segment_for(Flags::FIN, pick),
-            Forgery::Syn(pick) => seen.segment_for(Flags::SYN, pick),
+            Forgery::Rst(pick) => seen.flows.last().map(|flow| flow.segment(Flags::RST, pick)),
+            Forgery::Fin(pick) => seen.flows.last().map(|flow| flow.segment(Flags::FIN, pick)),
+            Forgery::Syn(pick) => seen.flows.last().map(|flow| flow.segment(Flags::SYN, pick)),
         }
     }
 }
 
 impl Sighting {
     fn see_sent(&mut self, packet: &Packet) {
-        if let Body::Tcp(_) = packet.body {
-            if self.segment.as_ref().is_none_or(|last| last.ends() != packet.ends()) {
-                (self.reached, self.acked) = (None, None);
-            }
-            self.segment = Some(packet.clone());
+        self.sent = Some(packet.quoted(LONGEST_QUOTE));
+        let Body::Tcp(segment) = &packet.body else { return };
+        let ends = packet.ends();
+        let known = self.flows.iter().position(|flow| flow.ends == ends);
+        // A SYN begins anew, whatever these ports had been used for.
+        let known = known.map(|at| self.flows.remove(at)).filter(|_| !segment.flags.syn);
+        let (reached, acked) = known.map_or((None, None), |flow| (flow.reached, flow.acked));
+        if self.flows.len() == FLOWS {
+            self.flows.remove(0);
         }
-        self.sent = Some(packet.clone());
+        let (end, ack) = (segment.end(), segment.ack);
+        self.flows.push(Flow { ends, end, ack, reached, acked });
     }
 
     fn see_arriving(&mut self, packet: &Packet) {
         let Body::Tcp(segment) = &packet.body else { return };
-        let Some(ours) = &self.segment else { return };
         let (source, destination) = packet.ends();
-        if ours.ends() != (destination, source) {
+        let Some(flow) = self.flows.iter_mut().find(|flow| flow.ends == (destination, source)) else {
             return;
-        }
-        let end = segment.end();
-        if self.reached.is_none_or(|reached| reached.before(end)) {
-            self.reached = Some(end);
-        }
+        };
+        let later = |was: Option<Seq>, is: Seq| was.filter(|was| !was.before(is)).or(Some(is));
+        flow.reached = later(flow.reached, segment.end());
         if let Some(ack) = segment.ack {
-            if self.acked.is_none_or(|acked| acked.before(ack)) {
-                self.acked = Some(ack);
-            }
+            flow.acked = later(flow.acked, ack);
         }
     }
 
@@ -99,17 +111,17 @@ impl Sighting {
     fn quoted(&self, latest: Seq, pick: Pick) -> Seq {
         match pick {
             Pick::Exact => latest,
-            Pick::Inside => self.acked.unwrap_or(latest),
+            Pick::Inside => self.flows.last().and_then(|flow| flow.acked).unwrap_or(latest),
             Pick::Outside => Seq(latest.0.wrapping_sub(1 << 24)),
         }
     }
+}
 
-    /// A segment as its peer would send it.
-    fn segment_for(&self, flags: Flags, pick: Pick) -> Option<Packet> {
-        let ours = self.segment.as_ref()?;
-        let Body::Tcp(sent) = &ours.body else { return None };
-        // The next byte that it expects: what it acknowledged, or more, if more was seen on its way.
-        let expected = match (sent.ack, self.reached) {
+impl Flow {
+    /// A segment as the other end would send it.
+    fn segment(&self, flags: Flags, pick: Pick) -> Packet {
+        // The next byte that this end expects: what it acknowledged, or more, if more was seen on its way.
+        let expected = match (self.ack, self.reached) {
             (Some(ack), Some(reached)) if ack.before(reached) => Some(reached),
             (ack, reached) => ack.or(reached),
         };
@@ -120,14 +132,15 @@ impl Sighting {
         });
         // A connection that is only asked for is refused by a reset that acknowledges its SYN.
         let ack = match (expected, pick) {
-            (None, Pick::Exact) => Some(sent.end()),
+            (None, Pick::Exact) => Some(self.end),
             (None, Pick::Inside) => None,
-            (None, Pick::Outside) => Some(sent.end() + (1 << 24)),
-            (Some(_), _) => (!flags.rst && !flags.syn).then(|| sent.end()),
+            (None, Pick::Outside) => Some(self.end + (1 << 24)),
+            (Some(_), _) => (!flags.rst && !flags.syn).then_some(self.end),
         };
+        let (ours, theirs) = self.ends;
         let segment = Segment {
-            source: sent.destination,
-            destination: sent.source,
+            source: theirs.port(),
+            destination: ours.port(),
             seq,
             ack,
             flags,
@@ -135,7 +148,6 @@ impl Sighting {
             mss: None,
             payload: Vec::new(),
         };
-        let source: IpAddr = ours.destination;
-        Some(Packet::new(source, ours.source, Body::Tcp(segment)))
+        Packet::new(theirs.ip(), ours.ip(), Body::Tcp(segment))
     }
 }

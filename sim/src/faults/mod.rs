@@ -42,10 +42,19 @@ pub struct Passing {
     pub lost: bool,
     /// It is later by this much than the link makes it.
     pub late: Duration,
-    /// It arrives a second time, so much after the first.
-    pub twice: Option<Duration>,
+    /// It arrives a second time, so much after the first, for this fault.
+    pub twice: Option<(Duration, FaultId)>,
     /// Which fault did it, and its word.
     pub fault: Option<(FaultId, &'static str)>,
+}
+
+/// Whether a link delivers a packet, whatever faults do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Carries {
+    /// It does.
+    Delivers,
+    /// Its noise, or its full queue, loses it.
+    Loses,
 }
 
 /// What is to be done by whoever plays the scenario.
@@ -55,7 +64,7 @@ pub enum Order {
     Inject(NodeId, Packet),
     /// Something happens to a host.
     Host(FaultId, NodeId, HostFault),
-    /// [`HostFault::NoPorts`] is over.
+    /// The last [`HostFault::NoPorts`] of this host is over.
     PortsAgain(NodeId),
     /// A node has lost its way to another one, or to all; or (`None`) has it back.
     Route(NodeId, Option<NodeId>, Option<RouteKind>),
@@ -84,13 +93,15 @@ pub struct Faults<'s> {
     counts: Vec<u32>,
     /// What is waited for: a beginning or an end.
     watches: Vec<(Watch, FaultId, Turn)>,
+    /// Faults that last, from their beginning to their end.
+    lasting: Vec<FaultId>,
     /// Ways that are cut, and by which fault.
     cuts: Vec<(WayId, FaultId)>,
-    /// What happens to the next packet of a way.
-    next: VecDeque<(WayId, FaultId, Tamper)>,
+    /// What happens to the next packet of a way: all of it, to that one.
+    next: Vec<(WayId, FaultId, Tamper)>,
     sightings: Option<Sightings>,
     ledger: Ledger,
-    orders: Vec<Order>,
+    orders: VecDeque<Order>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,11 +127,12 @@ impl<'s> Faults<'s> {
             scenario,
             counts: vec![0; scenario.links.len() * 2],
             watches: Vec::new(),
+            lasting: Vec::new(),
             cuts: Vec::new(),
-            next: VecDeque::new(),
+            next: Vec::new(),
             sightings: forges.then(|| Sightings::new(scenario.nodes.len())),
             ledger: Ledger::new(scenario.faults.len()),
-            orders: Vec::new(),
+            orders: VecDeque::new(),
         };
         let mut times = Vec::new();
         for (index, fault) in scenario.faults.iter().enumerate() {
@@ -160,8 +172,9 @@ impl<'s> Faults<'s> {
 
     // What is told.
 
-    /// A packet sets out. What was ordered by it is in [`orders`](Self::orders).
-    pub fn passes(&mut self, way: WayId, packet: &mut Packet) -> Passing {
+    /// A packet sets out on a link that delivers it or, for its own reasons, does not. What was ordered by it is in
+    /// [`next_order`](Self::next_order).
+    pub fn passes(&mut self, way: WayId, packet: &mut Packet, link: Carries) -> Passing {
         let count = &mut self.counts[usize::from(way.0)];
         *count += 1;
         if self.watches.is_empty() && self.cuts.is_empty() && self.next.is_empty() && self.sightings.is_none()
@@ -175,7 +188,7 @@ impl<'s> Faults<'s> {
             sightings.sets_out(from, packet);
         }
         self.happened(|watch| matches!(*watch, Watch::Packet(on, n) if on == way && n == nth));
-        let passing = self.tamper(way, packet);
+        let passing = self.tamper(way, packet, link);
         if let Some(sightings) = self.sightings.as_mut().filter(|_| !passing.lost) {
             sightings.arrives(to, packet);
         }
@@ -199,10 +212,10 @@ impl<'s> Faults<'s> {
         }
     }
 
-    /// What was ordered since this was last asked.
+    /// What is to be done next.
     #[must_use]
-    pub fn orders(&mut self) -> Option<Order> {
-        if self.orders.is_empty() { None } else { Some(self.orders.remove(0)) }
+    pub fn next_order(&mut self) -> Option<Order> {
+        self.orders.pop_front()
     }
 
     /// What came of a packet that a fault had made or changed.
@@ -219,6 +232,10 @@ impl<'s> Faults<'s> {
     #[must_use]
     pub fn ledger(self) -> Vec<Effect> {
         self.ledger.close()
+    }
+
+    fn count(&self, way: WayId) -> u32 {
+        self.counts.get(usize::from(way.0)).copied().unwrap_or(0)
     }
 
     /// How many packets have set out on each link, there and back.
@@ -251,7 +268,7 @@ impl<'s> Faults<'s> {
         let fault = &scenario.faults[id.0 as usize];
         self.ledger.began(id);
         match &fault.what {
-            What::Tamper(way, tamper) => self.next.push_back((self.way_id(*way), id, *tamper)),
+            What::Tamper(way, tamper) => self.next.push((self.way_id(*way), id, *tamper)),
             What::Cut(way, until) => {
                 self.cuts.push((self.way_id(*way), id));
                 self.ends(id, until.as_ref());
@@ -259,15 +276,18 @@ impl<'s> Faults<'s> {
             What::Unplug(way, until) => {
                 let back = Way { from: way.to, to: way.from };
                 self.cuts.extend([(self.way_id(*way), id), (self.way_id(back), id)]);
-                self.orders.push(Order::Plug(*way, Plug::Out));
+                self.orders.push_back(Order::Plug(*way, Plug::Out));
                 self.ends(id, until.as_ref());
             }
-            What::Mtu(way, mtu) => self.orders.push(Order::Mtu(*way, *mtu)),
+            What::Mtu(way, mtu) => {
+                self.lasting.push(id);
+                self.orders.push_back(Order::Mtu(*way, *mtu));
+            }
             What::Forge { from, to, packet } => {
                 let forged = self.sightings.as_ref().and_then(|seen| seen.forge(*from, *to, packet));
                 match forged {
                     Some(forged) => {
-                        self.orders.push(Order::Inject(*from, Packet { fault: Some(id), ..forged }));
+                        self.orders.push_back(Order::Inject(*from, Packet { fault: Some(id), ..forged }));
                     }
                     None => {
                         self.ledger.absorbed(id, "nothing was seen yet that it could be about".to_owned());
@@ -275,11 +295,11 @@ impl<'s> Faults<'s> {
                 }
             }
             What::Route { at, to, kind, until } => {
-                self.orders.push(Order::Route(*at, *to, Some(*kind)));
+                self.orders.push_back(Order::Route(*at, *to, Some(*kind)));
                 self.ends(id, until.as_ref());
             }
             What::Host(node, fault) => {
-                self.orders.push(Order::Host(id, *node, fault.clone()));
+                self.orders.push_back(Order::Host(id, *node, fault.clone()));
                 if let HostFault::NoPorts(until) = fault {
                     self.ends(id, until.as_ref());
                 }
@@ -287,26 +307,63 @@ impl<'s> Faults<'s> {
         }
     }
 
+    /// A fault lasts from now on: for good, or until then. What has passed already ends it at once.
     fn ends(&mut self, id: FaultId, until: Option<&Trigger>) {
+        self.lasting.push(id);
         match until.map(|until| self.watch(until)) {
             None => {}
-            Some(Ok(at)) => self.orders.push(Order::Expire(id, at)),
+            Some(Err(Watch::Packet(way, nth))) if self.count(way) >= nth => self.expire(id),
+            Some(Ok(at)) => self.orders.push_back(Order::Expire(id, at)),
             Some(Err(watch)) => self.watches.push((watch, id, Turn::End)),
         }
     }
 
-    /// A fault that lasts is over.
+    /// A fault that lasts is over. What another one that lasts does to the same thing goes on.
     pub fn expire(&mut self, id: FaultId) {
         self.cuts.retain(|(_, fault)| *fault != id);
+        self.lasting.retain(|fault| *fault != id);
         match &self.scenario.faults[id.0 as usize].what {
-            What::Unplug(way, _) => self.orders.push(Order::Plug(*way, Plug::In)),
-            What::Route { at, to, .. } => self.orders.push(Order::Route(*at, *to, None)),
-            What::Host(node, HostFault::NoPorts(_)) => self.orders.push(Order::PortsAgain(*node)),
+            What::Unplug(way, _) => {
+                let link = self.way_id(*way).0 / 2;
+                let same =
+                    |what: &What| matches!(what, What::Unplug(other, _) if self.way_id(*other).0 / 2 == link);
+                if self.last(same).is_none() {
+                    self.orders.push_back(Order::Plug(*way, Plug::In));
+                }
+            }
+            What::Route { at, to, .. } => {
+                let same =
+                    |what: &What| matches!(what, What::Route { at: a, to: t, .. } if (a, t) == (at, to));
+                let other = self.last(same).map(|other| &self.scenario.faults[other.0 as usize].what);
+                let kind = match other {
+                    Some(What::Route { kind, .. }) => Some(*kind),
+                    _ => None,
+                };
+                self.orders.push_back(Order::Route(*at, *to, kind));
+            }
+            What::Host(node, HostFault::NoPorts(_)) => {
+                let same =
+                    |what: &What| matches!(what, What::Host(other, HostFault::NoPorts(_)) if other == node);
+                if self.last(same).is_none() {
+                    self.orders.push_back(Order::PortsAgain(*node));
+                }
+            }
             _ => {}
         }
     }
 
-    /// Which lasting fault of a node's routes was met, by a packet to that node if that is known.
+    /// The latest of the faults that last now and are so.
+    fn last(&self, is: impl Fn(&What) -> bool) -> Option<FaultId> {
+        self.lasting.iter().rev().copied().find(|id| is(&self.scenario.faults[id.0 as usize].what))
+    }
+
+    fn met_by(&mut self, is: impl Fn(&What) -> bool, what: &str) {
+        if let Some(id) = self.last(is).filter(|id| !self.ledger.has_acted(*id)) {
+            self.ledger.acted(id, what.to_owned());
+        }
+    }
+
+    /// A packet, or a call, found that a node has no way: to that node, if that is known.
     pub fn route_met(&mut self, at: NodeId, towards: Option<NodeId>, what: &str) {
         let is = |what: &What| match what {
             What::Route { at: node, to, .. } => {
@@ -314,27 +371,24 @@ impl<'s> Faults<'s> {
             }
             _ => false,
         };
-        let found = self.scenario.faults.iter().rposition(|fault| is(&fault.what));
-        if let Some(index) = found {
-            self.ledger.acted(FaultId(index as u32), what.to_owned());
-        }
+        self.met_by(is, what);
     }
 
     /// A packet found its link unplugged.
     pub fn plug_met(&mut self, way: WayId) {
-        let found = self.cuts.iter().find(|(cut, _)| *cut == way).map(|(_, id)| *id);
-        if let Some(id) = found.filter(|id| !self.ledger.has_acted(*id)) {
-            self.ledger.acted(id, "a neighbour was asked for and did not answer".to_owned());
-        }
+        let scenario = self.scenario;
+        let is = |what: &What| match what {
+            What::Unplug(of, _) => Self::way(scenario, *of).is_some_and(|of| of.0 / 2 == way.0 / 2),
+            _ => false,
+        };
+        self.met_by(is, "a neighbour was asked for and did not answer");
     }
 
-    /// Which lasting fault made a link too narrow.
+    /// A packet was too long for a link.
     pub fn mtu_met(&mut self, way: WayId) {
         let scenario = self.scenario;
         let is = |what: &What| matches!(what, What::Mtu(of, _) if Self::way(scenario, *of) == Some(way));
-        if let Some(index) = scenario.faults.iter().rposition(|fault| is(&fault.what)) {
-            self.ledger.acted(FaultId(index as u32), "a packet was too long".to_owned());
-        }
+        self.met_by(is, "a packet was too long");
     }
 }
 

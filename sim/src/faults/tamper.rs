@@ -1,33 +1,54 @@
 //! What faults do to a packet that sets out.
 
-use super::{Faults, Passing, WayId};
+use super::{Carries, Faults, Passing, WayId};
 use crate::packet::{Body, FaultId, Packet};
 use crate::scenario::Tamper;
 
 impl Faults<'_> {
-    pub(super) fn tamper(&mut self, way: WayId, packet: &mut Packet) -> Passing {
+    pub(super) fn tamper(&mut self, way: WayId, packet: &mut Packet, link: Carries) -> Passing {
         if let Some(&(_, id)) = self.cuts.iter().find(|(cut, _)| *cut == way) {
-            if !self.ledger.has_acted(id) {
+            if link == Carries::Delivers && !self.ledger.has_acted(id) {
                 self.ledger.acted(id, "packets were lost".to_owned());
             }
-            self.next_is_absorbed(way, "the way was cut already");
+            self.none_of_next(way, "the way was cut already");
             return Passing { lost: true, fault: Some((id, "cut")), ..Passing::default() };
         }
-        let Some(at) = self.next.iter().position(|(on, ..)| *on == way) else { return Passing::default() };
-        let Some((_, id, tamper)) = self.next.remove(at) else { return Passing::default() };
-        self.apply(id, tamper, packet)
+        if self.next.iter().all(|(on, ..)| *on != way) {
+            return Passing::default();
+        }
+        if link == Carries::Loses {
+            self.none_of_next(way, "the link lost the packet anyway");
+            return Passing::default();
+        }
+        let mut passing = Passing::default();
+        for (_, id, tamper) in self.take_next(way) {
+            if passing.lost {
+                self.ledger.absorbed(id, "the packet was lost already".to_owned());
+            } else {
+                self.apply(id, tamper, packet, &mut passing);
+            }
+        }
+        if let Some((_, id)) = passing.twice.take_if(|_| passing.lost) {
+            self.ledger.absorbed(id, "the packet was lost already".to_owned());
+        }
+        passing
     }
 
-    fn next_is_absorbed(&mut self, way: WayId, why: &str) {
-        let ids: Vec<_> = self.next.iter().filter(|(on, ..)| *on == way).map(|(_, id, _)| *id).collect();
-        self.next.retain(|(on, ..)| *on != way);
-        for id in ids {
+    /// What was to happen to the next packet of this way does not.
+    fn none_of_next(&mut self, way: WayId, why: &str) {
+        for (_, id, _) in self.take_next(way) {
             self.ledger.absorbed(id, why.to_owned());
         }
     }
 
-    fn apply(&mut self, id: FaultId, tamper: Tamper, packet: &mut Packet) -> Passing {
-        let mut passing = Passing::default();
+    /// What is to happen to the packet that sets out this way now, in the order in which it was wanted.
+    fn take_next(&mut self, way: WayId) -> Vec<(WayId, FaultId, Tamper)> {
+        let (now, later) = core::mem::take(&mut self.next).into_iter().partition(|(on, ..)| *on == way);
+        self.next = later;
+        now
+    }
+
+    fn apply(&mut self, id: FaultId, tamper: Tamper, packet: &mut Packet, passing: &mut Passing) {
         let word = match tamper {
             Tamper::Drop => {
                 passing.lost = true;
@@ -35,19 +56,19 @@ impl Faults<'_> {
                 "drop"
             }
             Tamper::Delay(by) => {
-                passing.late = by;
+                passing.late += by;
                 self.ledger.acted(id, format!("late by {by:?}: {}", outline(packet)));
                 "delay"
             }
             // Whether the second does anything, its receiver says.
             Tamper::Duplicate(after) => {
-                passing.twice = Some(after);
+                passing.twice = Some((after, id));
                 "duplicate"
             }
+            // Whether it arrives at all, its receiver says.
             Tamper::Corrupt => {
                 packet.damaged = true;
-                self.ledger
-                    .acted(id, format!("dropped where it arrives, for its checksum: {}", outline(packet)));
+                packet.fault = packet.fault.or(Some(id));
                 "corrupt"
             }
             Tamper::Alter(bit) => {
@@ -61,8 +82,9 @@ impl Faults<'_> {
                 "truncate"
             }
         };
-        passing.fault = Some((id, word));
-        passing
+        if passing.fault.is_none() || passing.lost {
+            passing.fault = Some((id, word));
+        }
     }
 
     fn changed(&mut self, id: FaultId, changed: bool, packet: &Packet) {

@@ -12,7 +12,7 @@ use resound_core::datagram::Cast;
 use resound_core::signal::Errno;
 use resound_core::stream::Close;
 
-use super::{Fd, Kernel, Kind, TcpState};
+use super::{Fd, Kernel, Kind, Pid, TcpState};
 
 /// Options of a TCP socket, set before it connects or listens; a listener's connections inherit them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -141,6 +141,13 @@ impl Kernel {
             Kind::Listener(_) => Some(TcpState::Listen),
             Kind::Udp(_) => None,
         }
+    }
+
+    /// The program that has this socket.
+    #[must_use]
+    #[inline]
+    pub fn owner(&self, fd: Fd) -> Option<Pid> {
+        self.socket(fd)?.owner
     }
 
     /// Whether this is a UDP socket.

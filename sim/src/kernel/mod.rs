@@ -92,6 +92,8 @@ pub struct Effects {
 pub struct Tallies {
     /// Sockets made.
     pub sockets: u32,
+    /// Those of them that are TCP's, but for listeners.
+    pub tcp_sockets: u32,
     /// Times that no local port was found.
     pub no_port: u32,
     /// SYNs that found a listener's queue full.
@@ -283,6 +285,7 @@ impl Kernel {
 
     fn make(&mut self, owner: Option<Pid>, kind: Kind) -> Fd {
         self.tallies.sockets += 1;
+        self.tallies.tcp_sockets += u32::from(matches!(kind, Kind::Tcp(_)));
         let socket = Some(Socket { owner, told: false, armed: Vec::new(), kind });
         if let Some(fd) = self.free.pop() {
             self.sockets[fd.0 as usize] = socket;

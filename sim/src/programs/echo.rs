@@ -11,8 +11,8 @@ use resound_core::{Instant, link};
 use super::datagrams::{Bind, Datagrams};
 use super::{Dialing, Listening};
 use crate::kernel::{TcpOptions, UdpOptions};
-use crate::scenario::{Command, Knobs, NodeId, Payload, Said, Scenario, Transport};
-use crate::world::{Cast, Program, Stage, node_at, socket_addr};
+use crate::scenario::{Command, Knobs, NodeId, Payload, Said, Scenario, Transport, node_at, socket_addr};
+use crate::world::{Cast, Program, Stage};
 
 /// How many connections wait to be accepted.
 const BACKLOG: u32 = 128;

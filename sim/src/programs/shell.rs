@@ -7,8 +7,8 @@ use resound_core::stream::Close;
 
 use super::echo::bytes;
 use crate::kernel::{Fd, TcpOptions, UdpOptions};
-use crate::scenario::{Call, Command, Open, Peer, Said, SocketKnobs};
-use crate::world::{Answer, Calls, Next, Program, socket_addr};
+use crate::scenario::{Call, Command, Open, Peer, Said, SocketKnobs, socket_addr};
+use crate::world::{Answer, Calls, Next, Program};
 
 /// Runs the calls of a script, one shell for each host.
 #[derive(Debug, Default)]

@@ -31,7 +31,7 @@ pub struct Run {
     pub moments: Vec<Moment>,
     /// What each fault did, in the order of the scenario.
     pub ledger: Vec<Effect>,
-    /// When it ended.
+    /// When the last thing happened; nothing did from then until the scenario's end.
     pub ended: Instant,
     /// How many packets set out.
     pub packets: u64,

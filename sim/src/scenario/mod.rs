@@ -23,12 +23,14 @@ use std::time::Duration;
 
 use resound_core::signal::Version;
 
+mod address;
 mod check;
 mod command;
 mod expect;
 mod fault;
 pub mod text;
 
+pub use address::{address, node_at, socket_addr};
 pub use check::{BadScenario, Place};
 pub use command::{Call, Command, Knobs, Open, Payload, Peer, SocketKnobs, Transport};
 pub use expect::{Expect, Mode, Said, Unmet};

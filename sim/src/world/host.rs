@@ -6,14 +6,14 @@ use std::time::Duration;
 use resound_core::Instant;
 use resound_core::signal::Version;
 
+use super::World;
 use super::events::Event;
 use super::program::{Answer, Calls, Limits, Next, Program, Stage as Place};
-use super::{World, address};
 use crate::kernel::{Fd, Kernel, Pid, Profile, Sysctls};
 use crate::packet::FaultId;
 use crate::programs::Shell;
 use crate::run::coverage::{Met, MetSet, Stage};
-use crate::scenario::{Command, NodeId, Said, Scenario, Transport};
+use crate::scenario::{Command, NodeId, Said, Scenario, Transport, address};
 
 /// How often a program may run at one instant, with nothing sent by anybody meanwhile, before it is taken for one that spins.
 const SPINS: u32 = 10_000;
@@ -27,6 +27,10 @@ pub(super) struct Host {
     /// Its programs' clock, less the world's, in nanoseconds.
     pub(super) skew: i64,
     pub(super) pause: Option<(Instant, FaultId)>,
+    /// How often it lost its power: what began in one life does not go on in the next.
+    pub(super) lives: u32,
+    /// When its power comes back.
+    boots_at: Option<Instant>,
     pub(super) limits: Limits,
     /// Faults that show only by what comes later: the tally at their time, and which it is.
     pub(super) tallies: Vec<(FaultId, Tally, u32)>,
@@ -46,7 +50,8 @@ pub(super) enum Power {
 /// What a lasting change of a kernel shows by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tally {
-    Sockets,
+    ReceiveBuffers,
+    SendBuffers,
     NoPort,
     QueueFull,
 }
@@ -64,6 +69,8 @@ impl Host {
             power: Power::On,
             skew: 0,
             pause: None,
+            lives: 0,
+            boots_at: None,
             limits: Limits::default(),
             tallies: Vec::new(),
             profile: scenario.profile,
@@ -77,12 +84,15 @@ impl Host {
         self.processes.start(program, Some(Stage::Fresh))
     }
 
-    /// Everything that was in its memory is gone.
-    pub(super) fn lose_power(&mut self) {
+    /// Everything that was in its memory is gone, until then or for good.
+    pub(super) fn lose_power(&mut self, until: Option<Instant>) {
+        self.boots_at = until;
         self.power = Power::Off;
+        self.lives += 1;
         self.kernel = Kernel::new(self.profile, self.sysctl.clone(), self.addresses.clone());
         self.processes.clear();
         self.pause = None;
+        self.limits = Limits::default();
     }
 
     /// The host's clock at this time of the world.
@@ -97,7 +107,8 @@ impl Host {
 
     pub(super) fn tally(&self, of: Tally) -> u32 {
         match of {
-            Tally::Sockets => self.kernel.tallies.sockets,
+            Tally::ReceiveBuffers => self.kernel.tallies.sockets,
+            Tally::SendBuffers => self.kernel.tallies.tcp_sockets,
             Tally::NoPort => self.kernel.tallies.no_port,
             Tally::QueueFull => self.kernel.tallies.queue_full,
         }
@@ -397,7 +408,13 @@ impl World<'_> {
     /// The power is back.
     pub(super) fn boot(&mut self, node: NodeId) {
         let scenario = self.scenario;
+        let now = self.now;
         let Some(host) = self.host(node) else { return };
+        // It may have lost its power once more since that was decided.
+        if host.boots_at.is_none_or(|at| at > now) {
+            return;
+        }
+        host.boots_at = None;
         host.power = Power::On;
         for line in host.services.clone() {
             self.start(node, line, &scenario.script[line as usize].command);
@@ -412,15 +429,19 @@ impl World<'_> {
             return;
         }
         host.pause = None;
-        for pid in host.processes.pids() {
-            self.runnable.push_back((node, pid));
-        }
+        // Who had something to do meanwhile was put into the queue, and came out of it without having run.
+        let mut pids = host.processes.pids();
+        pids.retain(|&pid| host.processes.get(pid).is_some_and(|process| process.queued));
+        self.runnable.extend(pids.into_iter().map(|pid| (node, pid)));
     }
 
     pub(super) fn pause(&mut self, node: NodeId, fault: FaultId, lasts: Duration) {
         let until = self.now + lasts;
         let Some(host) = self.host(node) else { return };
-        host.pause = Some((until, fault));
+        // Of two pauses the one that ends later counts.
+        if host.pause.is_none_or(|(other, _)| other < until) {
+            host.pause = Some((until, fault));
+        }
         self.events.push(until, Event::Resume(node));
     }
 }

@@ -23,10 +23,8 @@
 //! | `host` | hosts: power, processes, clocks |
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use resound_core::Instant;
-use resound_core::signal::Version;
 
 mod events;
 mod host;
@@ -41,36 +39,10 @@ use crate::faults::Faults;
 use crate::kernel::{Fate, Pid, table};
 use crate::packet::FaultId;
 use crate::run::{Coverage, Happened, Moment, Record, Remark, Run};
-use crate::scenario::{NodeId, Peer, Role, Said, Scenario, Way};
+use crate::scenario::{NodeId, Role, Said, Scenario, Way};
 use events::{Event, Events};
 use host::Host;
 use network::{Network, Router};
-
-/// The address of a node: 10.0.0.k or fd00::k, where k is its place in the scenario, from 1.
-#[must_use]
-pub const fn address(node: NodeId, version: Version) -> IpAddr {
-    let k = node.0 as u16 + 1;
-    match version {
-        Version::V4 => IpAddr::V4(Ipv4Addr::new(10, 0, (k >> 8) as u8, k as u8)),
-        Version::V6 => IpAddr::V6(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, k)),
-    }
-}
-
-/// The node that has this address.
-#[must_use]
-pub const fn node_at(address: IpAddr) -> Option<NodeId> {
-    let k = match address {
-        IpAddr::V4(v4) => match v4.octets() {
-            [10, 0, high, low] => u16::from_be_bytes([high, low]),
-            _ => return None,
-        },
-        IpAddr::V6(v6) => match v6.segments() {
-            [0xfd00, 0, 0, 0, 0, 0, 0, k] => k,
-            _ => return None,
-        },
-    };
-    if k == 0 || k > 256 { None } else { Some(NodeId((k - 1) as u8)) }
-}
 
 /// How many events there may be at one instant: more are two programs that answer each other over links without delay.
 const AT_ONCE: u32 = 1_000_000;
@@ -136,8 +108,15 @@ enum Node {
 
 impl<'s> World<'s> {
     /// The world of a scenario at its beginning. The cast are the programs that its commands start.
+    ///
+    /// # Panics
+    ///
+    /// With its message, if the scenario does not pass its own [check](Scenario::check); one that was read from text does.
     #[must_use]
     pub fn new(scenario: &'s Scenario, cast: &'s mut dyn Cast) -> Self {
+        if let Err(bad) = scenario.check() {
+            panic!("{bad}");
+        }
         let (faults, times) = Faults::new(scenario);
         let mut events = Events::default();
         let node = |(at, node): (usize, &crate::scenario::Node)| match node.role {
@@ -196,6 +175,7 @@ impl<'s> World<'s> {
         loop {
             while let Some((node, pid)) = self.runnable.pop_front() {
                 self.run_program(node, pid);
+                self.obey();
             }
             let Some((at, event)) = self.events.pop_until(until) else { break };
             self.at_once = if at == self.now { self.at_once + 1 } else { 0 };
@@ -208,12 +188,13 @@ impl<'s> World<'s> {
             }
             self.now = at;
             self.happens(event);
+            self.obey();
         }
         self.finish()
     }
 
     fn finish(mut self) -> Run {
-        self.read_tallies();
+        self.settle_all();
         Run {
             said: self.said,
             moments: self.moments,
@@ -244,13 +225,10 @@ impl<'s> World<'s> {
             }
             Event::Wake(node, pid) => self.wake(node, pid),
             Event::Line(index) => self.line(index),
-            Event::Fault(id) => {
-                self.faults.fire(id);
-                self.obey();
-            }
+            Event::Fault(id) => self.faults.fire(id),
             Event::Expire(id) => {
+                self.disturbed = self.disturbed.max(Some(self.now));
                 self.faults.expire(id);
-                self.obey();
             }
             Event::Resolve(way) => self.resolve(way),
             Event::Boot(node) => self.boot(node),
@@ -286,6 +264,7 @@ impl<'s> World<'s> {
         if effects.packets.is_empty() && effects.moves.is_empty() {
             return;
         }
+        let lives = host.lives;
         // Taken out while they are worked on, and put back for their room.
         let mut packets = core::mem::take(&mut effects.packets);
         let mut moves = core::mem::take(&mut effects.moves);
@@ -297,13 +276,16 @@ impl<'s> World<'s> {
             self.faults.entered(node, state);
         }
         for packet in packets.drain(..) {
+            // What a fault has done meanwhile: a host without power sends no more.
+            if self.host(node).is_none_or(|host| host.lives != lives) {
+                break;
+            }
             self.send(node, packet);
         }
         if let Some(host) = self.host(node) {
             host.kernel.effects.packets = packets;
             host.kernel.effects.moves = moves;
         }
-        self.obey();
     }
 
     fn note(&mut self, what: Happened) {
@@ -329,10 +311,4 @@ impl<'s> World<'s> {
             }
         }
     }
-}
-
-/// The address and port of a peer.
-#[must_use]
-pub const fn socket_addr(peer: Peer, version: Version) -> SocketAddr {
-    SocketAddr::new(address(peer.host, version), peer.port)
 }

@@ -7,6 +7,7 @@
 //! what it has for it meanwhile, and then complains: a host to itself, a router to whoever sent it
 //! (`neigh_timer_handler`, `arp_error_report`, `ndisc_error_report`; measured: 3.05 s).
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use resound_core::Instant;
@@ -14,12 +15,12 @@ use resound_core::signal::Version;
 
 use super::events::Event;
 use super::host::Power;
-use super::{Node, World, address, node_at};
-use crate::faults::{Passing, WayId};
+use super::{Node, World};
+use crate::faults::{Carries, WayId};
 use crate::kernel::{Fate, IcmpLimiter, Sysctl, Sysctls};
-use crate::packet::{Body, LONGEST_QUOTE, Packet};
+use crate::packet::{Body, FaultId, LONGEST_QUOTE, Packet};
 use crate::run::{Happened, Record};
-use crate::scenario::{self, NodeId, RouteKind, Scenario, Way};
+use crate::scenario::{self, NodeId, Role, RouteKind, Scenario, Way, address, node_at};
 
 /// When a neighbour is asked for again, and when that is given up.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
@@ -41,8 +42,8 @@ pub(super) struct Network {
 struct WayState {
     way: Way,
     link: scenario::Link,
-    /// When the last packet will have left, on a link with a rate.
-    free_at: Instant,
+    /// When each packet that waits will have left, on a link with a rate.
+    leaving: VecDeque<Instant>,
     count: u64,
     plugged: bool,
     asking: Option<Asking>,
@@ -93,15 +94,19 @@ impl Network {
             [Way { from: a, to: b }, Way { from: b, to: a }].map(|way| WayState {
                 way,
                 link: link.clone(),
-                free_at: Instant::EPOCH,
+                leaving: VecDeque::new(),
                 count: 0,
                 plugged: true,
                 asking: None,
             })
         });
         let ways: Vec<_> = ways.collect();
-        let nodes = scenario.nodes.len();
-        let first = (0..nodes).map(|from| first_ways(&ways, nodes, from)).collect();
+        let roles: Vec<_> = scenario.nodes.iter().map(|node| node.role).collect();
+        let mut leaving = vec![Vec::new(); roles.len()];
+        for (index, WayState { way, .. }) in ways.iter().enumerate() {
+            leaving[usize::from(way.from.0)].push((usize::from(way.to.0), WayId(index as u16)));
+        }
+        let first = (0..roles.len()).map(|from| first_ways(&leaving, &roles, from)).collect();
         Self { ways, first }
     }
 
@@ -125,20 +130,19 @@ impl Network {
     }
 }
 
-/// From one node, the first way of the shortest path to each other one; of equally short ones the first link's.
-fn first_ways(ways: &[WayState], nodes: usize, from: usize) -> Vec<Option<WayId>> {
-    let mut first = vec![None; nodes];
-    let mut seen = vec![false; nodes];
+/// From one node, the first way of the shortest path to each other one; of equally short ones the first link's. Paths lead
+/// through routers only: a host passes nothing on.
+fn first_ways(leaving: &[Vec<(usize, WayId)>], roles: &[Role], from: usize) -> Vec<Option<WayId>> {
+    let mut first = vec![None; roles.len()];
+    let mut seen = vec![false; roles.len()];
     seen[from] = true;
     let mut border = vec![from];
     while !border.is_empty() {
         let mut next = Vec::new();
-        for &node in &border {
-            for (index, way) in ways.iter().enumerate().filter(|(_, way)| usize::from(way.way.from.0) == node)
-            {
-                let to = usize::from(way.way.to.0);
+        for &node in border.iter().filter(|&&node| node == from || roles[node] == Role::Router) {
+            for &(to, way) in &leaving[node] {
                 if !core::mem::replace(&mut seen[to], true) {
-                    first[to] = if node == from { Some(WayId(index as u16)) } else { first[node] };
+                    first[to] = if node == from { Some(way) } else { first[node] };
                     next.push(to);
                 }
             }
@@ -233,46 +237,52 @@ impl World<'_> {
     /// A packet sets out.
     fn depart(&mut self, way: WayId, mut packet: Packet) {
         self.packets += 1;
-        self.digest.packet(self.now, way.0, &packet);
-        let passing = self.faults.passes(way, &mut packet);
-        if passing.fault.is_some() {
-            let over = self.now + passing.late + passing.twice.unwrap_or_default();
-            self.disturbed = self.disturbed.max(Some(over));
-        }
-        if self.order.len() < self.trace {
-            self.order.push(self.network.ways[usize::from(way.0)].way);
-        }
         let state = &mut self.network.ways[usize::from(way.0)];
         state.count += 1;
         let noise = state.noise();
-        let fate = state.carry(self.now, &packet, noise);
-        let arrives = fate.filter(|_| !passing.lost).map(|at| at + passing.late);
+        let carried = state.carry(self.now, &packet, noise);
+        let direction = state.way;
+        self.digest.packet(self.now, way.0, &packet, carried);
+        let link = if carried.is_some() { Carries::Delivers } else { Carries::Loses };
+        let passing = self.faults.passes(way, &mut packet, link);
+        if passing.fault.is_some() {
+            let twice = passing.twice.map_or(Duration::ZERO, |(after, _)| after);
+            self.disturbed = self.disturbed.max(Some(self.now + passing.late + twice));
+        }
+        if self.order.len() < self.trace {
+            self.order.push(direction);
+        }
+        let arrives = carried.filter(|_| !passing.lost).map(|at| at + passing.late);
         if self.record == Record::Everything {
-            let way = self.network.ways[usize::from(way.0)].way;
-            let fault = match (passing.fault, arrives) {
-                (None, None) => None,
-                (fault, _) => fault,
-            };
-            self.note(Happened::Sent { way, packet: packet.clone(), arrives, fault });
+            let fault = passing.fault;
+            self.note(Happened::Sent { way: direction, packet: packet.clone(), arrives, fault });
         }
         if let Some(at) = arrives {
-            self.arrive_later(way, packet, at, passing);
+            packet.damaged |= noise.damages;
+            self.arrive_later(way, packet, at, passing.twice, noise);
         }
         self.obey();
     }
 
-    fn arrive_later(&mut self, way: WayId, mut packet: Packet, at: Instant, passing: Passing) {
-        let state = &self.network.ways[usize::from(way.0)];
-        let noise = state.noise();
-        if noise.damages {
-            packet.damaged = true;
-        }
+    /// The original first: of two that arrive at one time, it is the first.
+    fn arrive_later(
+        &mut self,
+        way: WayId,
+        packet: Packet,
+        at: Instant,
+        twice: Option<(Duration, FaultId)>,
+        noise: Noise,
+    ) {
         let again = noise.doubles.then_some(Duration::from_micros(1));
-        if let Some(after) = passing.twice.or(again) {
-            let fault = passing.fault.filter(|_| passing.twice.is_some()).map(|(id, _)| id).or(packet.fault);
-            self.events.push(at + after, Event::Arrive(way, Packet { fault, ..packet.clone() }));
-        }
+        let copy = match (twice, again) {
+            (Some((after, id)), _) => Some((after, Packet { fault: Some(id), ..packet.clone() })),
+            (None, Some(after)) => Some((after, packet.clone())),
+            (None, None) => None,
+        };
         self.events.push(at, Event::Arrive(way, packet));
+        if let Some((after, copy)) = copy {
+            self.events.push(at + after, Event::Arrive(way, copy));
+        }
     }
 
     /// A packet has come to the end of a way.
@@ -280,7 +290,6 @@ impl World<'_> {
         let node = self.network.ways[usize::from(way.0)].way.to;
         match &self.nodes[usize::from(node.0)] {
             Node::Host(_) => self.arrives_at(node, packet),
-            Node::Router(_) if packet.damaged && matches!(packet.body, Body::Icmp(_)) => {}
             Node::Router(_) => self.forward(node, packet),
         }
     }
@@ -289,10 +298,12 @@ impl World<'_> {
     pub(super) fn arrives_at(&mut self, node: NodeId, packet: Packet) {
         let now = self.now;
         let mine = packet.destination.is_loopback() || node_at(packet.destination) == Some(node);
-        let fault = packet.fault;
+        let (fault, damaged) = (packet.fault, packet.damaged);
         let Some(host) = self.host(node) else { return };
         let fate = if host.power == Power::Off {
             Fate::Absorbed("the host has no power")
+        } else if damaged {
+            Fate::Acted("it was dropped where it arrived, for its checksum")
         } else if mine {
             host.kernel.receive(now, packet)
         } else {
@@ -345,19 +356,16 @@ impl World<'_> {
         self.complain(node, &packet, kind, code, Some(mtu));
     }
 
-    /// A node tells whoever sent a packet what is wrong; never about an ICMP error (RFC 1122 §3.2.2).
+    /// A node tells whoever sent a packet what is wrong with it, if it may (RFC 1122 §3.2.2, RFC 1812 §4.3.2.7).
     fn complain(&mut self, node: NodeId, packet: &Packet, kind: u8, code: u8, mtu: Option<u32>) {
-        let now = self.now;
-        if matches!(packet.body, Body::Icmp(_)) {
-            return;
+        let offender = address(node, packet.version());
+        let icmp = match &mut self.nodes[usize::from(node.0)] {
+            Node::Router(router) => router.limiter.complain(self.now, packet, offender, (kind, code), mtu),
+            Node::Host(_) => Some(packet.complain(offender, kind, code, mtu, LONGEST_QUOTE)),
+        };
+        if let Some(icmp) = icmp {
+            self.send(node, icmp);
         }
-        if let Node::Router(router) = &mut self.nodes[usize::from(node.0)] {
-            if !router.limiter.allow(now, packet.source) {
-                return;
-            }
-        }
-        let icmp = packet.complain(address(node, packet.version()), kind, code, mtu, LONGEST_QUOTE);
-        self.send(node, icmp);
     }
 }
 
@@ -388,10 +396,10 @@ impl scenario::Link {
 
     /// A number in `0..=max` that follows from the packet's own number: it does not matter what else was drawn.
     fn drawn(&self, way: Way, nth: u64, salt: u64, max: u64) -> u64 {
-        let direction = u64::from(way.from > way.to);
+        let way = u64::from(way.from.0) << 8 | u64::from(way.to.0);
         let seed = self.noise.wrapping_mul(0x9e37_79b9_7f4a_7c15)
             ^ nth.wrapping_mul(0xd1b5_4a32_d192_ed03)
-            ^ (salt * 2 + direction).wrapping_mul(0x8cb9_2ba7_2f3d_8dd7);
+            ^ (way << 8 | salt).wrapping_mul(0x8cb9_2ba7_2f3d_8dd7);
         resound_core::Rng::from_seed(seed).up_to(max)
     }
 }
@@ -404,12 +412,15 @@ impl WayState {
         let mut leaves = now;
         if let Some(rate) = link.rate {
             let takes = transmission(packet.length(), rate);
-            let waits = self.free_at.since(now);
-            if waits > takes.saturating_mul(link.queue.max(1)) {
+            while self.leaving.front().is_some_and(|&at| at <= now) {
+                self.leaving.pop_front();
+            }
+            // One is being sent; the others wait.
+            if self.leaving.len() > link.queue as usize {
                 return None;
             }
-            leaves = self.free_at.max(now) + takes;
-            self.free_at = leaves;
+            leaves = self.leaving.back().map_or(now, |&last| last.max(now)) + takes;
+            self.leaving.push_back(leaves);
         }
         if noise.loses {
             return None;

@@ -2,11 +2,11 @@
 
 use super::events::Event;
 use super::host::Tally;
-use super::{Node, World, address, node_at};
+use super::{Node, World};
 use crate::faults::{Faults, Order, Plug};
 use crate::packet::FaultId;
 use crate::run::{Happened, Record};
-use crate::scenario::{HostFault, NodeId, RouteKind};
+use crate::scenario::{HostFault, NodeId, RouteKind, address, node_at};
 
 use resound_core::Instant;
 use resound_core::signal::Version;
@@ -14,7 +14,7 @@ use resound_core::signal::Version;
 impl World<'_> {
     /// Does what the fault engine has ordered.
     pub(super) fn obey(&mut self) {
-        while let Some(order) = self.faults.orders() {
+        while let Some(order) = self.faults.next_order() {
             self.disturbed = self.disturbed.max(Some(self.now));
             self.carry_out(order);
         }
@@ -51,7 +51,10 @@ impl World<'_> {
                     self.network.mtu(way, mtu);
                 }
             }
-            Order::Expire(fault, at) => self.events.push(Instant::EPOCH + at, Event::Expire(fault)),
+            // An end that has passed already is now.
+            Order::Expire(fault, at) => {
+                self.events.push((Instant::EPOCH + at).max(self.now), Event::Expire(fault));
+            }
         }
     }
 
@@ -92,11 +95,11 @@ impl World<'_> {
             }
             HostFault::Pause(lasts) => self.pause(node, fault, *lasts),
             HostFault::PowerLoss => {
-                host.lose_power();
+                self.lose_power(node, None);
                 self.faults.acted(fault, "the host is dead");
             }
             HostFault::Reboot(after) => {
-                host.lose_power();
+                self.lose_power(node, Some(now + *after));
                 self.events.push(now + *after, Event::Boot(node));
                 self.faults.acted(fault, "the host has lost its memory");
             }
@@ -133,11 +136,11 @@ impl World<'_> {
             }
             HostFault::ReceiveBuffer(bytes) => {
                 host.kernel.receive_buffer(*bytes);
-                self.watch(node, fault, Tally::Sockets);
+                self.watch(node, fault, Tally::ReceiveBuffers);
             }
             HostFault::SendBuffer(bytes) => {
                 host.kernel.send_buffer(*bytes);
-                self.watch(node, fault, Tally::Sockets);
+                self.watch(node, fault, Tally::SendBuffers);
             }
             HostFault::NoPorts(_) => {
                 host.kernel.exhaust_ports(true);
@@ -155,28 +158,44 @@ impl World<'_> {
         self.faults.met(fault, if acted { Fate::Acted(what) } else { Fate::Absorbed(why_not) });
     }
 
-    /// Whether this fault acted, its kernel's tally will show in the end.
+    fn lose_power(&mut self, node: NodeId, until: Option<Instant>) {
+        self.settle(node, |_| true);
+        if let Some(host) = self.host(node) {
+            host.lose_power(until);
+        }
+    }
+
+    /// Whether this fault acted, its kernel's tally will show when it ends, or the run.
     fn watch(&mut self, node: NodeId, fault: FaultId, tally: Tally) {
+        // From now on it is this one's doing.
+        self.settle(node, |other| other == tally);
         if let Some(host) = self.host(node) {
             let so_far = host.tally(tally);
             host.tallies.push((fault, tally, so_far));
         }
     }
 
-    /// Faults that show only by a tally: whether they acted.
-    pub(super) fn read_tallies(&mut self) {
+    /// Faults that show only by a tally: whether they have acted.
+    pub(super) fn settle(&mut self, node: NodeId, is: impl Fn(Tally) -> bool) {
+        let Some(host) = self.host(node) else { return };
+        let (over, on) = core::mem::take(&mut host.tallies).into_iter().partition(|&(_, tally, _)| is(tally));
+        host.tallies = on;
+        let acted: Vec<_> =
+            Vec::into_iter(over).filter(|&(_, tally, before)| host.tally(tally) > before).collect();
+        for (fault, tally, _) in acted {
+            let what = match tally {
+                Tally::ReceiveBuffers | Tally::SendBuffers => "sockets were made with it",
+                Tally::NoPort => "a socket got no port",
+                Tally::QueueFull => "a SYN found the queue full",
+            };
+            self.faults.acted(fault, what);
+        }
+    }
+
+    /// The same, of all hosts.
+    pub(super) fn settle_all(&mut self) {
         for node in 0..self.nodes.len() {
-            let Node::Host(host) = &self.nodes[node] else { continue };
-            for &(fault, tally, before) in &host.tallies {
-                if host.tally(tally) > before {
-                    let what = match tally {
-                        Tally::Sockets => "sockets were made with it",
-                        Tally::NoPort => "a socket got no port",
-                        Tally::QueueFull => "a SYN found the queue full",
-                    };
-                    self.faults.acted(fault, what);
-                }
-            }
+            self.settle(NodeId(node as u8), |_| true);
         }
     }
 }

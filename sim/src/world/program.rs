@@ -7,12 +7,11 @@ use resound_core::liveness::KernelView;
 use resound_core::signal::{Errno, Version};
 use resound_core::stream::Close;
 
-use super::socket_addr;
 use crate::kernel::table::IcmpClass;
 use crate::kernel::{Arrived, Fd, Kernel, Pid, Poll, QueuedError, TcpOptions, UdpOptions};
 use crate::packet::FaultId;
 use crate::run::coverage::{Met, MetSet};
-use crate::scenario::{Command, NodeId, Peer, Said, Scenario, Transport};
+use crate::scenario::{Command, NodeId, Peer, Said, Scenario, Transport, socket_addr};
 
 /// A process on a host.
 pub trait Program {
@@ -178,6 +177,12 @@ impl Calls<'_> {
         self.version
     }
 
+    /// Whether this process has this socket: what was closed may be somebody else's by now.
+    #[inline]
+    fn own(&self, fd: Fd) -> Result<(), Errno> {
+        if self.kernel.owner(fd) == Some(self.pid) { Ok(()) } else { Err(Errno::BadF) }
+    }
+
     // TCP.
 
     /// `socket` and a non-blocking `connect`.
@@ -215,6 +220,7 @@ impl Calls<'_> {
     ///
     /// EAGAIN, if nobody waits.
     pub fn accept(&mut self, listener: Fd) -> Result<(Fd, SocketAddr), Errno> {
+        self.own(listener)?;
         self.kernel.accept(self.world, listener, self.pid)
     }
 
@@ -224,13 +230,17 @@ impl Calls<'_> {
     ///
     /// EAGAIN, or what the socket has latched.
     pub fn recv(&mut self, fd: Fd, into: &mut [u8]) -> Result<usize, Errno> {
+        self.own(fd)?;
         let wanted = into.len();
         let most = self.limits.reads.map_or(wanted, |(most, _)| most.max(1).min(wanted));
         let got = self.kernel.recv(self.world, fd, &mut into[..most]);
         let got = self.failed(Transport::Tcp, got)?;
         self.meet(Transport::Tcp, Some(if got == 0 { Met::End } else { Met::Data }));
         if let Some((_, fault)) = self.limits.reads.filter(|_| got == most && most < wanted) {
-            self.limits.met[0] = Some(fault);
+            // Only what would have been read besides makes a difference.
+            if self.kernel.poll(fd).readable {
+                self.limits.met[0] = Some(fault);
+            }
         }
         Ok(got)
     }
@@ -241,6 +251,7 @@ impl Calls<'_> {
     ///
     /// EAGAIN, or what the socket has latched.
     pub fn send(&mut self, fd: Fd, from: &[&[u8]]) -> Result<usize, Errno> {
+        self.own(fd)?;
         let sent = self.send_limited(fd, from);
         match sent {
             Err(Errno::Again) => self.meet(Transport::Tcp, Some(Met::Blocked)),
@@ -254,10 +265,11 @@ impl Calls<'_> {
         let Some((most, fault)) = self.limits.writes else { return self.kernel.send(self.world, fd, from) };
         let first = from.iter().find(|bytes| !bytes.is_empty()).copied().unwrap_or_default();
         let cut = &first[..first.len().min(most.max(1))];
-        if cut.len() < from.iter().map(|bytes| bytes.len()).sum() {
+        let taken = self.kernel.send(self.world, fd, &[cut])?;
+        if taken == cut.len() && taken < from.iter().map(|bytes| bytes.len()).sum() {
             self.limits.met[1] = Some(fault);
         }
-        self.kernel.send(self.world, fd, &[cut])
+        Ok(taken)
     }
 
     /// `shutdown(SHUT_WR)`.
@@ -266,6 +278,7 @@ impl Calls<'_> {
     ///
     /// ENOTCONN.
     pub fn shutdown(&mut self, fd: Fd) -> Result<(), Errno> {
+        self.own(fd)?;
         self.kernel.shutdown(self.world, fd)
     }
 
@@ -275,6 +288,7 @@ impl Calls<'_> {
     ///
     /// ENOTCONN.
     pub fn shutdown_read(&mut self, fd: Fd) -> Result<(), Errno> {
+        self.own(fd)?;
         self.kernel.shutdown_read(self.world, fd)
     }
 
@@ -301,6 +315,7 @@ impl Calls<'_> {
     ///
     /// What this host's routes say.
     pub fn udp_connect(&mut self, fd: Fd, to: Option<SocketAddr>) -> Result<(), Errno> {
+        self.own(fd)?;
         self.kernel.udp_connect(self.world, fd, to)
     }
 
@@ -316,6 +331,7 @@ impl Calls<'_> {
         from: Option<IpAddr>,
         bytes: &[u8],
     ) -> Result<usize, Errno> {
+        self.own(fd)?;
         let sent = self.kernel.send_to(self.world, fd, to, from, bytes);
         self.failed(Transport::Udp, sent)
     }
@@ -326,6 +342,7 @@ impl Calls<'_> {
     ///
     /// EAGAIN, or what the socket has latched.
     pub fn recv_from(&mut self, fd: Fd, into: &mut [u8]) -> Result<Arrived, Errno> {
+        self.own(fd)?;
         let got = self.kernel.recv_from(self.world, fd, into);
         let got = self.failed(Transport::Udp, got)?;
         self.meet(Transport::Udp, Some(Met::Data));
@@ -338,6 +355,7 @@ impl Calls<'_> {
     ///
     /// EAGAIN, if it is empty.
     pub fn recv_error(&mut self, fd: Fd) -> Result<QueuedError, Errno> {
+        self.own(fd)?;
         let entry = self.kernel.recv_error(self.world, fd)?;
         let class = entry.icmp.as_ref().map(IcmpClass::of);
         self.meet(Transport::Udp, class.and_then(Met::icmp));
@@ -364,6 +382,7 @@ impl Calls<'_> {
 
     /// `getsockopt(SO_ERROR)`: takes it.
     pub fn so_error(&mut self, fd: Fd) -> Option<Errno> {
+        self.own(fd).ok()?;
         self.kernel.so_error(fd)
     }
 
@@ -393,6 +412,8 @@ impl Calls<'_> {
 
     /// `close`.
     pub fn close(&mut self, fd: Fd, how: Close) {
-        self.kernel.close(self.world, fd, how);
+        if self.own(fd).is_ok() {
+            self.kernel.close(self.world, fd, how);
+        }
     }
 }

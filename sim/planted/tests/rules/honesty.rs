@@ -9,7 +9,7 @@ use resound_planted_sim as resound_sim;
 use resound_sim::faults::since_start;
 use resound_sim::oracle::Broken;
 use resound_sim::scenario::{Command, HostFault, NodeId, Said, Tamper, What};
-use resound_sim::world::{address, node_at};
+use resound_sim::scenario::{address, node_at};
 use resound_sim::{Run, Scenario};
 
 use super::story::{MS, SECOND, Story};

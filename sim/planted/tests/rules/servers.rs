@@ -10,8 +10,8 @@ use resound_planted_sim as resound_sim;
 
 use resound_sim::faults::since_start;
 use resound_sim::packet::Body;
+use resound_sim::scenario::node_at;
 use resound_sim::scenario::{Call, Command, HostFault, Line, NodeId, Said, Transport, What};
-use resound_sim::world::node_at;
 use resound_sim::{Run, Scenario};
 
 use super::story::{SECOND, Story};

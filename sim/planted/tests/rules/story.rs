@@ -6,8 +6,8 @@ use std::time::Duration;
 use resound_planted_sim as resound_sim;
 
 use resound_sim::faults::since_start;
+use resound_sim::scenario::socket_addr;
 use resound_sim::scenario::{Command, Fault, HostFault, Knobs, NodeId, Peer, Said, Transport, What};
-use resound_sim::world::socket_addr;
 use resound_sim::{Run, Scenario};
 
 use super::wire::Wire;

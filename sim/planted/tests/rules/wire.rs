@@ -9,7 +9,7 @@ use resound_sim::faults::since_start;
 use resound_sim::packet::{Body, Icmp, Packet, Segment, Seq};
 use resound_sim::run::Happened;
 use resound_sim::scenario::NodeId;
-use resound_sim::world::address;
+use resound_sim::scenario::address;
 use resound_sim::{Echo, Record, Scenario, World};
 
 /// How long the header of the UDP client's datagrams is.
