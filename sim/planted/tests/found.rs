@@ -117,9 +117,15 @@ fn explore(bug: Option<Bug>, ground: &Ground) -> Result<Certificate, Box<Counter
 fn shrink(bug: Bug, found: &Scenario, broken: &Broken) -> (Scenario, Broken) {
     let trial = rules::trial();
     let mut descent = Descent::new(found.clone());
-    let mut last = broken.clone();
+    let (until, mut last) = (found.until, broken.clone());
     for _ in 0..MOST_SHRINKING {
         let Some(candidate) = descent.offer() else { break };
+        // On links without any delay things happen at once that cannot in a network; and no run becomes a longer one.
+        let timeless = candidate.links.iter().any(|link| link.delay.is_zero());
+        if timeless || candidate.until > until {
+            descent.discard();
+            continue;
+        }
         let breaks = planted::with(Some(bug), || trial.judge(candidate)).err();
         match breaks.filter(|again| again.rule == last.rule && trial.judge(candidate).is_ok()) {
             Some(again) => {
