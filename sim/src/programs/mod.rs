@@ -11,7 +11,7 @@ mod listening;
 mod shell;
 mod sockets;
 
-pub use datagrams::Datagrams;
+pub use datagrams::{Bind, Datagrams};
 pub use dialing::Dialing;
 pub use echo::Echo;
 pub use listening::Listening;

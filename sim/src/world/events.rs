@@ -35,80 +35,77 @@ pub(super) enum Event {
     Resume(NodeId),
 }
 
-/// The events as the heap keeps them: small, whatever a packet weighs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Slim {
-    Arrive(WayId, u32),
-    Local(NodeId, u32),
-    Kernel(NodeId, Fd),
-    Wake(NodeId, Pid),
-    Line(u32),
-    Fault(FaultId),
-    Expire(FaultId),
-    Resolve(WayId),
-    Boot(NodeId),
-    Resume(NodeId),
-}
-
 /// Everything that is to happen.
+///
+/// What is pushed for one time without a break is one entry of the heap, a chain: a burst of packets costs what one does.
 #[derive(Debug, Default)]
 pub(super) struct Events {
-    heap: BinaryHeap<Reverse<(Instant, u64, Slim)>>,
+    /// When, which entry was made first, and the first link of its chain.
+    heap: BinaryHeap<Reverse<(Instant, u64, u32)>>,
     made: u64,
-    packets: Vec<Option<Packet>>,
+    links: Vec<Link>,
     free: Vec<u32>,
+    /// The chain that is being taken out, and its time.
+    current: Option<(Instant, u32)>,
+    /// The end of the chain that was last added to, and its time.
+    open: Option<(Instant, u32)>,
+}
+
+#[derive(Debug)]
+struct Link {
+    event: Option<Event>,
+    next: Option<u32>,
 }
 
 impl Events {
     pub(super) fn push(&mut self, at: Instant, event: Event) {
-        let slim = match event {
-            Event::Arrive(way, packet) => Slim::Arrive(way, self.keep(packet)),
-            Event::Local(node, packet) => Slim::Local(node, self.keep(packet)),
-            Event::Kernel(node, fd) => Slim::Kernel(node, fd),
-            Event::Wake(node, pid) => Slim::Wake(node, pid),
-            Event::Line(index) => Slim::Line(index),
-            Event::Fault(id) => Slim::Fault(id),
-            Event::Expire(id) => Slim::Expire(id),
-            Event::Resolve(way) => Slim::Resolve(way),
-            Event::Boot(node) => Slim::Boot(node),
-            Event::Resume(node) => Slim::Resume(node),
-        };
-        self.made += 1;
-        self.heap.push(Reverse((at, self.made, slim)));
+        let link = self.keep(event);
+        match self.open {
+            Some((time, last)) if time == at => self.links[last as usize].next = Some(link),
+            _ => {
+                self.made += 1;
+                self.heap.push(Reverse((at, self.made, link)));
+            }
+        }
+        self.open = Some((at, link));
     }
 
     /// The next one, if it is not after `until`.
+    #[inline]
     pub(super) fn pop_until(&mut self, until: Instant) -> Option<(Instant, Event)> {
-        if self.heap.peek()?.0.0 > until {
-            return None;
-        }
-        let Reverse((at, _, slim)) = self.heap.pop()?;
-        let event = match slim {
-            Slim::Arrive(way, slot) => Event::Arrive(way, self.take(slot)?),
-            Slim::Local(node, slot) => Event::Local(node, self.take(slot)?),
-            Slim::Kernel(node, fd) => Event::Kernel(node, fd),
-            Slim::Wake(node, pid) => Event::Wake(node, pid),
-            Slim::Line(index) => Event::Line(index),
-            Slim::Fault(id) => Event::Fault(id),
-            Slim::Expire(id) => Event::Expire(id),
-            Slim::Resolve(way) => Event::Resolve(way),
-            Slim::Boot(node) => Event::Boot(node),
-            Slim::Resume(node) => Event::Resume(node),
+        let (at, link) = match self.current {
+            Some(current) => current,
+            None => {
+                let &Reverse((at, _, link)) = self.heap.peek()?;
+                if at > until {
+                    return None;
+                }
+                self.heap.pop();
+                (at, link)
+            }
         };
-        Some((at, event))
+        Some((at, self.take(at, link)?))
     }
 
-    fn take(&mut self, slot: u32) -> Option<Packet> {
-        self.free.push(slot);
-        self.packets[slot as usize].take()
-    }
-
-    fn keep(&mut self, packet: Packet) -> u32 {
-        if let Some(slot) = self.free.pop() {
-            self.packets[slot as usize] = Some(packet);
-            return slot;
+    #[inline]
+    fn take(&mut self, at: Instant, link: u32) -> Option<Event> {
+        let Link { event, next } = &mut self.links[link as usize];
+        self.current = next.take().map(|next| (at, next));
+        if self.open.is_some_and(|(_, last)| last == link) {
+            self.open = None;
         }
-        self.packets.push(Some(packet));
-        (self.packets.len() - 1) as u32
+        self.free.push(link);
+        event.take()
+    }
+
+    #[inline]
+    fn keep(&mut self, event: Event) -> u32 {
+        let link = Link { event: Some(event), next: None };
+        if let Some(place) = self.free.pop() {
+            self.links[place as usize] = link;
+            return place;
+        }
+        self.links.push(link);
+        (self.links.len() - 1) as u32
     }
 }
