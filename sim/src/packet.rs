@@ -22,6 +22,9 @@ pub struct Packet {
     pub destination: IpAddr,
     /// How many routers it may still pass (TTL, hop limit).
     pub hops: u8,
+    /// Whether it travels in fragments where it does not fit: over IPv4 without DF, over IPv6 because its sender has cut it
+    /// up. The fragments themselves are not modelled: they arrive together, as this one packet, or not at all.
+    pub fragments: bool,
     /// Whether a checksum will fail where it arrives.
     pub damaged: bool,
     /// Which fault of the scenario made it, or did something to it: whoever receives it says what came of that.
@@ -157,11 +160,18 @@ pub struct Icmp {
 }
 
 impl Packet {
-    /// A packet as a host sends it.
+    /// A packet as a host sends it: with DF, as path MTU discovery has it.
     #[must_use]
     #[inline]
     pub const fn new(source: IpAddr, destination: IpAddr, body: Body) -> Self {
-        Self { source, destination, hops: 64, damaged: false, fault: None, body }
+        Self { source, destination, hops: 64, fragments: false, damaged: false, fault: None, body }
+    }
+
+    /// Whether a link that takes only shorter packets passes it all the same, in pieces.
+    #[must_use]
+    #[inline]
+    pub const fn may_be_fragmented(&self) -> bool {
+        self.fragments
     }
 
     /// IPv4 or IPv6.

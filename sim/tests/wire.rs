@@ -37,9 +37,12 @@ fn addressed(version: Version, body: impl Strategy<Value = Body>) -> impl Strate
         Version::V4 => IpAddr::from(Ipv4Addr::new(octets[0], octets[1], octets[2], octets[3])),
         Version::V6 => IpAddr::from(Ipv6Addr::from(octets)),
     };
-    (any::<[[u8; 16]; 2]>(), any::<u8>(), any::<bool>(), body).prop_map(move |(ends, hops, damaged, body)| {
+    let bits = any::<[bool; 2]>();
+    (any::<[[u8; 16]; 2]>(), any::<u8>(), bits, body).prop_map(move |(ends, hops, [damaged, df], body)| {
         let [source, destination] = ends.map(address);
-        Packet { hops, damaged, ..Packet::new(source, destination, body) }
+        // Over IPv6 the header does not tell.
+        let fragments = version == Version::V4 && !df;
+        Packet { hops, fragments, damaged, ..Packet::new(source, destination, body) }
     })
 }
 

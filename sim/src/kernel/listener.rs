@@ -139,10 +139,8 @@ impl Kernel {
 
     /// `sk_acceptq_is_full`: one more than the backlog fits.
     pub(super) fn queue_full(&self, fd: Fd) -> bool {
-        self.listener(fd).is_none_or(|listener| match self.env.accept_queue {
-            Some(most) => listener.queue.len() >= most as usize,
-            None => listener.queue.len() > listener.backlog,
-        })
+        let most = self.env.accept_queue.map_or(usize::MAX, |most| most as usize);
+        self.listener(fd).is_none_or(|listener| listener.queue.len() >= most.min(listener.backlog + 1))
     }
 
     /// A connection stands, and waits to be accepted.

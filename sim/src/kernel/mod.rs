@@ -3,7 +3,7 @@
 //! # Theory of operation
 //!
 //! A kernel is a state machine without a clock, like everything here. It is not a full TCP: there is no congestion
-//! control, no path MTU discovery beyond its error, no window scaling. It is exact where errors are concerned: what a
+//! control, no fragments (what travels in them is one packet that says so), no window scaling. It is exact where errors are concerned: what a
 //! signal does to a socket stands in one [`table`], which it obeys, and which is to be verified on a real kernel.
 //!
 //! ```text
@@ -23,6 +23,7 @@
 //! | `errors` | the latches |
 //! | `tcp`, `listener` | connections and those that wait to be accepted |
 //! | `udp` | datagrams, the error queue, the overflow counter |
+//! | `path` | how long a packet may be on its way |
 //! | `icmp` | whom an error that arrives is about, and how often one may be sent |
 //! | `calls` | the system calls |
 
@@ -37,6 +38,7 @@ mod calls;
 mod errors;
 mod icmp;
 mod listener;
+mod path;
 mod profile;
 pub mod table;
 mod tcp;
@@ -51,6 +53,7 @@ pub use tcp::TcpState;
 use crate::packet::{Body, Packet, Seq, version};
 use crate::scenario::RouteKind;
 use listener::Listener;
+use path::Paths;
 use tcp::Tcp;
 use udp::Udp;
 
@@ -132,6 +135,7 @@ struct Env {
     send_buffer: u32,
     accept_queue: Option<u32>,
     icmp: IcmpLimiter,
+    paths: Paths,
 }
 
 #[derive(Debug)]
@@ -172,6 +176,7 @@ impl Kernel {
                 routes: Vec::new(),
                 no_ports: false,
                 accept_queue: None,
+                paths: Paths::default(),
             },
             sockets: Vec::new(),
             free: Vec::new(),
@@ -268,7 +273,7 @@ impl Kernel {
         self.env.send_buffer = bytes;
     }
 
-    /// How many connections wait in each listener's queue at most, whatever was asked for.
+    /// How many connections wait in each listener's queue at most; fewer if its backlog is shorter.
     pub fn accept_queue(&mut self, most: u32) {
         self.env.accept_queue = Some(most);
     }

@@ -241,6 +241,6 @@ pub enum HostFault {
     SendBuffer(u32),
     /// It has no local port left.
     NoPorts(Option<Trigger>),
-    /// Its listeners' queues hold this many connections.
+    /// Its listeners' queues hold this many connections at most.
     AcceptQueue(u32),
 }

@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use resound_core::signal::Version;
 
 use super::{
-    ACK, FIN, ICMP, ICMP_V6, OPTION_END, OPTION_MSS, OPTION_NONE, Part, RST, SYN, Sum, TCP, UDP, Undecoded,
-    tells_mtu,
+    ACK, DF, FIN, ICMP, ICMP_V6, OPTION_END, OPTION_MSS, OPTION_NONE, Part, RST, SYN, Sum, TCP, UDP,
+    Undecoded, tells_mtu,
 };
 use crate::packet::{Body, Datagram, Flags, Icmp, Packet, Segment, Seq};
 
@@ -46,6 +46,8 @@ struct Ip<'a> {
     source: IpAddr,
     destination: IpAddr,
     hops: u8,
+    /// Without DF.
+    fragments: bool,
     protocol: u8,
     /// Whether IPv4's own checksum is right.
     header_whole: bool,
@@ -85,6 +87,7 @@ impl<'a> Ip<'a> {
             source: Ipv4Addr::new(s0, s1, s2, s3).into(),
             destination: Ipv4Addr::new(d0, d1, d2, d3).into(),
             hops: fixed[8],
+            fragments: fixed[6] & DF == 0,
             protocol: fixed[9],
             header_whole: Sum::default().add(header).is_whole(),
             claimed,
@@ -103,6 +106,8 @@ impl<'a> Ip<'a> {
             source: Ipv6Addr::from(source).into(),
             destination: Ipv6Addr::from(destination).into(),
             hops: fixed[7],
+            // Only a header of its own would say so, and whoever has that is a fragment.
+            fragments: false,
             protocol: fixed[6],
             header_whole: true,
             claimed,
@@ -121,6 +126,7 @@ impl<'a> Ip<'a> {
             source: self.source,
             destination: self.destination,
             hops: self.hops,
+            fragments: self.fragments,
             damaged: damaged || !self.header_whole,
             fault: None,
             body,

@@ -4,11 +4,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use resound_core::signal::Version;
 
-use super::{ACK, FIN, ICMP, ICMP_V6, OPTION_MSS, RST, SYN, Sum, TCP, UDP, tells_mtu};
+use super::{ACK, DF, FIN, ICMP, ICMP_V6, OPTION_MSS, RST, SYN, Sum, TCP, UDP, tells_mtu};
 use crate::packet::{Body, Datagram, Icmp, Packet, Segment};
 
-/// Appends the packet's bytes: IP header, body, checksums. IPv4 packets have identification 0 and DF, as Linux sends
-/// them with path MTU discovery.
+/// Appends the packet's bytes: IP header, body, checksums. IPv4 packets have identification 0, and DF as Linux sends
+/// it with path MTU discovery, unless they may be [fragmented](Packet::fragments); over IPv6 that leaves no trace.
 ///
 /// A [damaged](Packet::damaged) packet gets a checksum that is wrong in one bit: that of TCP, UDP or ICMP, so that
 /// routers still pass it on. The version is that of the destination; a source of the other version is written as
@@ -27,7 +27,7 @@ pub fn encode(packet: &Packet, out: &mut Vec<u8>) {
         (Body::Icmp(_), Version::V4) => ICMP,
         (Body::Icmp(_), Version::V6) => ICMP_V6,
     };
-    ends.write_header(protocol, packet.hops, out);
+    ends.write_header(protocol, packet, out);
     let body = out.len();
     let checksum_at = body
         + match &packet.body {
@@ -63,11 +63,12 @@ enum Ends {
 
 impl Ends {
     /// Without the lengths, and without IPv4's checksum.
-    fn write_header(self, protocol: u8, hops: u8, out: &mut Vec<u8>) {
+    fn write_header(self, protocol: u8, packet: &Packet, out: &mut Vec<u8>) {
+        let hops = packet.hops;
         match self {
             Self::V4(source, destination) => {
-                const DF: u8 = 0x40;
-                out.extend([0x45, 0, 0, 0, 0, 0, DF, 0, hops, protocol, 0, 0]);
+                let df = if packet.may_be_fragmented() { 0 } else { DF };
+                out.extend([0x45, 0, 0, 0, 0, 0, df, 0, hops, protocol, 0, 0]);
                 out.extend(source.octets());
                 out.extend(destination.octets());
             }

@@ -47,6 +47,9 @@ const SYN: u8 = 0x02;
 const RST: u8 = 0x04;
 const ACK: u8 = 0x10;
 
+/// Don't fragment: in the first byte of IPv4's flags and offset (RFC 791 §3.1).
+const DF: u8 = 0x40;
+
 /// TCP's options (RFC 9293 §3.2): the kind that ends them, the one that fills up, and the longest segment.
 const OPTION_END: u8 = 0;
 const OPTION_NONE: u8 = 1;

@@ -4,6 +4,7 @@
 
 mod life;
 mod noise;
+mod path;
 mod ports;
 mod rows;
 mod times;

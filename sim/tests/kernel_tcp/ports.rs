@@ -40,6 +40,20 @@ fn a_backlog_of_one_takes_two_and_drops_the_third() {
 }
 
 #[test]
+fn a_host_can_shorten_its_listeners_queues_but_not_lengthen_them() {
+    let plain = TcpOptions::default();
+    for (most, fit) in [(0, 0), (1, 1), (100, 1)] {
+        let mut wire = Wire::new(Version::V4);
+        wire.listen(0, &plain);
+        wire.call(SERVER, |kernel, _| kernel.accept_queue(most));
+        let clients = [(); 3].map(|()| wire.connect(&plain));
+        wire.run_for(ms(50));
+        let up = clients.iter().filter(|&&fd| wire.state(CLIENT, fd) == Some(TcpState::Established));
+        assert_eq!(up.count(), 3.min(fit), "at most {most}");
+    }
+}
+
+#[test]
 fn accept_succeeds_after_a_reset() {
     let mut wire = Wire::new(Version::V4);
     let plain = TcpOptions::default();

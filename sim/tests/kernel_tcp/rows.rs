@@ -42,7 +42,7 @@ fn of_class(version: Version, class: IcmpClass) -> Vec<IcmpError> {
         code: *row.codes.end(),
         offender: None,
         destination: None,
-        mtu: (row.meaning.errno == Some(Errno::MsgSize)).then_some(1_000),
+        mtu: (row.meaning.errno == Some(Errno::MsgSize)).then_some(1_300),
     });
     let mut all: Vec<_> = errors.filter(|error| IcmpClass::of(error) == class).collect();
     if class == IcmpClass::Ignored && version == Version::V6 {

@@ -13,6 +13,7 @@ mod bind;
 mod delivery;
 mod errors;
 mod noise;
+mod path;
 mod rows;
 mod send;
 

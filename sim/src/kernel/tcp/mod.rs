@@ -101,6 +101,8 @@ pub(super) struct Tcp {
     /// The sequence number of the segment that told the window.
     window_seq: Seq,
     mss: usize,
+    /// Its packets may be fragmented: the path was said to be too narrow to be believed.
+    fragments: bool,
     /// No more is to be sent (`SEND_SHUTDOWN`).
     shut_write: bool,
     /// The FIN has been sent: `nxt` lies behind it.
@@ -169,6 +171,7 @@ impl Tcp {
             window_end: iss,
             window_seq: Seq(0),
             mss: own_mss(local),
+            fragments: false,
             shut_write: false,
             fin_sent: false,
             // SOCK_MIN_SNDBUF and SOCK_MIN_RCVBUF.

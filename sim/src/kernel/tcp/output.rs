@@ -162,7 +162,8 @@ impl Tcp {
                 return;
             }
         }
-        let packet = Packet::new(self.local.ip(), self.remote.ip(), Body::Tcp(segment));
+        let mut packet = Packet::new(self.local.ip(), self.remote.ip(), Body::Tcp(segment));
+        packet.fragments = self.fragments;
         cx.effects.packets.push(packet);
     }
 

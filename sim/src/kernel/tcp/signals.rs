@@ -4,7 +4,7 @@ use resound_core::signal::{Errno, IcmpError};
 
 use super::{Context, Tcp, TcpState, output};
 use crate::kernel::table::{Code, Effect, IcmpClass, Signal, find, verdict};
-use crate::kernel::{Fate, Fd, Kernel, Profile, QueuedError};
+use crate::kernel::{Fate, Fd, Kernel, Profile, QueuedError, path};
 use crate::packet::Segment;
 use crate::scenario::Pick;
 
@@ -76,12 +76,15 @@ impl Tcp {
         });
     }
 
-    /// The path takes only shorter segments (RFC 1191, RFC 8201): what is in flight is sent again at once.
+    /// The path takes only shorter segments (RFC 1191, RFC 8201): what is in flight is sent again at once. Not shorter than
+    /// the [floor](path::believe) of the IP version allows, whatever was said.
     fn shrink(&mut self, cx: &mut Context<'_>, about: Option<About<'_>>) {
         let Some(mtu) = about.and_then(|about| about.error.mtu) else { return };
-        let mss = output::mss_of(mtu, self.version()).max(super::LEAST_MSS);
+        let Some(believed) = path::believe(self.version(), mtu) else { return };
+        let mss = output::mss_of(believed.mtu, self.version());
         if mss < self.mss {
             self.mss = mss;
+            self.fragments |= believed.locked;
             if self.state != TcpState::SynSent {
                 self.resend_lost(cx);
             }
@@ -100,13 +103,15 @@ impl Kernel {
             let in_flight = !quoted.seq.before(tcp.una) && !tcp.nxt.before(quoted.seq);
             let pick = if in_flight || class == IcmpClass::Ignored { Pick::Exact } else { Pick::Outside };
             let about = About { error, quoted };
+            let mss = tcp.mss;
             match tcp.obey(cx, Signal::Icmp(class, pick), Some(about)) {
                 Effect::Ends(_) | Effect::EndsAndQueues(_) | Effect::Vanishes => {
                     Fate::Acted("ended the connect")
                 }
                 Effect::Latches(_) | Effect::Queues(_) => Fate::Acted("the next call takes the error"),
                 Effect::Remembers(_) => Fate::Acted("remembered for the end of the retransmissions"),
-                Effect::Shrinks => Fate::Acted("told of a smaller MTU"),
+                Effect::Shrinks if tcp.mss < mss => Fate::Acted("told of a smaller MTU"),
+                Effect::Shrinks => Fate::Absorbed("ignored: its MTU is no news, or too small to be believed"),
                 _ if pick == Pick::Outside => Fate::Absorbed("ignored: it quotes nothing that is in flight"),
                 _ => Fate::Absorbed("ignored: this kernel does not look at such a message"),
             }

@@ -139,7 +139,10 @@ impl Kernel {
             }
         }
         let datagram = Datagram { source: udp.local.port(), destination: to.port(), payload: bytes.to_vec() };
-        self.effects.packets.push(Packet::new(source, to.ip(), Body::Udp(datagram)));
+        let mut packet = Packet::new(source, to.ip(), Body::Udp(datagram));
+        // To itself the path is that of the loopback, which takes whatever there is.
+        packet.fragments = !self.is_local(to.ip()) && self.env.paths.fragments(now, to.ip(), packet.length());
+        self.effects.packets.push(packet);
         Ok(bytes.len())
     }
 

@@ -19,9 +19,13 @@
 //! (`__udp_enqueue_schedule_skb`); an entry is lost if it does not leave at least a byte (`sock_queue_err_skb`), but its
 //! error is latched all the same. Linux gives memory back in batches (`forward_deficit`); here it is at once.
 //!
-//! Not here: fragments, IPv4 over an IPv6 socket (a wildcard takes its own version only), netmasks (so that of all
+//! A datagram that is longer than the path takes travels in fragments, which here is one packet that says so. How
+//! long that is follows from the errors of routers ([`path`](super::path)).
+//!
+//! Not here: IPv4 over an IPv6 socket (a wildcard takes its own version only), netmasks (so that of all
 //! broadcast addresses only 255.255.255.255 is one), group membership (a group's datagram is for everybody who is bound
-//! to its port), and `IP_MTU_DISCOVER`.
+//! to its port), and `IP_MTU_DISCOVER` (it is
+//! `IP_PMTUDISC_WANT`).
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};

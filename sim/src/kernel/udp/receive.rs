@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use resound_core::signal::{Errno, IcmpError, Version};
 
 use super::super::icmp::is_for_many;
-use super::super::table::{self, Code, Effect, Signal};
+use super::super::table::{self, Code, Effect, IcmpClass, Signal};
 use super::super::{Fate, Fd, Kernel, QueuedError};
 use super::held_size;
 use crate::packet::{Body, Datagram, Packet};
@@ -74,7 +74,8 @@ impl Kernel {
         }
     }
 
-    /// An ICMP error about a datagram of this socket (`__udp4_lib_err`, `__udp6_lib_err`).
+    /// An ICMP error about a datagram of this socket (`__udp4_lib_err`, `__udp6_lib_err`). The path's MTU is learned of it
+    /// even where the socket does not hear of it (`ipv4_sk_update_pmtu`).
     pub(in crate::kernel) fn udp_icmp(
         &mut self,
         fd: Fd,
@@ -82,7 +83,9 @@ impl Kernel {
         destination: SocketAddr,
         quoted: &Datagram,
     ) -> Fate {
-        let says = table::verdict(self.env.profile, error).1;
+        let (class, says) = table::verdict(self.env.profile, error);
+        let mtu = error.mtu.filter(|_| class == IcmpClass::TooBig);
+        let learned = mtu.is_some_and(|mtu| self.env.paths.learn(self.env.now, destination.ip(), mtu));
         match self.udp_row(fd, self.signal_of(error)) {
             Some(Effect::Latches(code)) => self.udp_error(fd, code.errno(says), None),
             Some(Effect::Queues(code)) => {
@@ -96,6 +99,7 @@ impl Kernel {
                 };
                 self.udp_error(fd, Some(errno), Some(entry))
             }
+            _ if learned => Fate::Acted("told of a smaller MTU"),
             _ => Fate::Absorbed("ignored: a socket like this one does not hear of such an error"),
         }
     }
