@@ -44,7 +44,8 @@ use events::{Event, Events};
 use host::Host;
 use network::{Network, Router};
 
-/// How many events there may be at one instant: more are two programs that answer each other over links without delay.
+/// How much may happen at one instant: more is a program that never sleeps, or two that answer each other over links
+/// without delay.
 const AT_ONCE: u32 = 1_000_000;
 
 /// A scenario being played.
@@ -74,7 +75,7 @@ pub struct World<'s> {
     network: Network,
     faults: Faults<'s>,
     runnable: VecDeque<(NodeId, Pid)>,
-    /// How many events there were since time last passed.
+    /// How much has happened since time last passed.
     at_once: u32,
     /// What a program says while it runs.
     saying: Vec<Said>,
@@ -172,24 +173,20 @@ impl<'s> World<'s> {
     pub fn play(mut self, record: Record) -> Run {
         self.record = record;
         let until = Instant::EPOCH + self.scenario.until;
-        loop {
-            while let Some((node, pid)) = self.runnable.pop_front() {
+        while self.at_once <= AT_ONCE {
+            if let Some((node, pid)) = self.runnable.pop_front() {
+                self.at_once += 1;
                 self.run_program(node, pid);
-                self.obey();
+            } else if let Some((at, event)) = self.events.pop_until(until) {
+                self.at_once = if at == self.now { self.at_once + 1 } else { 0 };
+                self.now = at;
+                self.happens(event);
+            } else {
+                return self.finish();
             }
-            let Some((at, event)) = self.events.pop_until(until) else { break };
-            self.at_once = if at == self.now { self.at_once + 1 } else { 0 };
-            if self.at_once > AT_ONCE {
-                self.says(
-                    NodeId(0),
-                    Said::other("spins: this world would run for ever without time passing"),
-                );
-                break;
-            }
-            self.now = at;
-            self.happens(event);
             self.obey();
         }
+        self.says(NodeId(0), Said::other("spins: this world would run for ever without time passing"));
         self.finish()
     }
 

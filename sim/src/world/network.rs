@@ -18,7 +18,7 @@ use super::host::Power;
 use super::{Node, World};
 use crate::faults::{Carries, WayId};
 use crate::kernel::{Fate, IcmpLimiter, Sysctl, Sysctls};
-use crate::packet::{Body, FaultId, LONGEST_QUOTE, Packet};
+use crate::packet::{FaultId, LONGEST_QUOTE, Packet};
 use crate::run::{Happened, Record};
 use crate::scenario::{self, NodeId, Role, RouteKind, Scenario, Way, address, node_at};
 
@@ -161,9 +161,7 @@ impl World<'_> {
         }
         // Nobody has that address: it is lost behind the first router, if there is one.
         let Some(way) = to.and_then(|to| self.network.first(node, to)) else { return };
-        if packet.length() > usize::from(self.network.ways[usize::from(way.0)].link.mtu)
-            && matches!(packet.body, Body::Tcp(_))
-        {
+        if self.is_too_long(way, &packet) {
             return self.too_long(node, way, packet);
         }
         self.transmit(way, packet);
@@ -331,7 +329,7 @@ impl World<'_> {
             let (kind, code) = by_version(&packet, (3, 0), (1, 0));
             return self.complain(router, &packet, kind, code, None);
         };
-        if packet.length() > usize::from(self.network.ways[usize::from(way.0)].link.mtu) {
+        if self.is_too_long(way, &packet) {
             return self.too_long(router, way, packet);
         }
         self.transmit(way, packet);
@@ -347,6 +345,12 @@ impl World<'_> {
             RouteKind::Blackhole => return,
         };
         self.complain(router, packet, said.0, said.1, None);
+    }
+
+    /// Whether a packet does not fit, and may not be sent in pieces.
+    fn is_too_long(&self, way: WayId, packet: &Packet) -> bool {
+        let mtu = self.network.ways[usize::from(way.0)].link.mtu;
+        packet.length() > usize::from(mtu) && !packet.may_be_fragmented()
     }
 
     fn too_long(&mut self, node: NodeId, way: WayId, packet: Packet) {
