@@ -4,3 +4,4 @@
 pub mod core;
 pub mod fleet;
 pub mod herd;
+pub mod simulators;

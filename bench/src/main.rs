@@ -1,9 +1,10 @@
 //! Measures the servers of every adapter beside the loops that a user of that runtime would write by hand, and prints a
 //! table of ratios: `cargo run --release -p resound-bench`.
 //!
-//! What a clock can say is in [`timed`], what can be counted in [`counted`], both over UDP in [`udp`]. The same program,
-//! started with `serve` and a name, is each of the servers, and with `load` each of the clients over UDP; started with
-//! `count`, it is the core at work for callgrind to watch, and with `fleet` the core with many peers.
+//! What a clock can say is in [`timed`], what can be counted in [`counted`], both over UDP in [`udp`], and simulators beside
+//! each other are in [`simulated`]. The same program, started with `serve` and a name, is each of the servers, and with
+//! `load` each of the clients over UDP; started with `count`, it is the core at work for callgrind to watch, and with
+//! `fleet` the core with many peers.
 
 use core::hint::black_box;
 use core::time::Duration;
@@ -19,6 +20,7 @@ mod heap;
 mod load;
 mod report;
 mod servers;
+mod simulated;
 mod timed;
 mod udp;
 
@@ -29,6 +31,8 @@ usage: resound-bench [--quick] [--rounds N] [--only PART] [--runtime NAME]
   --only PART  `timed` or `counted` (both over TCP), or `udp`
   --runtime NAME  only one: `std`, `tokio` or `smol`
 RESULTS.md is written when everything was run.
+       resound-bench sim [--quick] [--rounds N]
+  simulators only; writes their section of RESULTS.md
        resound-bench herd
   10 000 clients that are cut off at once; writes HERD.md";
 
@@ -100,12 +104,13 @@ fn main() -> ExitCode {
         ["count", what, times] => count(what, times),
         ["fleet", peers, millis] => udp::be_fleet(peers, millis),
         ["herd"] => herd(),
+        ["sim", ref options @ ..] => match Options::parse(options) {
+            Ok(options) => simulators(options),
+            Err(wrong) => return refuse(&wrong),
+        },
         _ => match Options::parse(&args) {
             Ok(options) => measure(options),
-            Err(wrong) => {
-                eprintln!("{wrong}\n{USAGE}");
-                return ExitCode::from(2);
-            }
+            Err(wrong) => return refuse(&wrong),
         },
     };
     match result {
@@ -115,6 +120,11 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn refuse(wrong: &str) -> ExitCode {
+    eprintln!("{wrong}\n{USAGE}");
+    ExitCode::from(2)
 }
 
 fn count(what: &str, times: &str) -> io::Result<()> {
@@ -130,6 +140,17 @@ fn herd() -> io::Result<()> {
     let report = resound_bench::herd::markdown();
     print!("{report}");
     std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/HERD.md"), report)
+}
+
+const RESULTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/RESULTS.md");
+
+/// Their section of the results is written anew; the others stay.
+fn simulators(options: Options) -> io::Result<()> {
+    let section = report::simulators(&simulated::measure(options.scale)?);
+    print!("{section}");
+    let results = std::fs::read_to_string(RESULTS)?;
+    let others = results.split(report::SIMULATORS).next().unwrap_or_default();
+    std::fs::write(RESULTS, format!("{others}{section}"))
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -215,9 +236,13 @@ fn measure(options: Options) -> io::Result<()> {
     if matches!(options.part, Part::All | Part::Udp) {
         report += &report::udp(&udp::measure(options.scale, options.messages, wanted)?);
     }
+    let everything = options.part == Part::All && options.runtime.is_none();
+    if everything {
+        report += &report::simulators(&simulated::measure(options.scale)?);
+    }
     print!("{report}");
-    if options.part == Part::All && options.runtime.is_none() {
-        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/RESULTS.md"), report)?;
+    if everything {
+        std::fs::write(RESULTS, report)?;
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use std::process::Command;
 use crate::child::Place;
 use crate::counted::{Calls, Counted};
 use crate::servers;
+use crate::simulated::{Measured as Simulators, Unit};
 use crate::timed::{Compared, Scale, Spread, Target, Verdict};
 use crate::udp::{Counted as CountedUdp, Crowd, Measured, Simulated};
 
@@ -242,6 +243,102 @@ fn by_name(calls: &Calls) -> String {
 }
 
 /// The machine and the tools.
+/// What the section on simulators begins with: it is the last one, and can be written anew by itself.
+pub(crate) const SIMULATORS: &str = "\n## Simulators\n";
+
+const SIMULATORS_HOW: &str = "
+Written anew by `resound-bench sim`. Two hosts and a link of 1 ms, in one process, on one core; rates are by time on it.
+Ours has whole machines of the core on both ends, with their heartbeats, deadlines and checks, and simulated kernels with
+their errors under them. turmoil (tokio) and bach (UDP only) have loops by hand around their own sockets: read a message,
+compare it, send the next; a server that sends back what it reads; or, idle, a write and a read of 8 bytes every 13.1 s,
+which is the mean of our default. Messages are 64 bytes long. Ratios are taken within a round.
+";
+
+const SIMULATORS_WHY: &str = "
+Where it falls short, and why:
+
+- *One in flight*: a round trip is two packets, four runs of programs and about 10 000 instructions, evenly spread over
+  machines, kernels and world; on a core that nobody else uses it is above a million a second, on a busy one below.
+- *UDP, 64 in flight*: each datagram arrives by itself and wakes its program, and half of what it costs is the client's
+  machine, which tags, matches and times each one. turmoil's loop keeps nothing of what it sent. To hand over all that
+  arrives at one instant before a program runs saves a sixth, and hides states that the coverage of the kernel table
+  needs; so it is not done.
+";
+
+/// What was measured of simulators.
+pub(crate) fn simulators(measured: &Simulators) -> String {
+    let mut out = format!("{SIMULATORS}{SIMULATORS_HOW}");
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let busy = load.split(' ').next().unwrap_or_default();
+    let scale = measured.scale;
+    let _ = write!(
+        out,
+        "\n{} rounds of {:?}. Load of the machine meanwhile: {busy}.\n\n",
+        scale.rounds, scale.run
+    );
+    out += "| work | ours | turmoil | bach | ours / turmoil | ours / bach | target | |\n|---|---|---|---|---|---|---|---|\n";
+    for row in &measured.rows {
+        let per = match row.unit {
+            Unit::RoundTrips => "/s",
+            Unit::Seconds => " s/s",
+        };
+        let [ours, turmoil, bach] =
+            row.rates.map(|rate| rate.map_or("–".into(), |rate| thousands(rate.median) + per));
+        let [over_turmoil, over_bach] = row.ratios.map(|ratio| ratio.map_or("–".into(), factor));
+        let target = row.target.map_or(String::new(), |target| format!("≥ {}{per}", thousands(target)));
+        let verdict = match (row.target, row.rates[0]) {
+            (Some(target), Some(rate)) if rate.median >= target => "met",
+            (Some(target), Some(rate)) if rate.upper >= target => "noise",
+            (Some(_), Some(_)) => "**missed**",
+            _ => "",
+        };
+        let _ = writeln!(
+            out,
+            "| {} | {ours} | {turmoil} | {bach} | {over_turmoil} | {over_bach} | {target} | {verdict} |",
+            row.name
+        );
+    }
+    out += "\nAll schedules of faults of the standard menu among the first 14 packets of a run with a connect and three \
+            messages, each played to its end and judged. To reach: up to 3 faults in under 2 s.\n\n\
+            | client | faults | schedules | packets | time | schedules/s | |\n|---|---|---|---|---|---|---|\n";
+    for row in &measured.explored {
+        let verdict = match row.faults {
+            3 if row.took.median < 2.0 => "met",
+            3 => "**missed**",
+            _ => "",
+        };
+        let _ = writeln!(
+            out,
+            "| {} | ≤ {} | {} | {} | {:.2} s | {} | {verdict} |",
+            row.name,
+            row.faults,
+            row.schedules,
+            row.packets,
+            row.took.median,
+            thousands(row.schedules as f64 / row.took.median),
+        );
+    }
+    out + SIMULATORS_WHY
+}
+
+/// With three digits that mean something.
+fn thousands(value: f64) -> String {
+    match value {
+        1e6.. => format!("{:.2} M", value / 1e6),
+        1e4.. => format!("{:.0} k", value / 1e3),
+        1e3.. => format!("{:.1} k", value / 1e3),
+        _ => format!("{value:.0}"),
+    }
+}
+
+fn factor(Spread { lower, median, upper }: Spread) -> String {
+    let [lower, median, upper] = [lower, median, upper].map(|value| match value {
+        100.0.. => format!("{value:.0}"),
+        _ => format!("{value:.2}"),
+    });
+    format!("{median} ({lower}–{upper})")
+}
+
 fn environment() -> String {
     let file = |path| fs::read_to_string(path).unwrap_or_default();
     let cpuinfo = file("/proc/cpuinfo");
