@@ -20,7 +20,7 @@ use IcmpClass::{Hard, Ignored, Soft, TooBig};
 use Pick::{Exact, Inside, Outside};
 use Signal::{Icmp, Refusal, Rst, Syn};
 
-/// Measured, as `kernel-truth.md` says.
+/// This case was measured: this state, this signal.
 const M: Verified = Verified::On("6.18");
 
 const fn s(function: &'static str) -> Verified {
@@ -131,76 +131,48 @@ const FULL: &[Gives] = &[poll(NO_EVENTS), AGAIN, CLEAN, gives(Probe::Send, Gave:
 const FULL_REMEMBERED: &[Gives] = &[AGAIN, so_error(OfIcmp), CLEAN, gives(Probe::Send, Gave::Again)];
 const FULL_LATCHED: &[Gives] = &[recv(OfIcmp), AGAIN, NO_ENTRY, gives(Probe::Send, Gave::Again)];
 
+/// Where the rows of a state in which a connection stands come from, by what reaches it.
+#[derive(Clone, Copy)]
+struct Seen {
+    /// ICMP errors, with `IP_RECVERR` and without.
+    icmp: Verified,
+    /// An exact reset.
+    reset: Verified,
+    /// Resets and SYNs that are not believed.
+    challenge: Verified,
+}
+
+impl Seen {
+    /// None of it was measured in this state.
+    const NOTHING: Self =
+        Self { icmp: s("tcp_v4_err"), reset: s("tcp_reset"), challenge: s("tcp_validate_incoming") };
+    const RESET: Self = Self { reset: M, ..Self::NOTHING };
+    const ICMP_AND_RESET: Self = Self { icmp: M, ..Self::RESET };
+    const ALL: Self = Self { challenge: M, ..Self::ICMP_AND_RESET };
+}
+
 /// The rows of a state in which a connection stands: ICMP, resets and SYNs.
+#[rustfmt::skip]
 macro_rules! standing {
-    ($name:literal, $state:ident, $lives:ident, $remembered:ident, $latched:ident, $reset:expr, $after:expr) => {
+    ($name:literal, $state:ident, $seen:expr, $lives:ident, $remembered:ident, $latched:ident, $reset:expr, $after:expr) => {
         [
-            linux(
-                concat!($name, "/icmp-soft"),
-                State::$state,
-                Icmp(Soft, Exact),
-                Remembers(OfIcmp),
-                $remembered,
-                M,
-            )
-            .without_recverr(),
-            linux(
-                concat!($name, "/icmp-hard"),
-                State::$state,
-                Icmp(Hard, Exact),
-                Remembers(OfIcmp),
-                $remembered,
-                M,
-            )
-            .without_recverr(),
-            linux(
-                concat!($name, "/icmp-soft/recverr"),
-                State::$state,
-                Icmp(Soft, Exact),
-                Latches(OfIcmp),
-                $latched,
-                M,
-            )
-            .with_recverr(),
-            linux(
-                concat!($name, "/icmp-hard/recverr"),
-                State::$state,
-                Icmp(Hard, Exact),
-                Latches(OfIcmp),
-                $latched,
-                M,
-            )
-            .with_recverr(),
-            linux(concat!($name, "/icmp-too-big"), State::$state, Icmp(TooBig, Exact), Shrinks, $lives, M),
-            linux(concat!($name, "/icmp-ignored"), State::$state, Icmp(Ignored, Exact), Nothing, $lives, M),
-            linux(
-                concat!($name, "/icmp-soft-outside"),
-                State::$state,
-                Icmp(Soft, Outside),
-                Nothing,
-                $lives,
-                M,
-            ),
-            linux(
-                concat!($name, "/icmp-hard-outside"),
-                State::$state,
-                Icmp(Hard, Outside),
-                Nothing,
-                $lives,
-                M,
-            ),
-            linux(
-                concat!($name, "/icmp-too-big-outside"),
-                State::$state,
-                Icmp(TooBig, Outside),
-                Nothing,
-                $lives,
-                s("tcp_v4_err"),
-            ),
-            linux(concat!($name, "/rst-exact"), State::$state, Rst(Exact), $reset, $after, M),
-            linux(concat!($name, "/rst-inside"), State::$state, Rst(Inside), Challenges, $lives, M),
-            linux(concat!($name, "/rst-outside"), State::$state, Rst(Outside), Nothing, $lives, M),
-            linux(concat!($name, "/syn"), State::$state, Syn, Challenges, $lives, M),
+            linux(concat!($name, "/icmp-soft"), State::$state, Icmp(Soft, Exact), Remembers(OfIcmp), $remembered, $seen.icmp)
+                .without_recverr(),
+            linux(concat!($name, "/icmp-hard"), State::$state, Icmp(Hard, Exact), Remembers(OfIcmp), $remembered, $seen.icmp)
+                .without_recverr(),
+            linux(concat!($name, "/icmp-soft/recverr"), State::$state, Icmp(Soft, Exact), Latches(OfIcmp), $latched, $seen.icmp)
+                .with_recverr(),
+            linux(concat!($name, "/icmp-hard/recverr"), State::$state, Icmp(Hard, Exact), Latches(OfIcmp), $latched, $seen.icmp)
+                .with_recverr(),
+            linux(concat!($name, "/icmp-too-big"), State::$state, Icmp(TooBig, Exact), Shrinks, $lives, $seen.icmp),
+            linux(concat!($name, "/icmp-ignored"), State::$state, Icmp(Ignored, Exact), Nothing, $lives, $seen.icmp),
+            linux(concat!($name, "/icmp-soft-outside"), State::$state, Icmp(Soft, Outside), Nothing, $lives, $seen.icmp),
+            linux(concat!($name, "/icmp-hard-outside"), State::$state, Icmp(Hard, Outside), Nothing, $lives, $seen.icmp),
+            linux(concat!($name, "/icmp-too-big-outside"), State::$state, Icmp(TooBig, Outside), Nothing, $lives, s("tcp_v4_err")),
+            linux(concat!($name, "/rst-exact"), State::$state, Rst(Exact), $reset, $after, $seen.reset),
+            linux(concat!($name, "/rst-inside"), State::$state, Rst(Inside), Challenges, $lives, $seen.challenge),
+            linux(concat!($name, "/rst-outside"), State::$state, Rst(Outside), Nothing, $lives, $seen.challenge),
+            linux(concat!($name, "/syn"), State::$state, Syn, Challenges, $lives, $seen.challenge),
         ]
     };
 }
@@ -261,8 +233,8 @@ pub(super) const SYN_SENT: &[Row] = &[
         .with_recverr(),
     linux("syn-sent/icmp-too-big", State::SynSent, Icmp(TooBig, Exact), Shrinks, CONNECTS_ON, M),
     linux("syn-sent/icmp-ignored", State::SynSent, Icmp(Ignored, Exact), Nothing, CONNECTS_ON, M),
-    linux("syn-sent/icmp-soft-outside", State::SynSent, Icmp(Soft, Outside), Nothing, CONNECTS_ON, M),
-    linux("syn-sent/icmp-hard-outside", State::SynSent, Icmp(Hard, Outside), Nothing, CONNECTS_ON, M),
+    linux("syn-sent/icmp-soft-outside", State::SynSent, Icmp(Soft, Outside), Nothing, CONNECTS_ON, s("tcp_v4_err")),
+    linux("syn-sent/icmp-hard-outside", State::SynSent, Icmp(Hard, Outside), Nothing, CONNECTS_ON, s("tcp_v4_err")),
     linux("syn-sent/icmp-too-big-outside", State::SynSent, Icmp(TooBig, Outside), Nothing, CONNECTS_ON, s("tcp_v4_err")),
     linux("syn-sent/refusal", State::SynSent, Refusal, Ends(Is(Errno::ConnRefused)),
         &[ALL, recv(Is(Errno::ConnRefused)), OVER, EOF, PIPE, CLEAN], M),
@@ -294,12 +266,13 @@ const CLOSER_RESET: &[Gives] = &[ALL, recv(Is(Errno::ConnReset)), OVER, EOF, PIP
 const LAST_RESET: &[Gives] = &[ALL, EOF, so_error(Is(Errno::ConnReset)), OVER, EOF, PIPE];
 
 pub(super) const IDLE: [Row; 13] =
-    standing!("idle", Idle, LIVES_ON, REMEMBERED, LATCHED, Ends(Is(Errno::ConnReset)), RESET);
+    standing!("idle", Idle, Seen::ALL, LIVES_ON, REMEMBERED, LATCHED, Ends(Is(Errno::ConnReset)), RESET);
 pub(super) const SENDING: [Row; 13] =
-    standing!("sending", Sending, LIVES_ON, REMEMBERED, LATCHED, Ends(Is(Errno::ConnReset)), SENDER_RESET);
+    standing!("sending", Sending, Seen::ICMP_AND_RESET, LIVES_ON, REMEMBERED, LATCHED, Ends(Is(Errno::ConnReset)), SENDER_RESET);
 pub(super) const ZERO_WINDOW: [Row; 13] = standing!(
     "zero-window",
     ZeroWindow,
+    Seen::NOTHING,
     FULL,
     FULL_REMEMBERED,
     FULL_LATCHED,
@@ -309,6 +282,7 @@ pub(super) const ZERO_WINDOW: [Row; 13] = standing!(
 pub(super) const UNREAD: [Row; 13] = standing!(
     "unread",
     Unread,
+    Seen::RESET,
     UNREAD_LIVES_ON,
     UNREAD_REMEMBERED,
     UNREAD_LATCHED,
@@ -318,6 +292,7 @@ pub(super) const UNREAD: [Row; 13] = standing!(
 pub(super) const CLOSE_WAIT: [Row; 13] = standing!(
     "close-wait",
     CloseWait,
+    Seen::RESET,
     HALF_OPEN,
     HALF_OPEN_REMEMBERED,
     HALF_OPEN_LATCHED,
@@ -327,6 +302,7 @@ pub(super) const CLOSE_WAIT: [Row; 13] = standing!(
 pub(super) const HALF_CLOSED: [Row; 13] = standing!(
     "half-closed",
     HalfClosed,
+    Seen::RESET,
     READS_ON,
     READS_ON_REMEMBERED,
     READS_ON_LATCHED,
@@ -336,6 +312,7 @@ pub(super) const HALF_CLOSED: [Row; 13] = standing!(
 pub(super) const BOTH_CLOSED: [Row; 13] = standing!(
     "both-closed",
     BothClosed,
+    Seen::NOTHING,
     ENDED,
     ENDED_REMEMBERED,
     ENDED_LATCHED,
@@ -344,7 +321,7 @@ pub(super) const BOTH_CLOSED: [Row; 13] = standing!(
 );
 /// What `then` shows is seen by whoever accepts it afterwards.
 pub(super) const QUEUED: [Row; 13] =
-    standing!("queued", Queued, LIVES_ON, REMEMBERED, LATCHED, Ends(Is(Errno::ConnReset)), RESET);
+    standing!("queued", Queued, Seen::RESET, LIVES_ON, REMEMBERED, LATCHED, Ends(Is(Errno::ConnReset)), RESET);
 pub(super) const ORPHAN: [Row; 10] =
     alone!("orphan", Orphan, Remembers(OfIcmp), Ends(Is(Errno::ConnReset)), "tcp_v4_err, tcp_reset");
 
@@ -364,7 +341,7 @@ pub(super) const TIME_WAIT: &[Row] = &[
 #[rustfmt::skip]
 pub(super) const ENDS: &[Row] = &[
     linux("idle/fin", State::Idle, Signal::Fin, HalfCloses, &[HALF, EOF, EOF, CLEAN, SENT], M),
-    linux("sending/fin", State::Sending, Signal::Fin, HalfCloses, &[HALF, EOF, EOF, CLEAN, SENT], M),
+    linux("sending/fin", State::Sending, Signal::Fin, HalfCloses, &[HALF, EOF, EOF, CLEAN, SENT], s("tcp_fin")),
     linux("zero-window/fin", State::ZeroWindow, Signal::Fin, HalfCloses,
         &[poll(Poll { readable: true, read_hangup: true, ..NO_EVENTS }), EOF, CLEAN], s("tcp_fin")),
     linux("unread/fin", State::Unread, Signal::Fin, HalfCloses, &[HALF, DATA, EOF, EOF, CLEAN, SENT], M),
