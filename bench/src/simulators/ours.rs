@@ -11,8 +11,8 @@ use resound_sim::engine::Trial;
 use resound_sim::engine::explore::{Certificate, Explore, Within};
 use resound_sim::kernel::{TcpOptions, UdpOptions};
 use resound_sim::programs::{Bind, Datagrams, Dialing, Listening};
-use resound_sim::scenario::{Command, NodeId};
-use resound_sim::world::{Cast, Program, Stage, address};
+use resound_sim::scenario::{Command, NodeId, address};
+use resound_sim::world::{Cast, Program, Stage};
 use resound_sim::{Record, Scenario, World, oracle};
 
 use super::{DELAY, MESSAGE, PAYLOAD, PORT, Transport};
