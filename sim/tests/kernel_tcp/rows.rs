@@ -52,6 +52,14 @@ fn of_class(version: Version, class: IcmpClass) -> Vec<IcmpError> {
     all
 }
 
+/// `tcp_v4_err`: what ends a request; `tcp_v6_err`: what is fatal.
+fn drops_request(error: &IcmpError) -> bool {
+    match error.version {
+        Version::V4 => matches!((error.kind, error.code), (3, 0 | 1) | (11 | 12, _)),
+        Version::V6 => IcmpClass::of(error) == IcmpClass::Hard,
+    }
+}
+
 const fn timer(signal: Signal) -> bool {
     matches!(
         signal,
@@ -64,7 +72,8 @@ const fn timer(signal: Signal) -> bool {
 
 fn options(row: &Row, recverr: bool) -> TcpOptions {
     let idle = matches!(row.state, State::Idle | State::Queued);
-    let keepalive = row.signal == Signal::KeepaliveExhausted || row.signal == Signal::UserTimeout && idle;
+    let probes = matches!(row.signal, Signal::KeepaliveExhausted | Signal::Route(_));
+    let keepalive = probes || row.signal == Signal::UserTimeout && idle;
     TcpOptions {
         recverr,
         user_timeout: (row.signal == Signal::UserTimeout).then_some(ms(1_500)),
@@ -171,7 +180,7 @@ impl Situation {
         let expected = seen.ack.unwrap_or_default();
         let connecting = seen.ack.is_none();
         Some(match signal {
-            Signal::Icmp(_, pick) => self.icmp(error.expect("a message"), pick),
+            Signal::Icmp(_, pick) | Signal::Drops(pick) => self.icmp(error.expect("a message"), pick),
             Signal::Rst(Pick::Exact) if connecting => wire.forge(host, Seq(0), None, Flags::RST),
             Signal::Rst(_) if connecting => wire.forge(host, Seq(0), Some(seen.seq + 77), Flags::RST),
             Signal::Rst(Pick::Exact) => wire.forge(host, expected, None, Flags::RST),
@@ -181,6 +190,13 @@ impl Situation {
             }
             Signal::Refusal => wire.forge(host, Seq(0), Some(seen.end()), Flags::RST),
             Signal::Syn => wire.forge(host, expected, None, Flags::SYN),
+            Signal::LateData => {
+                let mut packet = wire.forge(host, expected, Some(seen.end()), Flags::NONE);
+                if let resound_sim::packet::Body::Tcp(segment) = &mut packet.body {
+                    segment.payload = b"late".to_vec();
+                }
+                packet
+            }
             Signal::Fin => {
                 let other = wire.last(1 - host);
                 let mut packet = wire.forge(host, expected, other.ack, Flags::FIN);
@@ -194,6 +210,10 @@ impl Situation {
     }
 
     fn happen(&mut self, row: &Row, error: Option<&IcmpError>) {
+        if (row.signal, row.state) == (Signal::LateData, State::HalfClosed) {
+            let fd = self.fd;
+            self.wire.call(self.host, |kernel, now| kernel.shutdown_read(now, fd)).expect("shuts down");
+        }
         if let Some(packet) = self.packet(row.signal, error) {
             let before = self.wire.count(self.host);
             self.wire.inject(self.host, packet);
@@ -203,7 +223,20 @@ impl Situation {
         }
         if let Signal::Route(kind) = row.signal {
             self.wire.call(self.host, |kernel, _| kernel.route(None, Some(kind)));
-            assert_eq!(self.wire.send(self.host, self.fd, b"hello"), Ok(5), "{}", row.name);
+            match row.state {
+                State::Sending => {
+                    assert_eq!(self.wire.send(self.host, self.fd, b"hello"), Ok(5), "{}", row.name);
+                }
+                // The peer's FIN comes again, and is to be acknowledged again.
+                State::TimeWait => {
+                    let seen = self.wire.last(self.host);
+                    let before = Seq(seen.ack.unwrap_or_default().0.wrapping_sub(1));
+                    let fin = self.wire.forge(self.host, before, Some(seen.end()), Flags::FIN);
+                    self.wire.inject(self.host, fin);
+                }
+                // Something is sent again, or a probe.
+                _ => self.wire.run_for(ms(1_200)),
+            }
             return;
         }
         self.wire.cut = [true; 2];
@@ -254,7 +287,15 @@ fn verify(id: RowId, row: &Row, then: &[Gives]) {
     let versions = BOTH.into_iter().filter(|version| row.version.is_none_or(|only| only == *version));
     for version in versions {
         let errors: Vec<Option<IcmpError>> = match row.signal {
+            Signal::Icmp(class, _) if row.state == State::SynReceived => {
+                let spared = of_class(version, class).into_iter().filter(|error| !drops_request(error));
+                spared.map(Some).collect()
+            }
             Signal::Icmp(class, _) => of_class(version, class).into_iter().map(Some).collect(),
+            Signal::Drops(_) => {
+                let all = [IcmpClass::Soft, IcmpClass::Hard].map(|class| of_class(version, class));
+                all.into_iter().flatten().filter(drops_request).map(Some).collect()
+            }
             Signal::RetriesExhaustedAfterIcmp => {
                 of_class(version, IcmpClass::Hard).into_iter().map(Some).collect()
             }

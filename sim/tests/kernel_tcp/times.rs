@@ -191,3 +191,35 @@ fn a_challenge_is_not_repeated_within_500_ms() {
     assert_eq!(answers(&mut wire), 1);
     assert_eq!(wire.state(CLIENT, fd), Some(TcpState::Established));
 }
+
+/// RFC 6069: each host unreachable takes back the doubling that its retransmission has made, so that a path that is mended
+/// is found at once. Over IPv6 only `no route` says as much.
+#[test]
+fn a_retransmission_that_a_router_complains_about_is_not_waited_for_twice_as_long() {
+    let distances = |version, kind, code| {
+        let mut wire = Wire::new(version);
+        let (fd, ..) = wire.pair(&PLAIN, &PLAIN);
+        wire.cut[CLIENT] = true;
+        assert_eq!(wire.send(CLIENT, fd, b"hello"), Ok(5));
+        let mut times = Vec::new();
+        while times.len() < 7 {
+            let before = wire.count(CLIENT);
+            wire.run_until(Duration::from_secs(100), |wire| wire.count(CLIENT) > before)
+                .expect("sends again");
+            times.push(wire.now);
+            let about = wire.sent.last().expect("it sent").2.clone();
+            let offender = wire.addresses[1];
+            wire.inject(CLIENT, about.complain(offender, kind, code, None, 8));
+        }
+        // Behind the loss probe.
+        times[1..].windows(2).map(|two| (two[1] - two[0]).as_millis()).collect::<Vec<_>>()
+    };
+    for (version, kind, code) in [(Version::V4, 3, 1), (Version::V4, 3, 0), (Version::V6, 1, 0)] {
+        let patient = distances(version, kind, code);
+        assert!(patient.iter().all(|ms| (200..250).contains(ms)), "{version:?} {kind}/{code}: {patient:?}");
+    }
+    for (version, kind, code) in [(Version::V4, 3, 13), (Version::V6, 1, 3)] {
+        let doubled = distances(version, kind, code);
+        assert!(doubled.windows(2).all(|two| two[1] == two[0] * 2), "{version:?} {kind}/{code}: {doubled:?}");
+    }
+}

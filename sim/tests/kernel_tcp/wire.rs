@@ -27,6 +27,8 @@ pub(crate) struct Wire {
     pub(crate) rows: Vec<(usize, RowId)>,
     pub(crate) moves: Vec<(usize, Fd, TcpState)>,
     pub(crate) fates: Vec<Fate>,
+    /// Sockets whose programs were told that something has changed.
+    pub(crate) woken: Vec<(usize, Fd)>,
     events: BTreeMap<(Instant, u64), Event>,
     issued: u64,
 }
@@ -64,6 +66,7 @@ impl Wire {
             rows: Vec::new(),
             moves: Vec::new(),
             fates: Vec::new(),
+            woken: Vec::new(),
             events: BTreeMap::new(),
             issued: 0,
         }
@@ -89,6 +92,7 @@ impl Wire {
             self.push(at, Event::Timer(host, fd));
         }
         for (_, fd) in effects.ready {
+            self.woken.push((host, fd));
             self.kernels[host].seen(fd);
         }
         self.rows.extend(effects.rows.into_iter().map(|row| (host, row)));

@@ -101,6 +101,9 @@ pub enum State {
 pub enum Signal {
     /// An ICMP error that quotes a packet of this socket; of TCP, this sequence number.
     Icmp(IcmpClass, Pick),
+    /// An ICMP error that quotes the answer to a SYN, and that makes Linux drop the request (`tcp_req_err`): over IPv4 time
+    /// exceeded, a parameter problem, and net and host unreachable; over IPv6 whatever is hard.
+    Drops(Pick),
     /// A TCP reset with this sequence number.
     Rst(Pick),
     /// A reset that acknowledges the SYN.
@@ -109,6 +112,8 @@ pub enum Signal {
     Syn,
     /// The peer's FIN.
     Fin,
+    /// Data, after the program has ended both ways with its socket open.
+    LateData,
     /// The retransmission timer has given up.
     RetriesExhausted,
     /// The retransmission timer has given up, after an ICMP error.
@@ -261,6 +266,15 @@ pub const ROWS: &[&[Row]] = &[
     tcp::ENDS,
     tcp::TIMERS,
     tcp::ROUTES,
+    &tcp::IDLE_ROUTES,
+    &tcp::QUEUED_ROUTES,
+    &tcp::ZERO_WINDOW_ROUTES,
+    &tcp::UNREAD_ROUTES,
+    &tcp::CLOSE_WAIT_ROUTES,
+    &tcp::HALF_CLOSED_ROUTES,
+    &tcp::BOTH_CLOSED_ROUTES,
+    &tcp::ORPHAN_ROUTES,
+    tcp::ANSWER_ROUTES,
     tcp::UNVERIFIED,
     udp::ROWS,
 ];

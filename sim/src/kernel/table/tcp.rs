@@ -245,12 +245,16 @@ pub(super) const SYN_SENT: &[Row] = &[
 /// `tcp_req_err` and `tcp_check_req`: there is no socket yet, so nobody hears of it.
 #[rustfmt::skip]
 pub(super) const SYN_RECEIVED: &[Row] = &[
-    linux("syn-received/icmp-soft", State::SynReceived, Icmp(Soft, Exact), Vanishes, &[], s("tcp_req_err")),
-    linux("syn-received/icmp-hard", State::SynReceived, Icmp(Hard, Exact), Nothing, &[], s("tcp_req_err")),
+    linux("syn-received/icmp-drops", State::SynReceived, Signal::Drops(Exact), Vanishes, &[], s("tcp_req_err")),
+    linux("syn-received/icmp-drops-outside", State::SynReceived, Signal::Drops(Outside), Nothing, &[], s("tcp_req_err")),
+    linux("syn-received/icmp-soft", State::SynReceived, Icmp(Soft, Exact), Nothing, &[], s("tcp_req_err")),
+    linux("syn-received/icmp-hard", State::SynReceived, Icmp(Hard, Exact), Nothing, &[], s("tcp_req_err"))
+        .over(Version::V4),
     linux("syn-received/icmp-too-big", State::SynReceived, Icmp(TooBig, Exact), Nothing, &[], s("tcp_req_err")),
     linux("syn-received/icmp-ignored", State::SynReceived, Icmp(Ignored, Exact), Nothing, &[], s("tcp_v4_err")),
     linux("syn-received/icmp-soft-outside", State::SynReceived, Icmp(Soft, Outside), Nothing, &[], s("tcp_req_err")),
-    linux("syn-received/icmp-hard-outside", State::SynReceived, Icmp(Hard, Outside), Nothing, &[], s("tcp_req_err")),
+    linux("syn-received/icmp-hard-outside", State::SynReceived, Icmp(Hard, Outside), Nothing, &[], s("tcp_req_err"))
+        .over(Version::V4),
     linux("syn-received/rst-exact", State::SynReceived, Rst(Exact), Ends(Is(Errno::ConnReset)), &[], s("tcp_check_req")),
     linux("syn-received/rst-inside", State::SynReceived, Rst(Inside), Ends(Is(Errno::ConnReset)), &[], s("tcp_check_req")),
     linux("syn-received/rst-outside", State::SynReceived, Rst(Outside), Nothing, &[], s("tcp_check_req")),
@@ -267,8 +271,16 @@ const LAST_RESET: &[Gives] = &[ALL, EOF, so_error(Is(Errno::ConnReset)), OVER, E
 
 pub(super) const IDLE: [Row; 13] =
     standing!("idle", Idle, Seen::ALL, LIVES_ON, REMEMBERED, LATCHED, Ends(Is(Errno::ConnReset)), RESET);
-pub(super) const SENDING: [Row; 13] =
-    standing!("sending", Sending, Seen::ICMP_AND_RESET, LIVES_ON, REMEMBERED, LATCHED, Ends(Is(Errno::ConnReset)), SENDER_RESET);
+pub(super) const SENDING: [Row; 13] = standing!(
+    "sending",
+    Sending,
+    Seen::ICMP_AND_RESET,
+    LIVES_ON,
+    REMEMBERED,
+    LATCHED,
+    Ends(Is(Errno::ConnReset)),
+    SENDER_RESET
+);
 pub(super) const ZERO_WINDOW: [Row; 13] = standing!(
     "zero-window",
     ZeroWindow,
@@ -320,12 +332,21 @@ pub(super) const BOTH_CLOSED: [Row; 13] = standing!(
     LAST_RESET
 );
 /// What `then` shows is seen by whoever accepts it afterwards.
-pub(super) const QUEUED: [Row; 13] =
-    standing!("queued", Queued, Seen::RESET, LIVES_ON, REMEMBERED, LATCHED, Ends(Is(Errno::ConnReset)), RESET);
+pub(super) const QUEUED: [Row; 13] = standing!(
+    "queued",
+    Queued,
+    Seen::RESET,
+    LIVES_ON,
+    REMEMBERED,
+    LATCHED,
+    Ends(Is(Errno::ConnReset)),
+    RESET
+);
 pub(super) const ORPHAN: [Row; 10] =
     alone!("orphan", Orphan, Remembers(OfIcmp), Ends(Is(Errno::ConnReset)), "tcp_v4_err, tcp_reset");
 
-/// The program, if there is one, sees the end that it has seen already (`tcp_timewait_state_process`).
+/// The program, if there is one, has a closed socket; what is left of the connection is not its own
+/// (`tcp_time_wait`, `tcp_timewait_state_process`).
 #[rustfmt::skip]
 pub(super) const TIME_WAIT: &[Row] = &[
     linux("time-wait/icmp-soft", State::TimeWait, Icmp(Soft, Exact), Nothing, ENDED, s("tcp_v4_err")),
@@ -333,11 +354,12 @@ pub(super) const TIME_WAIT: &[Row] = &[
     linux("time-wait/icmp-too-big", State::TimeWait, Icmp(TooBig, Exact), Nothing, ENDED, s("tcp_v4_err")),
     linux("time-wait/icmp-ignored", State::TimeWait, Icmp(Ignored, Exact), Nothing, ENDED, s("tcp_v4_err")),
     linux("time-wait/rst", State::TimeWait, Rst(Exact), Vanishes, ENDED, s("tcp_timewait_state_process")),
+    linux("time-wait/rst-inside", State::TimeWait, Rst(Inside), Nothing, ENDED, s("tcp_timewait_state_process")),
     linux("time-wait/rst-outside", State::TimeWait, Rst(Outside), Nothing, ENDED, s("tcp_timewait_state_process")),
     linux("time-wait/syn", State::TimeWait, Syn, Challenges, ENDED, s("tcp_timewait_state_process")),
 ];
 
-/// The peer's FIN.
+/// The peer's FIN, and data that nobody will read.
 #[rustfmt::skip]
 pub(super) const ENDS: &[Row] = &[
     linux("idle/fin", State::Idle, Signal::Fin, HalfCloses, &[HALF, EOF, EOF, CLEAN, SENT], M),
@@ -346,6 +368,9 @@ pub(super) const ENDS: &[Row] = &[
         &[poll(Poll { readable: true, read_hangup: true, ..NO_EVENTS }), EOF, CLEAN], s("tcp_fin")),
     linux("unread/fin", State::Unread, Signal::Fin, HalfCloses, &[HALF, DATA, EOF, EOF, CLEAN, SENT], M),
     linux("half-closed/fin", State::HalfClosed, Signal::Fin, HalfCloses, ENDED, M),
+    linux("half-closed/late-data", State::HalfClosed, Signal::LateData, Ends(Is(Errno::ConnReset)), CLOSER_RESET, M),
+    linux("orphan/late-data", State::Orphan, Signal::LateData, Ends(Is(Errno::ConnReset)), &[],
+        s("tcp_rcv_state_process")),
     linux("orphan/fin", State::Orphan, Signal::Fin, HalfCloses, &[], s("tcp_fin")),
     linux("queued/fin", State::Queued, Signal::Fin, HalfCloses, &[HALF, EOF, EOF, CLEAN, SENT], s("tcp_fin")),
 ];
@@ -430,6 +455,74 @@ pub(super) const ROUTES: &[Row] = &[
         &[QUIET, AGAIN, so_error(Is(Errno::Inval)), CLEAN], M).over(Version::V6),
     linux("sending/route-missing/v6", State::Sending, MISSING, Remembers(Is(Errno::NetUnreach)),
         &[QUIET, AGAIN, so_error(Is(Errno::NetUnreach)), CLEAN], M).over(Version::V6),
+];
+
+/// A connection sends something, or again, or probes, and there is no way: over IPv4 it never hears of it, over IPv6 it
+/// remembers why (`inet6_csk_xmit`). The calls before and after the one that shows it.
+#[rustfmt::skip]
+macro_rules! stranded {
+    ($name:literal, $state:ident, [$($before:expr),*], [$($after:expr),*]) => {
+        [
+            stranded!(@v4 $name, "unreachable", $state, UNREACHABLE, &[$($before,)* $($after),*]),
+            stranded!(@v4 $name, "prohibit", $state, PROHIBIT, &[$($before,)* $($after),*]),
+            stranded!(@v4 $name, "blackhole", $state, BLACKHOLE, &[$($before,)* $($after),*]),
+            stranded!(@v4 $name, "missing", $state, MISSING, &[$($before,)* $($after),*]),
+            stranded!(@v6 $name, "unreachable", $state, UNREACHABLE, HostUnreach,
+                &[$($before,)* so_error(Is(Errno::HostUnreach)), $($after),*]),
+            stranded!(@v6 $name, "prohibit", $state, PROHIBIT, Acces,
+                &[$($before,)* so_error(Is(Errno::Acces)), $($after),*]),
+            stranded!(@v6 $name, "blackhole", $state, BLACKHOLE, Inval,
+                &[$($before,)* so_error(Is(Errno::Inval)), $($after),*]),
+            stranded!(@v6 $name, "missing", $state, MISSING, NetUnreach,
+                &[$($before,)* so_error(Is(Errno::NetUnreach)), $($after),*]),
+        ]
+    };
+    ($name:literal, $state:ident, alone) => {
+        [
+            stranded!(@v4 $name, "unreachable", $state, UNREACHABLE, &[]),
+            stranded!(@v4 $name, "prohibit", $state, PROHIBIT, &[]),
+            stranded!(@v4 $name, "blackhole", $state, BLACKHOLE, &[]),
+            stranded!(@v4 $name, "missing", $state, MISSING, &[]),
+            stranded!(@v6 $name, "unreachable", $state, UNREACHABLE, HostUnreach, &[]),
+            stranded!(@v6 $name, "prohibit", $state, PROHIBIT, Acces, &[]),
+            stranded!(@v6 $name, "blackhole", $state, BLACKHOLE, Inval, &[]),
+            stranded!(@v6 $name, "missing", $state, MISSING, NetUnreach, &[]),
+        ]
+    };
+    (@v4 $name:literal, $route:literal, $state:ident, $signal:ident, $then:expr) => {
+        linux(concat!($name, "/route-", $route, "/v4"), State::$state, $signal, Nothing, $then, s("__ip_queue_xmit"))
+            .over(Version::V4)
+    };
+    (@v6 $name:literal, $route:literal, $state:ident, $signal:ident, $errno:ident, $then:expr) => {
+        linux(concat!($name, "/route-", $route, "/v6"), State::$state, $signal, Remembers(Is(Errno::$errno)), $then,
+            s("inet6_csk_xmit")).over(Version::V6)
+    };
+}
+
+const FULL_SEND: Gives = gives(Probe::Send, Gave::Again);
+
+pub(super) const IDLE_ROUTES: [Row; 8] = stranded!("idle", Idle, [QUIET, AGAIN], [CLEAN, SENT]);
+pub(super) const QUEUED_ROUTES: [Row; 8] = stranded!("queued", Queued, [QUIET, AGAIN], [CLEAN, SENT]);
+pub(super) const ZERO_WINDOW_ROUTES: [Row; 8] =
+    stranded!("zero-window", ZeroWindow, [poll(NO_EVENTS), AGAIN], [CLEAN, FULL_SEND]);
+pub(super) const UNREAD_ROUTES: [Row; 8] = stranded!("unread", Unread, [DATA, AGAIN], [CLEAN, SENT]);
+pub(super) const CLOSE_WAIT_ROUTES: [Row; 8] = stranded!("close-wait", CloseWait, [HALF, EOF], [CLEAN, SENT]);
+pub(super) const HALF_CLOSED_ROUTES: [Row; 8] = stranded!("half-closed", HalfClosed, [AGAIN], [CLEAN, PIPE]);
+pub(super) const BOTH_CLOSED_ROUTES: [Row; 8] =
+    stranded!("both-closed", BothClosed, [OVER, EOF], [CLEAN, PIPE]);
+pub(super) const ORPHAN_ROUTES: [Row; 8] = stranded!("orphan", Orphan, alone);
+
+/// Answers that leave without a socket: nobody is there to remember anything.
+#[rustfmt::skip]
+pub(super) const ANSWER_ROUTES: &[Row] = &[
+    linux("syn-received/route-unreachable", State::SynReceived, UNREACHABLE, Nothing, &[], s("tcp_v4_send_synack")),
+    linux("syn-received/route-prohibit", State::SynReceived, PROHIBIT, Nothing, &[], s("tcp_v4_send_synack")),
+    linux("syn-received/route-blackhole", State::SynReceived, BLACKHOLE, Nothing, &[], s("tcp_v4_send_synack")),
+    linux("syn-received/route-missing", State::SynReceived, MISSING, Nothing, &[], s("tcp_v4_send_synack")),
+    linux("time-wait/route-unreachable", State::TimeWait, UNREACHABLE, Nothing, ENDED, s("tcp_v4_timewait_ack")),
+    linux("time-wait/route-prohibit", State::TimeWait, PROHIBIT, Nothing, ENDED, s("tcp_v4_timewait_ack")),
+    linux("time-wait/route-blackhole", State::TimeWait, BLACKHOLE, Nothing, ENDED, s("tcp_v4_timewait_ack")),
+    linux("time-wait/route-missing", State::TimeWait, MISSING, Nothing, ENDED, s("tcp_v4_timewait_ack")),
 ];
 
 const XNU: Verified = s("xnu e3723e1f1, bsd/netinet/tcp_subr.c");

@@ -75,7 +75,7 @@ impl Kernel {
         }
         Some(match tcp.latches.so_error() {
             Some(errno) => Err(errno),
-            None if tcp.state == TcpState::Closed => Err(Errno::NotConn),
+            None if matches!(tcp.state, TcpState::Closed | TcpState::TimeWait) => Err(Errno::NotConn),
             None => Ok(()),
         })
     }
@@ -113,7 +113,7 @@ impl Kernel {
         self.env.now = now;
         let done = self.work(fd, |tcp, cx| {
             match tcp.state {
-                TcpState::Closed | TcpState::Listen => return Err(Errno::NotConn),
+                TcpState::Closed | TcpState::Listen | TcpState::TimeWait => return Err(Errno::NotConn),
                 TcpState::SynSent => {
                     tcp.latches.hard = Some(Errno::ConnReset);
                     tcp.done(cx);
@@ -133,7 +133,7 @@ impl Kernel {
     pub fn shutdown_read(&mut self, now: Instant, fd: Fd) -> Result<(), Errno> {
         self.env.now = now;
         let done = self.work(fd, |tcp, cx| {
-            if tcp.state == TcpState::Closed {
+            if matches!(tcp.state, TcpState::Closed | TcpState::TimeWait) {
                 return Err(Errno::NotConn);
             }
             tcp.shut_read = true;

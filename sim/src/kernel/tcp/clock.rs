@@ -25,6 +25,8 @@ pub(super) struct Clock {
     /// What is timed: acknowledged when this is, sent then.
     pub(super) timed: Option<(Seq, Instant)>,
     pub(super) retransmission: Option<Instant>,
+    /// When something was sent again for the last time.
+    pub(super) resent: Instant,
     /// What `retransmission` is for.
     pub(super) purpose: Purpose,
     /// What was in flight when something was sent again; until it is acknowledged, more of it is sent again.
@@ -66,6 +68,7 @@ impl Default for Clock {
             rto: FIRST_RTO,
             timed: None,
             retransmission: None,
+            resent: Instant::EPOCH,
             purpose: Purpose::Retransmission,
             recover: None,
             window_probe: None,
@@ -224,6 +227,19 @@ impl Clock {
         };
         let margin = (self.deviation * 4).max(env.millis(Sysctl::RtoMinMs));
         self.rto = (srtt + margin).min(env.millis(Sysctl::RtoMaxMs));
+    }
+
+    /// The path is broken, not full, so that waiting for longer and longer helps nobody: one doubling is taken back (RFC
+    /// 6069, `tcp_ld_RTO_revert`).
+    pub(super) fn take_back_a_doubling(&mut self, env: &Env, now: Instant) {
+        if self.retransmits == 0 || self.backoff == 0 || self.retransmission.is_none() {
+            return;
+        }
+        self.backoff -= 1;
+        self.estimate(env);
+        let doubled = 1_u32.checked_shl(self.backoff.into()).unwrap_or(u32::MAX);
+        self.rto = self.rto.saturating_mul(doubled).min(env.millis(Sysctl::RtoMaxMs));
+        self.retransmission = Some((self.resent + self.rto).max(now));
     }
 
     /// Whether a segment out of the window may be answered (`tcp_oow_rate_limited`).

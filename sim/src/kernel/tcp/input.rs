@@ -84,23 +84,32 @@ impl Tcp {
         cx.wake = true;
     }
 
+    /// `tcp_timewait_state_process`
     fn arrives_in_time_wait(&mut self, cx: &mut Context<'_>, segment: &Segment) -> Fate {
         let outside = segment.end().before(self.rcv_nxt) || self.edge.before(segment.seq);
         if segment.flags.rst {
-            let pick = if outside { Pick::Outside } else { Pick::Exact };
+            let pick = match (segment.seq == self.rcv_nxt, outside) {
+                (true, _) => Pick::Exact,
+                (false, false) => Pick::Inside,
+                (false, true) => Pick::Outside,
+            };
             return match self.obey(cx, Signal::Rst(pick), None) {
                 Effect::Vanishes => Acted("ended TIME_WAIT"),
-                _ => Absorbed("ignored: a reset outside of the window"),
+                _ => Absorbed("ignored: a reset that is not exact, for an old connection"),
             };
+        }
+        let bare = segment.length() == 0 && segment.seq == self.rcv_nxt;
+        // A SYN that acknowledges nothing may be a new one as well as an old duplicate.
+        if bare || segment.ack.is_some() {
+            self.clock.over_at(cx.now + cx.env.seconds(Sysctl::TimeWait));
+        }
+        if bare {
+            return Acted("kept an old connection for longer");
         }
         if segment.flags.syn {
             self.obey(cx, Signal::Syn, None);
             return Acted("challenged: a SYN for an old connection");
         }
-        if segment.length() == 0 && segment.seq == self.rcv_nxt {
-            return Absorbed("ignored: nothing new for an old connection");
-        }
-        self.clock.over_at(cx.now + cx.env.seconds(Sysctl::TimeWait));
         if self.clock.may_challenge(cx.env, cx.now) {
             self.emit_ack(cx);
         }
@@ -273,7 +282,7 @@ impl Tcp {
         let bytes_end = segment.seq + segment.payload.len();
         if half_closed && self.shut_read && !segment.payload.is_empty() && self.rcv_nxt.before(bytes_end) {
             // Nobody will ever read it (RFC 1122 §4.2.2.13).
-            self.done(cx);
+            self.obey(cx, Signal::LateData, None);
             return Refuse("refused with a reset: its program has closed");
         }
         if !new {

@@ -70,7 +70,8 @@ pub enum TcpState {
     Closing,
     /// Both have ended, the peer first; this side's FIN is not acknowledged.
     LastAck,
-    /// Both have ended; old segments may still be on their way.
+    /// Both have ended; old segments may still be on their way. The kernel keeps it to itself: its program, if there still
+    /// is one, has a closed socket (`tcp_time_wait`).
     TimeWait,
 }
 
@@ -233,7 +234,7 @@ impl Tcp {
 
     /// The other end; `None` while there is no connection (`inet_getname`).
     pub(super) fn remote(&self) -> Option<SocketAddr> {
-        let connected = !matches!(self.state, TcpState::Closed | TcpState::SynSent);
+        let connected = !matches!(self.state, TcpState::Closed | TcpState::SynSent | TcpState::TimeWait);
         connected.then_some(self.remote)
     }
 
@@ -286,6 +287,8 @@ impl Tcp {
 
     /// There is no connection any more; what was received may still be read (`tcp_done`).
     fn done(&mut self, cx: &mut Context<'_>) {
+        // The end of TIME_WAIT is no news for its program.
+        cx.wake |= self.state != TcpState::TimeWait;
         self.shut_read = true;
         self.shut_write = true;
         self.out = VecDeque::new();
@@ -293,7 +296,6 @@ impl Tcp {
         self.ahead.clear();
         self.clock.stop();
         self.enter(cx, TcpState::Closed);
-        cx.wake = true;
     }
 
     /// How many bytes of `out` are in flight.

@@ -1,6 +1,6 @@
 //! The table obeyed: what a signal does to a connection, and which signal an ICMP error is.
 
-use resound_core::signal::{Errno, IcmpError};
+use resound_core::signal::{Errno, IcmpError, Version};
 
 use super::{Context, Tcp, TcpState, output};
 use crate::kernel::table::{Code, Effect, IcmpClass, Signal, find, verdict};
@@ -102,9 +102,18 @@ impl Kernel {
             let class = verdict(cx.env.profile, error).0;
             let in_flight = !quoted.seq.before(tcp.una) && !tcp.nxt.before(quoted.seq);
             let pick = if in_flight || class == IcmpClass::Ignored { Pick::Exact } else { Pick::Outside };
-            let about = About { error, quoted };
-            let mss = tcp.mss;
-            match tcp.obey(cx, Signal::Icmp(class, pick), Some(about)) {
+            let request = tcp.state == TcpState::SynReceived;
+            let signal = match class {
+                IcmpClass::Soft | IcmpClass::Hard if request && drops_request(class, error) => {
+                    Signal::Drops(pick)
+                }
+                class => Signal::Icmp(class, pick),
+            };
+            if !request && quoted.seq == tcp.una && says_the_path_is_broken(error) {
+                tcp.clock.take_back_a_doubling(cx.env, cx.now);
+            }
+            let (about, mss) = (About { error, quoted }, tcp.mss);
+            match tcp.obey(cx, signal, Some(about)) {
                 Effect::Ends(_) | Effect::EndsAndQueues(_) | Effect::Vanishes => {
                     Fate::Acted("ended the connect")
                 }
@@ -118,4 +127,18 @@ impl Kernel {
         });
         worked.unwrap_or(Fate::Absorbed("ignored: no such socket"))
     }
+}
+
+/// Whether `tcp_v4_err` or `tcp_v6_err` tells `tcp_req_err` to drop the request.
+const fn drops_request(class: IcmpClass, error: &IcmpError) -> bool {
+    match (error.version, error.kind, error.code) {
+        (Version::V4, 3, 0 | 1) | (Version::V4, 11 | 12, _) => true,
+        (Version::V4, ..) => false,
+        (Version::V6, ..) => matches!(class, IcmpClass::Hard),
+    }
+}
+
+/// An ICMP error that tells a broken path from a full one (RFC 6069 §3): net and host unreachable, no route.
+const fn says_the_path_is_broken(error: &IcmpError) -> bool {
+    matches!((error.version, error.kind, error.code), (Version::V4, 3, 0 | 1) | (Version::V6, 1, 0))
 }

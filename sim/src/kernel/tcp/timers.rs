@@ -80,6 +80,7 @@ impl Tcp {
         }
         self.clock.stamp.get_or_insert(cx.now);
         self.clock.retransmits = self.clock.retransmits.saturating_add(1);
+        self.clock.resent = cx.now;
         let linear = cx.env.sysctl.get(Sysctl::SynLinearTimeouts);
         if self.state != TcpState::SynSent || u64::from(self.clock.retransmits) > linear {
             self.clock.backoff = self.clock.backoff.saturating_add(1);
