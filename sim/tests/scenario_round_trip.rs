@@ -34,8 +34,26 @@ fn words() -> impl Strategy<Value = String> {
     ]
 }
 
+fn bytes() -> impl Strategy<Value = u32> {
+    0..=Scenario::MOST_BYTES
+}
+
+fn late() -> impl Strategy<Value = Duration> {
+    span().prop_map(|span| span.max(Duration::from_nanos(1)))
+}
+
+/// What a kernel takes, and so that the first local port does not lie behind the last.
+fn setting((sysctl, value): (Sysctl, u64)) -> (Sysctl, u64) {
+    let (least, most) = match sysctl {
+        Sysctl::PortLow => (1, 1_024),
+        Sysctl::PortHigh => (32_768, 65_535),
+        sysctl => sysctl.bounds(),
+    };
+    (sysctl, least + value % (most - least + 1))
+}
+
 fn payload() -> impl Strategy<Value = Payload> {
-    prop_oneof![any::<String>().prop_map(Payload::Text), any::<u32>().prop_map(Payload::Bytes)]
+    prop_oneof![any::<String>().prop_map(Payload::Text), bytes().prop_map(Payload::Bytes)]
 }
 
 fn hosts() -> impl Strategy<Value = NodeId> {
@@ -104,7 +122,7 @@ fn command() -> impl Strategy<Value = Command> {
             Command::Call(Call::Open(a(), Open::Udp(port), SocketKnobs { recverr, ..SocketKnobs::default() }))
         }),
         prop::option::of(peer()).prop_map(move |peer| Command::Call(Call::Connect(a(), peer))),
-        any::<u32>().prop_map(move |bytes| Command::Call(Call::Recv(a(), bytes))),
+        bytes().prop_map(move |bytes| Command::Call(Call::Recv(a(), bytes))),
         payload().prop_map(move |payload| Command::Call(Call::Send(a(), payload))),
         (peer(), payload()).prop_map(move |(peer, payload)| Command::Call(Call::SendTo(a(), peer, payload))),
         select(vec![
@@ -142,8 +160,8 @@ fn until() -> impl Strategy<Value = Option<Trigger>> {
 fn tamper() -> impl Strategy<Value = Tamper> {
     prop_oneof![
         Just(Tamper::Drop),
-        span().prop_map(Tamper::Delay),
-        span().prop_map(Tamper::Duplicate),
+        late().prop_map(Tamper::Delay),
+        late().prop_map(Tamper::Duplicate),
         Just(Tamper::Corrupt),
         any::<u32>().prop_map(Tamper::Alter),
         any::<u16>().prop_map(Tamper::Truncate),
@@ -252,7 +270,7 @@ fn scenario() -> impl Strategy<Value = Scenario> {
             for (name, role) in [(names.0, Role::Host), (names.1, Role::Router), (names.2, Role::Host)] {
                 scenario.nodes.push(Node { name, role, sysctl: Vec::new() });
             }
-            scenario.nodes[2].sysctl = settings.into_iter().collect();
+            scenario.nodes[2].sysctl = settings.into_iter().map(setting).collect();
             scenario.links = vec![links.0, links.1];
             // The socket that the calls are made on.
             let open = Call::Open("a".to_owned(), Open::Udp(0), SocketKnobs::default());

@@ -279,6 +279,11 @@ fn millis(source: &mut dyn Draw, most: u64) -> Duration {
     Duration::from_millis(source.up_to(most))
 }
 
+/// No time at all would be no fault.
+fn late(source: &mut dyn Draw, most: u64) -> Duration {
+    millis(source, most).max(Duration::from_millis(1))
+}
+
 /// A fault of this kind, anywhere in this scenario; `None` if it has no link or no host.
 fn fault(source: &mut dyn Draw, scenario: &Scenario, kind: Kind) -> Option<Fault> {
     let mut place = Place { source, scenario };
@@ -344,8 +349,8 @@ impl Place<'_> {
     fn what(&mut self, kind: Kind, when: &Trigger) -> Option<What> {
         Some(match kind {
             Kind::Drop => self.tamper(when, |_| Tamper::Drop)?,
-            Kind::Duplicate => self.tamper(when, |draw| Tamper::Duplicate(millis(draw, 500)))?,
-            Kind::Delay => self.tamper(when, |draw| Tamper::Delay(millis(draw, 3_000)))?,
+            Kind::Duplicate => self.tamper(when, |draw| Tamper::Duplicate(late(draw, 500)))?,
+            Kind::Delay => self.tamper(when, |draw| Tamper::Delay(late(draw, 3_000)))?,
             Kind::Corrupt => self.tamper(when, |_| Tamper::Corrupt)?,
             Kind::Alter => self.tamper(when, |draw| Tamper::Alter(draw.up_to(511) as u32))?,
             Kind::Truncate => self.tamper(when, |draw| Tamper::Truncate(draw.up_to(63) as u16))?,

@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use resound_core::signal::Version;
 
+use crate::kernel::Sysctl;
+
 use super::text::{Seconds, is_name, is_taken};
 use super::{
-    Call, Command, Expect, Fault, HostFault, Knobs, Line, Link, Mode, NodeId, Open, Peer, Role, Scenario,
-    SocketKnobs, Trigger, Way, What,
+    Call, Command, Expect, Fault, HostFault, Knobs, Line, Link, Mode, NodeId, Open, Payload, Peer, Role,
+    Scenario, SocketKnobs, Tamper, Trigger, Way, What,
 };
 
 /// A scenario that cannot be played: where, and why.
@@ -62,6 +64,9 @@ impl Scenario {
     /// The most nodes that a scenario has.
     pub const MOST_NODES: usize = 200;
 
+    /// The most bytes that are sent or received at once: 16 MiB.
+    pub const MOST_BYTES: u32 = 16 << 20;
+
     /// Whether it can be played and written down. Reading the text form has asked this already.
     ///
     /// # Errors
@@ -99,6 +104,7 @@ impl Scenario {
                 Place::Node(i),
                 require(names.insert(name), || format!("there are two nodes {name:?}: choose another name")),
             )?;
+            at(Place::Node(i), sysctls(&node.sysctl))?;
             for (setting, _) in &node.sysctl {
                 at(
                     Place::Node(i),
@@ -136,6 +142,35 @@ impl Scenario {
 
 fn require(holds: bool, otherwise: impl FnOnce() -> String) -> Verdict {
     if holds { Ok(()) } else { Err(otherwise()) }
+}
+
+/// Settings that a kernel takes.
+fn sysctls(settings: &[(Sysctl, u64)]) -> Verdict {
+    for &(setting, value) in settings {
+        let (least, most) = setting.bounds();
+        require((least..=most).contains(&value), || {
+            format!("`{}={value}`: a kernel takes {least} to {most}", setting.name())
+        })?;
+    }
+    let of = |wanted: Sysctl| {
+        let set = settings.iter().find(|(setting, _)| *setting == wanted);
+        set.map_or(wanted.default_value(), |(_, value)| *value)
+    };
+    let (low, high) = (of(Sysctl::PortLow), of(Sysctl::PortHigh));
+    require(low <= high, || format!("the first local port, {low}, lies behind the last, {high}"))
+}
+
+fn payload(payload: &Payload) -> Verdict {
+    match payload {
+        Payload::Bytes(many) => bytes(*many),
+        Payload::Text(_) => Ok(()),
+    }
+}
+
+/// So many are sent or received in one call.
+fn bytes(many: u32) -> Verdict {
+    let most = Scenario::MOST_BYTES;
+    require(many <= most, || format!("{many} bytes at once are too many: at most {most}"))
 }
 
 /// A check under way.
@@ -229,7 +264,8 @@ impl<'s> Check<'s> {
                 require(*rounds != Some(0), || "`rounds=0` would never dial: at least 1".into())
             }
             Command::Call(call) => self.call(line.host, call),
-            Command::Send(_) | Command::Close | Command::Abort | Command::Do(_) => Ok(()),
+            Command::Send(sent) => payload(sent),
+            Command::Close | Command::Abort | Command::Do(_) => Ok(()),
         }
     }
 
@@ -249,13 +285,20 @@ impl<'s> Check<'s> {
                 peer.map_or(Ok(()), |peer| self.peer(peer))?;
                 name
             }
-            Call::SendTo(name, peer, _) => {
+            Call::SendTo(name, peer, sent) => {
                 self.peer(*peer)?;
+                payload(sent)?;
                 name
             }
-            Call::Recv(name, _)
-            | Call::RecvError(name)
-            | Call::Send(name, _)
+            Call::Send(name, sent) => {
+                payload(sent)?;
+                name
+            }
+            Call::Recv(name, most) => {
+                bytes(*most)?;
+                name
+            }
+            Call::RecvError(name)
             | Call::Shutdown(name)
             | Call::ShutdownRead(name)
             | Call::Close(name)
@@ -317,6 +360,12 @@ impl<'s> Check<'s> {
     fn fault(&self, fault: &Fault) -> Verdict {
         self.trigger(&fault.when)?;
         match &fault.what {
+            What::Tamper(_, Tamper::Delay(Duration::ZERO)) => {
+                Err("late by no time would change nothing: leave it out, or say by how much".into())
+            }
+            What::Tamper(_, Tamper::Duplicate(Duration::ZERO)) => {
+                Err("the second has to come later than the first: by 1us, say".into())
+            }
             What::Tamper(way, _) => self.way(*way),
             What::Cut(way, until) | What::Unplug(way, until) => {
                 self.way(*way)?;

@@ -7,6 +7,7 @@ mod noise;
 mod path;
 mod ports;
 mod rows;
+mod settings;
 mod time_wait;
 mod times;
 mod wire;

@@ -130,7 +130,7 @@ impl Clock {
             self.purpose = Purpose::LossProbe;
             // A single segment may wait for a delayed acknowledgement.
             let margin = if single { Duration::from_millis(200) } else { SOON };
-            wait = wait.min(srtt * 2 + margin);
+            wait = wait.min(srtt.saturating_mul(2).saturating_add(margin));
         }
         self.retransmission = Some(now + wait);
     }
@@ -214,8 +214,9 @@ impl Clock {
             self.deviation = Duration::from_nanos(rtt / 2);
         } else {
             let deviation = self.deviation.as_nanos() as u64;
-            self.deviation = Duration::from_nanos((deviation * 3 + srtt.abs_diff(rtt)) / 4);
-            self.srtt = Some(Duration::from_nanos((srtt * 7 + rtt) / 8));
+            self.deviation =
+                Duration::from_nanos(deviation.saturating_mul(3).saturating_add(srtt.abs_diff(rtt)) / 4);
+            self.srtt = Some(Duration::from_nanos(srtt.saturating_mul(7).saturating_add(rtt) / 8));
         }
         self.estimate(env);
     }
@@ -225,8 +226,8 @@ impl Clock {
             self.rto = FIRST_RTO;
             return;
         };
-        let margin = (self.deviation * 4).max(env.millis(Sysctl::RtoMinMs));
-        self.rto = (srtt + margin).min(env.millis(Sysctl::RtoMaxMs));
+        let margin = self.deviation.saturating_mul(4).max(env.millis(Sysctl::RtoMinMs));
+        self.rto = srtt.saturating_add(margin).min(env.millis(Sysctl::RtoMaxMs));
     }
 
     /// The path is broken, not full, so that waiting for longer and longer helps nobody: one doubling is taken back (RFC

@@ -149,18 +149,27 @@ struct Context<'a> {
     wake: bool,
 }
 
+/// The most that SO_SNDBUF and SO_RCVBUF can be, as the kernel counts it (an `int`).
+const LARGEST_BUFFER: usize = i32::MAX as usize;
 /// The least that an option or a path may make of the segment size (`TCP_MIN_SND_MSS` and 40 bytes more).
 const LEAST_MSS: usize = 88;
 
 impl Tcp {
     fn new(env: &Env, local: SocketAddr, remote: SocketAddr, options: &TcpOptions, iss: Seq) -> Self {
-        let room = |bytes: u32, least: usize| (bytes as usize).max(least) / 2;
+        // Sequence numbers tell 2³¹ apart: so much is never in flight, nor told as a window.
+        let room = |bytes: u32, least: usize| (bytes as usize).clamp(least, LARGEST_BUFFER) / 2;
         Self {
             state: TcpState::Closed,
             latches: Latches::default(),
             local,
             remote,
-            options: *options,
+            // 0 is what the system has otherwise (tcp(7)).
+            options: TcpOptions {
+                user_timeout: options.user_timeout.filter(|timeout| !timeout.is_zero()),
+                // MAX_TCP_SYNCNT
+                syn_retries: options.syn_retries.map(|retries| retries.min(127)),
+                ..*options
+            },
             errors: ErrorQueue::new(),
             parent: None,
             queued: false,

@@ -84,7 +84,7 @@ impl Tcp {
         let linear = cx.env.sysctl.get(Sysctl::SynLinearTimeouts);
         if self.state != TcpState::SynSent || u64::from(self.clock.retransmits) > linear {
             self.clock.backoff = self.clock.backoff.saturating_add(1);
-            self.clock.rto = (self.clock.rto * 2).min(cx.env.millis(Sysctl::RtoMaxMs));
+            self.clock.rto = self.clock.rto.saturating_mul(2).min(cx.env.millis(Sysctl::RtoMaxMs));
         }
         self.resend(cx, 0);
         if self.state == TcpState::Closed {
@@ -113,7 +113,7 @@ impl Tcp {
                 base = FIRST_RTO;
                 let linear =
                     if self.state == TcpState::SynSent { sysctl(Sysctl::SynLinearTimeouts) } else { 0 };
-                if retransmits >= retries + linear {
+                if retransmits >= retries.saturating_add(linear) {
                     return Some(self.exhausted());
                 }
             }
@@ -240,7 +240,7 @@ fn model_timeout(env: &Env, retries: u64, base: Duration) -> Duration {
     let doublings = u64::from((longest.as_nanos() / base.as_nanos()).checked_ilog2().unwrap_or(0)).min(20);
     let doubled = retries.min(doublings);
     let rest = u32::try_from(retries - doubled).unwrap_or(u32::MAX);
-    base * ((2 << doubled) - 1) + longest.saturating_mul(rest)
+    base.saturating_mul((2 << doubled) - 1).saturating_add(longest.saturating_mul(rest))
 }
 
 impl Kernel {
