@@ -201,6 +201,19 @@ impl Coverage {
     }
 }
 
+impl Coverage {
+    /// The cells that were met although [`impossible`] says that they cannot be, by name: its reason is wrong, or the
+    /// simulator is, or the program is no client or server of the core.
+    #[must_use]
+    pub fn impossible_and_met(&self) -> Vec<String> {
+        let met = cells().filter_map(|(transport, stage, met)| {
+            let why = impossible(transport, stage, met).filter(|_| self.met(transport, stage, met) > 0)?;
+            Some(format!("{} {} {}: {why}", name(transport), stage.as_str(), met.as_str()))
+        });
+        met.collect()
+    }
+}
+
 fn cells() -> impl Iterator<Item = (Transport, Stage, Met)> {
     let both = [Transport::Tcp, Transport::Udp].into_iter();
     both.flat_map(|transport| {
@@ -235,11 +248,8 @@ const fn impossible_tcp(stage: Stage, met: Met) -> Option<&'static str> {
         (S::Waiting, _) => "no socket is open while a client waits",
         (S::Dialing, M::Data | M::End | M::Blocked | M::Pipe) => "not before it is connected",
         (S::Up | S::Suspect | S::Serving, M::Connected | M::NoPort) => "it is connected",
-        (S::Suspect | S::Serving, M::Pipe) => {
-            "what ended the connection is read first, and ends it for the machine too"
-        }
-        (S::Up | S::Suspect, M::TimedOut | M::Unreachable | M::Prohibited | M::Protocol | M::Refused) => {
-            "the machine convicts before its kernel gives up (TCP_USER_TIMEOUT comes later than every promise)"
+        (S::Suspect, M::TimedOut | M::Unreachable | M::Prohibited | M::Protocol | M::Refused) => {
+            "a machine that suspects convicts before its kernel gives up (TCP_USER_TIMEOUT comes later)"
         }
         (S::Serving, M::Refused | M::Protocol | M::Prohibited) => {
             "a server's limits come before its kernel gives up"

@@ -3,15 +3,18 @@
 
 use std::path::{Path, PathBuf};
 
+use resound_sim::Run;
+use resound_sim::oracle::Broken;
 use resound_sim::scenario::Scenario;
 
+/// The scenarios of a folder and of the folders in it. There is at least one.
 pub(crate) fn files(under: &str) -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(under);
     let mut found = Vec::new();
     let mut folders = vec![root];
     while let Some(folder) = folders.pop() {
-        let Ok(entries) = std::fs::read_dir(&folder) else { continue };
-        for entry in entries {
+        let entries = std::fs::read_dir(&folder);
+        for entry in entries.unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
@@ -20,6 +23,7 @@ pub(crate) fn files(under: &str) -> Vec<PathBuf> {
             }
         }
     }
+    assert!(!found.is_empty(), "no scenario under {under}");
     found.sort();
     found
 }
@@ -37,4 +41,12 @@ pub(crate) fn committed() -> Vec<(PathBuf, Scenario)> {
         (path, scenario)
     })
     .collect()
+}
+
+/// The core's clients and servers meet nothing that the coverage matrix calls impossible.
+pub(crate) fn nothing_impossible(_: &Scenario, run: &Run) -> Result<(), Broken> {
+    match run.coverage.impossible_and_met().into_iter().next() {
+        None => Ok(()),
+        Some(cell) => Err(Broken::new("nothing-impossible", format!("it was met: {cell}"))),
+    }
 }
