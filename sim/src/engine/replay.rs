@@ -35,7 +35,7 @@ impl fmt::Display for Report {
 }
 
 /// The trial that every scenario of echo clients and servers has to pass: what it expects; no inert faults; the same run
-/// twice; no message lost or doubled, bounded attempts, and peace after the last fault, for each of its clients.
+/// twice; no message forgotten or doubled, bounded attempts, and peace after the last fault, for each of its clients.
 #[must_use]
 pub fn standard(scenario: &Scenario) -> Trial<'static> {
     let mut trial = Trial::echo()
