@@ -159,6 +159,9 @@ pub struct Explore<'a> {
 pub struct Certificate {
     /// How many schedules were tried, the one without faults among them.
     pub schedules: u64,
+    /// Of how many of them every fault acted. A fault that came to nothing, such as a bit turned over in a packet without
+    /// payload, makes a schedule of fewer.
+    pub acted: u64,
     /// How many packets set out in all of them.
     pub packets: u64,
     /// Over all runs, in order: the same as long as nothing behaves differently.
@@ -186,9 +189,9 @@ impl fmt::Display for Certificate {
             Extent::All => "all",
             Extent::Stopped => "not all: the first",
         };
-        let Self { schedules, packets, digest, most_faults, within, .. } = self;
+        let Self { schedules, acted, packets, digest, most_faults, within, .. } = self;
         write!(f, "{extent} {schedules} schedules of up to {most_faults} faults at {within} hold ")?;
-        write!(f, "({packets} packets, digest {digest:016x})")
+        write!(f, "(every fault acted in {acted}, {packets} packets, digest {digest:016x})")
     }
 }
 
@@ -258,6 +261,7 @@ impl<'a> Explore<'a> {
             own: self.base.faults.len(),
             ways: ways(self.base),
             schedules: 0,
+            acted: 0,
             packets: 0,
             digest: Digest::new(),
         };
@@ -278,6 +282,7 @@ impl<'a> Explore<'a> {
         }
         Ok(Certificate {
             schedules: search.schedules,
+            acted: search.acted,
             packets: search.packets,
             digest: search.digest.finish(),
             most_faults: self.most_faults,
@@ -306,6 +311,7 @@ struct Search<'a, 't> {
     own: usize,
     ways: Vec<Way>,
     schedules: u64,
+    acted: u64,
     packets: u64,
     digest: Digest,
 }
@@ -399,6 +405,8 @@ impl Search<'_, '_> {
         match self.trial.judge(&self.scenario) {
             Ok(run) => {
                 self.schedules += 1;
+                let own = &run.ledger[self.own..];
+                self.acted += u64::from(own.iter().all(|effect| matches!(effect, Effect::Acted(_))));
                 self.packets += run.packets;
                 self.digest.mix(run.digest);
                 Ok(())
