@@ -10,7 +10,7 @@ use resound_sim::engine::Trial;
 use resound_sim::engine::generate::Mix;
 use resound_sim::engine::shrink::{Descent, MOST_RUNS, shrink, weaker};
 use resound_sim::oracle::{self, Broken};
-use resound_sim::scenario::{NodeId, Said, What};
+use resound_sim::scenario::{NodeId, Said, Tamper, What};
 use resound_sim::{Run, Scenario};
 
 fn read(text: &str) -> Scenario {
@@ -77,7 +77,7 @@ fn routers_are_bridged_and_faults_move_with_them() {
         "profile linux
 host client
 host server
-link client <-> server 0s
+link client <-> server 1ms
 0.000 server serve udp 7
 0.000 client connect udp server:7
 !client->server#1 drop
@@ -93,6 +93,20 @@ fn faults_are_weakened_and_times_are_round() {
     let late = Duration::from_secs(2);
     let text = shrunk(BASE, move |scenario| scenario.script.iter().any(|line| line.at > late));
     assert_eq!(text, "profile linux\nhost client\n2.300 client send \"x\"\n");
+}
+
+/// What takes time goes on taking time: a timeline in which all falls on one instant cannot be read.
+#[test]
+fn nothing_takes_less_than_a_millisecond() {
+    let text = shrunk(BASE, |scenario| {
+        let delays =
+            scenario.faults.iter().any(|fault| matches!(fault.what, What::Tamper(_, Tamper::Delay(_))));
+        delays && scenario.links.iter().any(|link| link.delay > Duration::ZERO)
+    });
+    assert!(text.contains(" 1ms\n") && text.ends_with("#1 delay 1ms\n"), "{text}");
+    // What was without delay from the start stays so.
+    let text = shrunk("host a ; host b ; link a <-> b 0s", |scenario| !scenario.links.is_empty());
+    assert_eq!(text, "profile linux\nhost a\nhost b\nlink a <-> b 0s\n");
 }
 
 #[test]
@@ -117,7 +131,7 @@ fn noise_becomes_the_packets_that_were_lost() {
 
 #[test]
 fn it_is_deterministic_and_bounded() {
-    let trial = Trial::new(|| Careless).must(oracle::conservation(NodeId(0)));
+    let trial = Trial::new(|| Careless).must(oracle::conservation(NodeId(0)).of_what_ended());
     let mix = Mix::new().udp().faults(4..=8);
     let found = (0..).map(|seed| mix.draw(&mut Rng::from_seed(seed))).find_map(|scenario| {
         let broken = trial.judge(&scenario).err()?;

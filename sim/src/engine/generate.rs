@@ -279,9 +279,9 @@ fn millis(source: &mut dyn Draw, most: u64) -> Duration {
     Duration::from_millis(source.up_to(most))
 }
 
-/// No time at all would be no fault.
-fn late(source: &mut dyn Draw, most: u64) -> Duration {
-    millis(source, most).max(Duration::from_millis(1))
+/// How long something lasts: a millisecond at least.
+fn lasting(source: &mut dyn Draw, most: u64) -> Duration {
+    Duration::from_millis(1) + millis(source, most - 1)
 }
 
 /// A fault of this kind, anywhere in this scenario; `None` if it has no link or no host.
@@ -338,7 +338,7 @@ impl Place<'_> {
         if self.source.up_to(7) == 7 {
             return None;
         }
-        let lasts = Duration::from_millis(1) + millis(self.source, 20_000);
+        let lasts = lasting(self.source, 20_001);
         let until = match from {
             Trigger::At(from) => *from + lasts,
             _ => Duration::from_secs(30) + lasts,
@@ -349,8 +349,8 @@ impl Place<'_> {
     fn what(&mut self, kind: Kind, when: &Trigger) -> Option<What> {
         Some(match kind {
             Kind::Drop => self.tamper(when, |_| Tamper::Drop)?,
-            Kind::Duplicate => self.tamper(when, |draw| Tamper::Duplicate(late(draw, 500)))?,
-            Kind::Delay => self.tamper(when, |draw| Tamper::Delay(late(draw, 3_000)))?,
+            Kind::Duplicate => self.tamper(when, |draw| Tamper::Duplicate(lasting(draw, 500)))?,
+            Kind::Delay => self.tamper(when, |draw| Tamper::Delay(lasting(draw, 3_000)))?,
             Kind::Corrupt => self.tamper(when, |_| Tamper::Corrupt)?,
             Kind::Alter => self.tamper(when, |draw| Tamper::Alter(draw.up_to(511) as u32))?,
             Kind::Truncate => self.tamper(when, |draw| Tamper::Truncate(draw.up_to(63) as u16))?,
@@ -389,9 +389,9 @@ impl Place<'_> {
 
     fn host_fault(&mut self, kind: Kind, when: &Trigger) -> HostFault {
         match kind {
-            Kind::Pause => HostFault::Pause(millis(self.source, 20_000)),
+            Kind::Pause => HostFault::Pause(lasting(self.source, 20_000)),
             Kind::PowerLoss => HostFault::PowerLoss,
-            Kind::Reboot => HostFault::Reboot(millis(self.source, 20_000)),
+            Kind::Reboot => HostFault::Reboot(lasting(self.source, 20_000)),
             Kind::Forget => HostFault::Forget,
             Kind::Skew => {
                 let by = self.source.up_to(60_000) as i64 * 1_000_000;

@@ -9,7 +9,8 @@
 //!    "Simplifying and isolating failure-inducing input", 2002), a line while faults move to earlier packets, then
 //!    settings, hosts and routers that nobody needs;
 //! 2. weaken: a link's noise becomes the very packets that it lost, each fault the next weaker one of the [`weaker`] table;
-//! 3. round: times to whole seconds, tenths, hundredths; texts to a letter.
+//! 3. round: times to whole seconds, tenths, hundredths, but nothing that takes time to less than a millisecond, so that
+//!    a timeline of what is left can be read; texts to a letter.
 //!
 //! When all of them were offered in vain, it is over. It is deterministic, and bounded by a number of runs.
 
@@ -151,15 +152,15 @@ impl Descent {
     }
 }
 
-/// A time that is rounder: a whole second below, then tenths, hundredths, milliseconds. Zero first.
-fn rounder(time: Duration, nth: usize) -> Option<Duration> {
+/// A time that is rounder: a whole second below, then tenths, hundredths, milliseconds. The least first.
+fn rounder(time: Duration, least: Duration, nth: usize) -> Option<Duration> {
     const GRAINS: [u64; 4] = [1_000, 100, 10, 1];
     let rounded = match nth {
-        0 => Duration::ZERO,
+        0 => least,
         _ => {
             let grain = GRAINS.get(nth - 1)?;
             let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-            Duration::from_millis(millis / grain * grain)
+            Duration::from_millis(millis / grain * grain).max(least)
         }
     };
     // Once it is as round as that, finer grains change nothing.

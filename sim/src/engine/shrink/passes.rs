@@ -231,35 +231,47 @@ fn weaken(scenario: &Scenario, at: usize) -> Offer {
         .into()
 }
 
+/// A time that may be another one, and how short it may become.
+type Time<'s> = (&'s mut Duration, Duration);
+
+/// When something is: at the start, if that will do.
+fn instant(time: &mut Duration) -> Time<'_> {
+    (time, Duration::ZERO)
+}
+
+/// How long something takes. Never no time: cause and effect would fall on one instant, in no readable order; and for a
+/// client's knobs zero means something else.
+fn span(time: &mut Duration) -> Time<'_> {
+    (time, Duration::from_millis(1))
+}
+
 /// Rounder times.
-fn rounded(scenario: &Scenario, at: usize, times: fn(&mut Scenario) -> Vec<&mut Duration>) -> Offer {
+fn rounded(scenario: &Scenario, at: usize, times: fn(&mut Scenario) -> Vec<Time<'_>>) -> Offer {
     const GRAINS: usize = 5;
     let mut less = scenario.clone();
-    let Some(time) = times(&mut less).into_iter().nth(at / GRAINS) else { return Offer::Done };
-    let Some(rounded) = rounder(*time, at % GRAINS) else { return Offer::Nothing };
+    let Some((time, least)) = times(&mut less).into_iter().nth(at / GRAINS) else { return Offer::Done };
+    let Some(rounded) = rounder(*time, least, at % GRAINS) else { return Offer::Nothing };
     *time = rounded;
     Offer::Candidate(less)
 }
 
-/// Every time in a scenario that may be another one.
-fn all_times(scenario: &mut Scenario) -> Vec<&mut Duration> {
+fn all_times(scenario: &mut Scenario) -> Vec<Time<'_>> {
     let mut times = Vec::new();
     for line in &mut scenario.script {
-        times.push(&mut line.at);
+        times.push(instant(&mut line.at));
         if let Command::Connect(_, _, knobs) = &mut line.command {
-            times.extend(knobs.idle.iter_mut());
-            times.extend(knobs.probe.iter_mut());
-            times.extend(knobs.round.iter_mut());
+            let Knobs { idle, probe, round, .. } = knobs;
+            times.extend([idle, probe, round].into_iter().flatten().map(span));
         }
     }
     for fault in &mut scenario.faults {
         of_fault(fault, &mut times);
     }
-    times.extend(scenario.links.iter_mut().map(|link| &mut link.delay));
+    times.extend(scenario.links.iter_mut().map(|link| span(&mut link.delay)));
     times
 }
 
-fn fault_times(scenario: &mut Scenario) -> Vec<&mut Duration> {
+fn fault_times(scenario: &mut Scenario) -> Vec<Time<'_>> {
     let mut times = Vec::new();
     for fault in &mut scenario.faults {
         of_fault(fault, &mut times);
@@ -267,12 +279,12 @@ fn fault_times(scenario: &mut Scenario) -> Vec<&mut Duration> {
     times
 }
 
-fn of_fault<'s>(fault: &'s mut Fault, times: &mut Vec<&'s mut Duration>) {
-    times.extend(at(&mut fault.when));
+fn of_fault<'s>(fault: &'s mut Fault, times: &mut Vec<Time<'s>>) {
+    times.extend(at(&mut fault.when).map(instant));
     let until = match &mut fault.what {
         What::Tamper(_, Tamper::Delay(time) | Tamper::Duplicate(time))
         | What::Host(_, HostFault::Pause(time) | HostFault::Reboot(time)) => {
-            times.push(time);
+            times.push(span(time));
             return;
         }
         What::Cut(_, until)
@@ -281,7 +293,7 @@ fn of_fault<'s>(fault: &'s mut Fault, times: &mut Vec<&'s mut Duration>) {
         | What::Host(_, HostFault::NoPorts(until)) => until,
         _ => return,
     };
-    times.extend(until.as_mut().and_then(at));
+    times.extend(until.as_mut().and_then(at).map(instant));
 }
 
 fn at(trigger: &mut Trigger) -> Option<&mut Duration> {
