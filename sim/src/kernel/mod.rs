@@ -331,6 +331,16 @@ impl Kernel {
 
     // Addresses.
 
+    /// Sends an answer that is no socket's, if there is a way.
+    fn answer_for_nobody(&mut self, answer: Packet) {
+        let Some(kind) = self.env.routed_to(answer.destination) else {
+            return self.effects.packets.push(answer);
+        };
+        let signal = table::Signal::Route(kind);
+        let found = table::find(self.env.profile, answer.version(), table::State::Nobody, false, signal);
+        self.effects.rows.extend(found.map(|(id, _)| id));
+    }
+
     /// The address from which this host speaks to that one.
     fn source_for(&self, to: IpAddr) -> Option<IpAddr> {
         if to.is_loopback() || self.env.addresses.contains(&to) {

@@ -10,7 +10,7 @@ use resound_sim::kernel::table::{
     Code, Effect, Gave, Gives, IcmpClass, ORDERS, Probe, ROWS, Row, RowId, Signal, State, find,
 };
 use resound_sim::kernel::{Fd, Profile, TcpOptions, TcpState};
-use resound_sim::packet::{Flags, Packet, Seq};
+use resound_sim::packet::{Body, Datagram, Flags, Packet, Seq};
 use resound_sim::scenario::Pick;
 
 use crate::BOTH;
@@ -164,7 +164,7 @@ impl Situation {
     fn icmp(&self, error: &IcmpError, pick: Pick) -> Packet {
         let mut about =
             self.wire.sent.iter().rev().find(|sent| sent.1 == self.host).expect("it sent").2.clone();
-        if let resound_sim::packet::Body::Tcp(segment) = &mut about.body {
+        if let Body::Tcp(segment) = &mut about.body {
             // What comes next, and so the end of what is in flight.
             let next = segment.end();
             segment.seq = if pick == Pick::Outside { next + 100_000 } else { next };
@@ -192,7 +192,7 @@ impl Situation {
             Signal::Syn => wire.forge(host, expected, None, Flags::SYN),
             Signal::LateData => {
                 let mut packet = wire.forge(host, expected, Some(seen.end()), Flags::NONE);
-                if let resound_sim::packet::Body::Tcp(segment) = &mut packet.body {
+                if let Body::Tcp(segment) = &mut packet.body {
                     segment.payload = b"late".to_vec();
                 }
                 packet
@@ -200,7 +200,7 @@ impl Situation {
             Signal::Fin => {
                 let other = wire.last(1 - host);
                 let mut packet = wire.forge(host, expected, other.ack, Flags::FIN);
-                if let resound_sim::packet::Body::Tcp(segment) = &mut packet.body {
+                if let Body::Tcp(segment) = &mut packet.body {
                     segment.window = other.window;
                 }
                 packet
@@ -308,6 +308,10 @@ fn verify(id: RowId, row: &Row, then: &[Gives]) {
                 fails_at_once(id, row, version, recverr);
                 continue;
             }
+            if row.state == State::Nobody {
+                answers_nothing(id, row, version);
+                continue;
+            }
             let mut situation = situation(row, version, recverr);
             situation.happen(row, error.as_ref());
             let obeyed: Vec<_> = situation.wire.rows.iter().filter(|row| row.0 == situation.host).collect();
@@ -322,6 +326,20 @@ fn verify(id: RowId, row: &Row, then: &[Gives]) {
             assert_eq!(over, matches!(state, None | Some(TcpState::Closed)), "{case}: {state:?}");
         }
     }
+}
+
+/// A closed port would answer with a reset, or with an ICMP error.
+fn answers_nothing(id: RowId, row: &Row, version: Version) {
+    let Signal::Route(kind) = row.signal else { unreachable!("only routes do") };
+    let mut wire = Wire::new(version);
+    wire.call(SERVER, |kernel, _| kernel.route(None, Some(kind)));
+    wire.connect(&TcpOptions::default());
+    wire.run_for(ms(6));
+    assert_eq!((wire.count(SERVER), &wire.rows[..]), (0, &[(SERVER, id)][..]), "{}", row.name);
+    let datagram = Datagram { source: 9, destination: 9, payload: b"x".to_vec() };
+    let [from, to] = wire.addresses;
+    wire.inject(SERVER, Packet::new(from, to, Body::Udp(datagram)));
+    assert_eq!((wire.count(SERVER), &wire.rows[..]), (0, &[(SERVER, id); 2][..]), "{}", row.name);
 }
 
 fn fails_at_once(id: RowId, row: &Row, version: Version, recverr: bool) {

@@ -90,6 +90,8 @@ pub enum State {
     BothClosed,
     /// TCP, ended by both sides, this side first.
     TimeWait,
+    /// No socket: the kernel itself answers, with a reset or an ICMP error.
+    Nobody,
     /// UDP, connected.
     Connected,
     /// UDP, not connected.

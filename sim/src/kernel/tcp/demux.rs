@@ -33,7 +33,7 @@ impl Kernel {
             Some(Refuse(why)) => {
                 if !flags.rst {
                     let (ack, end, source, destination) = answer;
-                    self.effects.packets.push(output::reset(ends, (source, destination), ack, end));
+                    self.answer_for_nobody(output::reset(ends, (source, destination), ack, end));
                 }
                 Acted(why)
             }
@@ -55,7 +55,7 @@ impl Kernel {
             return Absorbed("ignored: neither SYN nor ACK, for a listener");
         }
         let (ends, ports) = ((packet.source, packet.destination), (segment.source, segment.destination));
-        self.effects.packets.push(output::reset(ends, ports, segment.ack, segment.end()));
+        self.answer_for_nobody(output::reset(ends, ports, segment.ack, segment.end()));
         Acted("refused with a reset: no such connection")
     }
 
@@ -85,7 +85,7 @@ impl Kernel {
             Some(Is(fate)) => fate,
             Some(Refuse(why)) => {
                 let (ack, end, ports) = answer;
-                self.effects.packets.push(output::reset((source, destination), ports, ack, end));
+                self.answer_for_nobody(output::reset((source, destination), ports, ack, end));
                 Acted(why)
             }
             None => Absorbed("ignored: no such socket"),

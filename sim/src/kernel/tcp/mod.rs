@@ -336,7 +336,7 @@ impl Env {
     }
 
     /// How the host's own routes answer for that address, which may be its own.
-    fn routed_to(&self, to: IpAddr) -> Option<RouteKind> {
+    pub(super) fn routed_to(&self, to: IpAddr) -> Option<RouteKind> {
         if self.routes.is_empty() || to.is_loopback() || self.addresses.contains(&to) {
             return None;
         }

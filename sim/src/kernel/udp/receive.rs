@@ -67,7 +67,7 @@ impl Kernel {
         };
         match answer {
             Some(answer) => {
-                self.effects.packets.push(answer);
+                self.answer_for_nobody(answer);
                 Fate::Acted("answered with port unreachable")
             }
             None => Fate::Absorbed("dropped: nobody is bound to that port, and no error may be sent now"),
