@@ -13,11 +13,11 @@ use resound_core::signal::Version;
 use resound_sim::engine::Trial;
 use resound_sim::engine::explore::{End, Explore, Item, Menu, Within};
 use resound_sim::run::Coverage;
-use resound_sim::scenario::{Forgery, HostFault, Pick, Scenario};
+use resound_sim::scenario::{Fault, Forgery, HostFault, Pick, RouteKind, Scenario, Trigger, What};
 use resound_sim::{Echo, Record, Run, World};
 
 /// Cells that can be met and are not. It may only become less.
-const CEILING: usize = 26;
+const CEILING: usize = 22;
 
 /// Sessions of clients and servers, and of single calls that bring a socket into each state.
 const SESSIONS: &[&str] = &[
@@ -183,6 +183,42 @@ fn sessions() -> impl Iterator<Item = Scenario> {
     })
 }
 
+/// A way that a host loses while its socket is in whatever state it is in then, and has something to say later.
+fn ways_lost() -> impl Iterator<Item = Scenario> {
+    let kinds = [RouteKind::Unreachable, RouteKind::Prohibit, RouteKind::Blackhole, RouteKind::Missing];
+    sessions().filter(|session| session.to_string().contains("call ")).flat_map(move |session| {
+        let each = kinds.into_iter().flat_map(|kind| (0..24).map(move |step| (kind, 115 + step * 290)));
+        each.flat_map(move |(kind, at)| {
+            let hosts = ["client", "server"].map(|host| session.node(host).expect("a host"));
+            hosts.map(|host| {
+                let mut session = session.clone();
+                let what = What::Route { at: host, to: None, kind, until: None };
+                let fault = Fault::new(Trigger::At(Duration::from_millis(at)), what);
+                session.faults.push(Fault { may_be_inert: true, ..fault });
+                session
+            })
+        })
+    })
+}
+
+/// Silence, both ways, in whatever state sockets are that have timers of their own.
+fn silences() -> impl Iterator<Item = Scenario> {
+    let options = ["keepalive=1s/1s/2", "uto=1500ms", "keepalive=1s/1s/2 uto=1500ms", "recverr"].into_iter();
+    options.flat_map(|option| {
+        let of_tcp = SESSIONS.iter().filter(|session| session.contains("tcp connect server:7 RECVERR"));
+        of_tcp.flat_map(move |session| {
+            let session = session.replace("RECVERR", option);
+            let session = session.replace("backlog=1", &format!("backlog=1 {}", option.replace("recverr", "")));
+            (0..24).map(move |step| {
+                let at = f64::from(115 + step * 290) / 1_000.0;
+                let silence = format!("!{at} client<->router cut may-be-inert");
+                let icmp = format!("!{at} router icmp 3/1 to client may-be-inert\n!{at} router icmp 3/1 to server may-be-inert");
+                format!("{}{session}\n{icmp}\n{silence}", head(4)).parse().unwrap()
+            })
+        })
+    })
+}
+
 /// Everything that can be forged, in and out of what is expected, and what hosts do.
 fn menu(version: Version) -> Menu {
     let (codes, own): (&[(u8, u8)], _) = match version {
@@ -214,7 +250,7 @@ fn holes_are_named_and_become_fewer() {
     for (_, scenario) in support::committed() {
         coverage.borrow_mut().add(&World::new(&scenario, &mut Echo).play(Record::Said).coverage);
     }
-    for scenario in besides().chain(kernel_gives_up()) {
+    for scenario in besides().chain(kernel_gives_up()).chain(ways_lost()).chain(silences()) {
         coverage.borrow_mut().add(&World::new(&scenario, &mut Echo).play(Record::Said).coverage);
     }
     for session in sessions() {

@@ -18,7 +18,7 @@ use super::host::Power;
 use super::{Node, World};
 use crate::faults::{Carries, WayId};
 use crate::kernel::{Fate, IcmpLimiter, Sysctl, Sysctls};
-use crate::packet::{FaultId, LONGEST_QUOTE, Packet};
+use crate::packet::{Body, FaultId, LONGEST_QUOTE, Packet};
 use crate::run::{Happened, Record};
 use crate::scenario::{self, NodeId, Role, RouteKind, Scenario, Way, address, node_at};
 
@@ -154,7 +154,7 @@ fn first_ways(leaving: &[Vec<(usize, WayId)>], roles: &[Role], from: usize) -> V
 
 impl World<'_> {
     /// A node sends a packet off.
-    pub(super) fn send(&mut self, node: NodeId, packet: Packet) {
+    pub(super) fn send(&mut self, node: NodeId, mut packet: Packet) {
         let to = node_at(packet.destination);
         if to == Some(node) || packet.destination.is_loopback() {
             return self.events.push(self.now, Event::Local(node, packet));
@@ -162,7 +162,12 @@ impl World<'_> {
         // Nobody has that address: it is lost behind the first router, if there is one.
         let Some(way) = to.and_then(|to| self.network.first(node, to)) else { return };
         if self.is_too_long(way, &packet) {
-            return self.too_long(node, way, packet);
+            if !matches!(packet.body, Body::Udp(_)) {
+                return self.too_long(node, way, packet);
+            }
+            // A host knows its own link, and sends a long datagram in pieces.
+            self.faults.mtu_met(way);
+            packet.fragments = true;
         }
         self.transmit(way, packet);
     }
@@ -301,7 +306,7 @@ impl World<'_> {
         let fate = if host.power == Power::Off {
             Fate::Absorbed("the host has no power")
         } else if damaged {
-            Fate::Acted("it was dropped where it arrived, for its checksum")
+            Fate::Acted("dropped where it arrived, for its checksum")
         } else if mine {
             host.kernel.receive(now, packet)
         } else {
