@@ -67,7 +67,7 @@ fn routers_are_bridged_and_faults_move_with_them() {
     let trial = Trial::echo().must(|_: &Scenario, run: &Run| {
         let up = run.said.iter().any(|remark| remark.said == Said::Up);
         let corrupt = run.ledger.iter().any(|effect| effect.explain().starts_with("lost:"));
-        let corrupt = corrupt || run.ledger.iter().any(|effect| effect.explain().starts_with("dropped"));
+        let corrupt = corrupt || run.ledger.iter().any(|effect| effect.explain().contains("dropped where"));
         if up && corrupt { Err(Broken::new("both", "both")) } else { Ok(()) }
     });
     let broken = trial.judge(&scenario).expect_err("both");
