@@ -121,6 +121,8 @@ const BESIDES: &[&str] = &[
      !client says \"suspect\" client forget ; 3.5 client send \"one\"",
     "0.0 server serve 7 ; 0.0 client connect server:7 idle=1s probe=500ms ; 1.0 client send \"one\" ; 1.0 client close
      !0.9 server pause 20s",
+    // Nobody is there, and no way to say so.
+    "!0.0 server route KIND ; 0.1 client call c = tcp connect server:7",
     // Data for somebody who wants none.
     "0.0 server call l = tcp listen 7 backlog=1 ; 0.1 client call c = tcp connect server:7 ; 0.5 server call s = accept l
      1.0 client call c shutdown-read ; 1.0 client call c shutdown ; 2.0 server call s send \"KIND\"",
