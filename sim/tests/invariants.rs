@@ -70,7 +70,7 @@ fn idle_wedge(scenario: &Scenario, run: &Run) -> Result<(), Broken> {
 }
 
 fn no_spin(_: &Scenario, run: &Run) -> Result<(), Broken> {
-    let spins = |remark: &&Remark| matches!(&remark.said, Said::Other(said) if said.starts_with("spins"));
+    let spins = |remark: &&Remark| remark.said == Said::Spins;
     match run.said.iter().find(spins) {
         None => Ok(()),
         Some(remark) => Err(Broken::new("P1", format!("at {:?} a program {}", remark.at, remark.said))),

@@ -17,6 +17,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
 use resound_core::Instant;
+use resound_sim::run::Remark;
 use resound_sim::scenario::Unmet;
 use resound_sim::{Echo, Record, Run, Scenario, World};
 use resound_sockets::clock::Clock;
@@ -129,9 +130,14 @@ impl Verdict {
         Self { scenario, run, unmet }
     }
 
-    /// Whether all that was expected came true, and every fault did something that had to.
+    /// Whether all that was expected came true, every line was done, and every fault did something that had to.
     fn holds(&self) -> bool {
-        self.unmet.is_empty() && self.idle().next().is_none()
+        self.unmet.is_empty() && self.idle().next().is_none() && self.objections().next().is_none()
+    }
+
+    /// What makes a run worthless, whatever is expected: lines that were refused, a program that spins.
+    fn objections(&self) -> impl Iterator<Item = &Remark> {
+        self.run.refused(&self.scenario).chain(self.run.spinning())
     }
 
     /// The faults that did nothing, and should have: their places, and why.

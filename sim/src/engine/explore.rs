@@ -24,7 +24,9 @@ use super::Trial;
 use crate::digest::Digest;
 use crate::oracle::Broken;
 use crate::run::{Effect, Run};
-use crate::scenario::{Fault, Forgery, HostFault, NodeId, Pick, Role, Scenario, Tamper, Trigger, Way, What};
+use crate::scenario::{
+    Command, Fault, Forgery, HostFault, NodeId, Pick, Role, Scenario, Tamper, Trigger, Way, What,
+};
 
 /// What may go wrong at a packet.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,7 +55,7 @@ pub enum End {
 pub struct Menu(pub Vec<Item>);
 
 impl Menu {
-    /// What networks do, and a host that is back after a second: drop, duplicate, delay, alter a bit, reboot.
+    /// What networks do, and a server that is back after a second: drop, duplicate, delay, alter a bit, reboot.
     #[must_use]
     pub fn standard() -> Self {
         Self(vec![
@@ -65,8 +67,8 @@ impl Menu {
         ])
     }
 
-    /// What ends TCP connections: resets and FINs that nobody sent, exact and not, and programs that are killed or stand
-    /// still.
+    /// What ends TCP connections: resets and FINs that nobody sent, exact and not; hosts that forget, and programs that
+    /// stand still. Nobody is killed for good: that nothing works then is no finding.
     #[must_use]
     pub fn tcp_errors() -> Self {
         let picks = [Pick::Exact, Pick::Inside, Pick::Outside];
@@ -76,7 +78,6 @@ impl Menu {
             Item::Forge(Forgery::Syn(Pick::Inside), End::Sender),
             Item::Host(HostFault::Forget, End::Receiver),
             Item::Host(HostFault::Pause(Duration::from_secs(2)), End::Receiver),
-            Item::Host(HostFault::Kill, End::Receiver),
         ];
         Self(resets.into_iter().chain(others).collect())
     }
@@ -393,9 +394,21 @@ impl Search<'_, '_> {
                 let to = host(end)?;
                 What::Forge { from: other(to), to, packet: *packet }
             }
-            Item::Host(what, end) => What::Host(host(end)?, what.clone()),
+            Item::Host(what, end) => {
+                let node = host(end)?;
+                // Only servers are started again: a client that is gone is no finding.
+                if matches!(what, HostFault::Reboot(_)) && !self.serves(node) {
+                    return None;
+                }
+                What::Host(node, what.clone())
+            }
         };
         Some(Fault::new(Trigger::Packet(way, nth), what))
+    }
+
+    fn serves(&self, node: NodeId) -> bool {
+        let serves = |command: &Command| matches!(command, Command::Serve(..));
+        self.scenario.script.iter().any(|line| line.host == node && serves(&line.command))
     }
 
     fn try_it(&mut self) -> Result<(), Halt> {

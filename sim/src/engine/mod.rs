@@ -30,6 +30,7 @@ pub mod replay;
 pub mod shrink;
 pub mod soak;
 
+use crate::faults::since_start;
 use crate::oracle::{Broken, Oracle};
 use crate::programs::Echo;
 use crate::run::{Record, Run};
@@ -86,7 +87,8 @@ impl<'a> Trial<'a> {
         World::new(scenario, (self.cast)().as_mut()).play(record)
     }
 
-    /// Plays a scenario and asks the oracles. A program that panics breaks the rule `no-panic`.
+    /// Plays a scenario and asks the oracles. A program that panics breaks the rule `no-panic`, one that never
+    /// sleeps the rule `no-spin`.
     ///
     /// # Errors
     ///
@@ -111,13 +113,29 @@ impl<'a> Trial<'a> {
     ///
     /// What broke the first rule that is broken.
     pub fn ask(&self, scenario: &Scenario, run: &Run) -> Result<(), Broken> {
+        no_spin(scenario, run)?;
         self.oracles.iter().try_for_each(|oracle| oracle.check(scenario, run))
     }
 
     /// Asks the oracles about a run: what breaks each rule that is broken.
     #[must_use]
     pub fn ask_all(&self, scenario: &Scenario, run: &Run) -> Vec<Broken> {
-        self.oracles.iter().filter_map(|oracle| oracle.check(scenario, run).err()).collect()
+        let spins = no_spin(scenario, run).err();
+        spins
+            .into_iter()
+            .chain(self.oracles.iter().filter_map(|oracle| oracle.check(scenario, run).err()))
+            .collect()
+    }
+}
+
+/// Always asked: no program runs for ever without time passing.
+fn no_spin(scenario: &Scenario, run: &Run) -> Result<(), Broken> {
+    match run.spinning() {
+        None => Ok(()),
+        Some(remark) => {
+            let (name, at) = (scenario.name(remark.node), since_start(remark.at));
+            Err(Broken::new("no-spin", format!("a program of {name} {} at {at:?}", remark.said)))
+        }
     }
 }
 

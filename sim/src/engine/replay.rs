@@ -34,13 +34,14 @@ impl fmt::Display for Report {
     }
 }
 
-/// The trial that every scenario of echo clients and servers has to pass: what it expects; no inert faults; the same run
+/// The trial that every scenario of echo clients and servers has to pass: what it expects; no inert faults; no refused lines; the same run
 /// twice; no message forgotten or doubled, bounded attempts, and peace after the last fault, for each of its clients.
 #[must_use]
 pub fn standard(scenario: &Scenario) -> Trial<'static> {
     let mut trial = Trial::echo()
         .must(oracle::expected())
         .must(oracle::nothing_inert())
+        .must(oracle::nothing_refused())
         .must(oracle::deterministic(|| Echo));
     for client in clients(scenario) {
         trial = trial

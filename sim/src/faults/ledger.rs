@@ -12,6 +12,8 @@ enum Entry {
     Waiting,
     /// It has begun; nothing came of it yet.
     Began,
+    /// There was nothing that it could have done anything to: why.
+    Missed(String),
     Absorbed(Absorbed),
     Acted(String),
 }
@@ -52,6 +54,14 @@ impl Ledger {
         matches!(self.0[fault.0 as usize], Entry::Acted(_))
     }
 
+    /// There was nothing that it could have done anything to.
+    pub(super) fn missed(&mut self, fault: FaultId, why: String) {
+        let entry = self.entry(fault);
+        if matches!(entry, Entry::Waiting | Entry::Began) {
+            *entry = Entry::Missed(why);
+        }
+    }
+
     pub(super) fn absorbed(&mut self, fault: FaultId, why: String) {
         let entry = self.entry(fault);
         if matches!(entry, Entry::Waiting | Entry::Began) {
@@ -76,6 +86,7 @@ impl Ledger {
         let close = |entry| match entry {
             Entry::Waiting => Effect::Inert("it never came to that".to_owned()),
             Entry::Began => Effect::Inert("nothing met it".to_owned()),
+            Entry::Missed(why) => Effect::Inert(why),
             Entry::Absorbed(Absorbed::Why(why)) => Effect::Absorbed(why),
             Entry::Absorbed(Absorbed::Fate(why)) => Effect::Absorbed(why.to_owned()),
             Entry::Acted(what) => Effect::Acted(what),

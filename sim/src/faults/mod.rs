@@ -60,6 +60,10 @@ pub enum Carries {
 /// What is to be done by whoever plays the scenario.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Order {
+    /// A fault that is not about one packet begins: for whoever writes down what happens.
+    Begins(FaultId),
+    /// A fault that lasts has ended.
+    Ends(FaultId),
     /// Send this packet off from this node.
     Inject(NodeId, Packet),
     /// Something happens to a host.
@@ -223,6 +227,11 @@ impl<'s> Faults<'s> {
         self.ledger.met(fault, fate);
     }
 
+    /// There was nothing that a fault could have done anything to.
+    pub fn missed(&mut self, fault: FaultId, why: &str) {
+        self.ledger.missed(fault, why.to_owned());
+    }
+
     /// A fault changed something, in words.
     pub fn acted(&mut self, fault: FaultId, what: impl Into<String>) {
         self.ledger.acted(fault, what.into());
@@ -267,6 +276,9 @@ impl<'s> Faults<'s> {
         let scenario = self.scenario;
         let fault = &scenario.faults[id.0 as usize];
         self.ledger.began(id);
+        if !matches!(fault.what, What::Tamper(..)) {
+            self.orders.push_back(Order::Begins(id));
+        }
         match &fault.what {
             What::Tamper(way, tamper) => self.next.push((self.way_id(*way), id, *tamper)),
             What::Cut(way, until) => {
@@ -290,7 +302,7 @@ impl<'s> Faults<'s> {
                         self.orders.push_back(Order::Inject(*from, Packet { fault: Some(id), ..forged }));
                     }
                     None => {
-                        self.ledger.absorbed(id, "nothing was seen yet that it could be about".to_owned());
+                        self.ledger.missed(id, "nothing was seen yet that it could be about".to_owned());
                     }
                 }
             }
@@ -322,6 +334,7 @@ impl<'s> Faults<'s> {
     pub fn expire(&mut self, id: FaultId) {
         self.cuts.retain(|(_, fault)| *fault != id);
         self.lasting.retain(|fault| *fault != id);
+        self.orders.push_back(Order::Ends(id));
         match &self.scenario.faults[id.0 as usize].what {
             What::Unplug(way, _) => {
                 let link = self.way_id(*way).0 / 2;

@@ -91,7 +91,7 @@ impl Faults<'_> {
         if changed {
             self.ledger.acted(id, format!("changed: {}", outline(packet)));
         } else {
-            self.ledger.absorbed(id, format!("it has no such bytes: {}", outline(packet)));
+            self.ledger.missed(id, format!("it has no such bytes: {}", outline(packet)));
         }
     }
 }

@@ -96,6 +96,16 @@ pub fn expected() -> impl Oracle {
     }
 }
 
+/// Every line of the script was done, unless its host is expected to refuse one. Not for scenarios in which faults end programs
+/// that are asked for something later.
+#[must_use]
+pub fn nothing_refused() -> impl Oracle {
+    |scenario: &Scenario, run: &Run| match run.refused(scenario).next() {
+        None => Ok(()),
+        Some(remark) => Err(Broken::new("nothing-refused", tell(scenario, remark))),
+    }
+}
+
 /// Every fault came to something, unless it is marked as one that may not.
 #[must_use]
 pub fn nothing_inert() -> impl Oracle {

@@ -55,7 +55,9 @@ fn serve_tcp(port: u16) -> Box<dyn Program> {
         Err(bad) => unreachable!("the default works: {bad}"),
     };
     let describe = |ended: stream_server::Ended| Some(Said::Ended(ended.cause.reason));
-    Box::new(Listening::new(port, BACKLOG, TcpOptions::default(), make, describe))
+    // As every server should, and ours does: it comes up again beside what its last life has left behind.
+    let options = TcpOptions { reuse_address: true, ..TcpOptions::default() };
+    Box::new(Listening::new(port, BACKLOG, options, make, describe))
 }
 
 fn connect_tcp(stage: &Stage<'_>, to: SocketAddr, knobs: Knobs) -> Box<dyn Program> {
@@ -242,7 +244,7 @@ struct Refuses(String);
 
 impl Program for Refuses {
     fn run(&mut self, calls: &mut crate::world::Calls<'_>) -> crate::world::Next {
-        calls.say(Said::other(format_args!("refused: {}", self.0)));
+        calls.say(Said::Refused(self.0.clone().into()));
         crate::world::Next::Exit
     }
 

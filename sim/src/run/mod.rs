@@ -6,7 +6,7 @@ use resound_core::Instant;
 
 use crate::kernel::TcpState;
 use crate::packet::{FaultId, Packet};
-use crate::scenario::{NodeId, Said, Way};
+use crate::scenario::{NodeId, Said, Scenario, Way};
 
 pub mod coverage;
 pub mod timeline;
@@ -134,6 +134,23 @@ impl Run {
     /// What the programs of one host said, in the order of time.
     pub fn said_by(&self, node: NodeId) -> impl Iterator<Item = &Remark> {
         self.said.iter().filter(move |remark| remark.node == node)
+    }
+
+    /// The lines of the script that could not be done, of hosts of which that was not expected.
+    pub fn refused<'a>(&'a self, scenario: &'a Scenario) -> impl Iterator<Item = &'a Remark> {
+        let expected = |node: NodeId| {
+            let of_node = scenario.expects.iter().filter(move |expect| expect.node == node);
+            of_node.flat_map(|expect| &expect.items).any(|(words, _)| words.starts_with("refused"))
+        };
+        self.said
+            .iter()
+            .filter(move |remark| matches!(remark.said, Said::Refused(_)) && !expected(remark.node))
+    }
+
+    /// The first program that was ended because it would have run for ever without time passing.
+    #[must_use]
+    pub fn spinning(&self) -> Option<&Remark> {
+        self.said.iter().find(|remark| remark.said == Said::Spins)
     }
 
     /// The faults that never happened, or that nothing met, and why.

@@ -68,6 +68,10 @@ pub enum Said {
     Accepted,
     /// A server's connection ended.
     Ended(Reason),
+    /// A line of the script that cannot be done: why.
+    Refused(Box<str>),
+    /// It would run for ever without time passing, and was ended.
+    Spins,
     /// What a single call gave: the socket's name and the call, and the result.
     Call(Box<str>, Result<u64, Errno>),
     /// Something else: a program of the user's own says this.
@@ -105,6 +109,8 @@ impl fmt::Display for Said {
             Self::Closed => f.write_str("closed"),
             Self::Accepted => f.write_str("accepted"),
             Self::Ended(reason) => write!(f, "ended {reason}"),
+            Self::Refused(why) => write!(f, "refused ({why})"),
+            Self::Spins => f.write_str("spins: it would run for ever without time passing"),
             Self::Call(call, Ok(n)) => write!(f, "{call} {n}"),
             Self::Call(call, Err(errno)) => write!(f, "{call} {errno}"),
             Self::Other(said) => f.write_str(said),

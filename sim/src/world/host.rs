@@ -30,7 +30,7 @@ pub(super) struct Host {
     /// How often it lost its power: what began in one life does not go on in the next.
     pub(super) lives: u32,
     /// When its power comes back.
-    boots_at: Option<Instant>,
+    boots_at: Option<(Instant, FaultId)>,
     pub(super) limits: Limits,
     /// Faults that show only by what comes later: the tally at their time, and which it is.
     pub(super) tallies: Vec<(FaultId, Tally, u32)>,
@@ -85,7 +85,7 @@ impl Host {
     }
 
     /// Everything that was in its memory is gone, until then or for good.
-    pub(super) fn lose_power(&mut self, until: Option<Instant>) {
+    pub(super) fn lose_power(&mut self, until: Option<(Instant, FaultId)>) {
         self.boots_at = until;
         self.power = Power::Off;
         self.lives += 1;
@@ -269,7 +269,7 @@ impl World<'_> {
                 if times > SPINS {
                     host.processes.end(pid);
                     host.kernel.exit(now, pid);
-                    self.says(node, Said::other("spins: it would run for ever without time passing"));
+                    self.says(node, Said::Spins);
                 } else if due || !process.ready.is_empty() {
                     self.enqueue(node, pid);
                 } else if let Some(deadline) = deadline {
@@ -360,7 +360,7 @@ impl World<'_> {
             self.note(crate::run::Happened::Asked { node, command });
         }
         if power == Power::Off {
-            return self.says(node, Said::other("refused: the host has no power"));
+            return self.says(node, Said::Refused("the host has no power".into()));
         }
         self.ask(node, index, &line.command);
     }
@@ -374,11 +374,11 @@ impl World<'_> {
                     self.drain(node);
                     return self.enqueue(node, pid);
                 }
-                Some(Answer::Refused(why)) => return self.says(node, Said::other(format!("refused: {why}"))),
+                Some(Answer::Refused(why)) => return self.says(node, Said::Refused(why.into())),
             }
         }
         if !self.start(node, index, command) {
-            self.says(node, Said::other("refused: no program here takes this"));
+            self.says(node, Said::Refused("no program here takes this".into()));
         }
     }
 
@@ -411,12 +411,11 @@ impl World<'_> {
         let now = self.now;
         let Some(host) = self.host(node) else { return };
         // It may have lost its power once more since that was decided.
-        if host.boots_at.is_none_or(|at| at > now) {
-            return;
-        }
-        host.boots_at = None;
+        let Some((_, fault)) = host.boots_at.take_if(|(at, _)| *at <= now) else { return };
         host.power = Power::On;
-        for line in host.services.clone() {
+        let services = host.services.clone();
+        self.tell(fault, ": it is back");
+        for line in services {
             self.start(node, line, &scenario.script[line as usize].command);
         }
     }
@@ -425,14 +424,12 @@ impl World<'_> {
     pub(super) fn resume(&mut self, node: NodeId) {
         let now = self.now;
         let Some(host) = self.host(node) else { return };
-        if host.pause.is_none_or(|(until, _)| until > now) {
-            return;
-        }
-        host.pause = None;
+        let Some((_, fault)) = host.pause.take_if(|(until, _)| *until <= now) else { return };
         // Who had something to do meanwhile was put into the queue, and came out of it without having run.
         let mut pids = host.processes.pids();
         pids.retain(|&pid| host.processes.get(pid).is_some_and(|process| process.queued));
         self.runnable.extend(pids.into_iter().map(|pid| (node, pid)));
+        self.tell(fault, " ends");
     }
 
     pub(super) fn pause(&mut self, node: NodeId, fault: FaultId, lasts: Duration) {

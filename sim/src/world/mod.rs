@@ -186,7 +186,7 @@ impl<'s> World<'s> {
             }
             self.obey();
         }
-        self.says(NodeId(0), Said::other("spins: this world would run for ever without time passing"));
+        self.says(NodeId(0), Said::Spins);
         self.finish()
     }
 

@@ -159,8 +159,11 @@ impl World<'_> {
         if to == Some(node) || packet.destination.is_loopback() {
             return self.events.push(self.now, Event::Local(node, packet));
         }
-        // Nobody has that address: it is lost behind the first router, if there is one.
-        let Some(way) = to.and_then(|to| self.network.first(node, to)) else { return };
+        // No link leads there.
+        let Some(way) = to.and_then(|to| self.network.first(node, to)) else {
+            let (kind, code) = by_version(&packet, (3, 0), (1, 0));
+            return self.complain(node, &packet, kind, code, None);
+        };
         if self.is_too_long(way, &packet) {
             if !matches!(packet.body, Body::Udp(_)) {
                 return self.too_long(node, way, packet);

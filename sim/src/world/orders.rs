@@ -22,17 +22,13 @@ impl World<'_> {
 
     fn carry_out(&mut self, order: Order) {
         match order {
-            Order::Inject(from, packet) => {
-                if let Some(fault) = packet.fault {
-                    self.tell(fault);
-                }
-                match node_at(packet.destination) {
-                    Some(to) if to == from => self.events.push(self.now, Event::Local(to, packet)),
-                    _ => self.send(from, packet),
-                }
-            }
+            Order::Begins(fault) => self.tell(fault, ""),
+            Order::Ends(fault) => self.tell(fault, " ends"),
+            Order::Inject(from, packet) => match node_at(packet.destination) {
+                Some(to) if to == from => self.events.push(self.now, Event::Local(to, packet)),
+                _ => self.send(from, packet),
+            },
             Order::Host(fault, node, what) => {
-                self.tell(fault);
                 self.afflict(fault, node, &what);
             }
             Order::PortsAgain(node) => {
@@ -58,10 +54,10 @@ impl World<'_> {
         }
     }
 
-    /// Writes down that a fault begins.
-    fn tell(&mut self, fault: FaultId) {
+    /// Writes down that a fault begins, or what else there is to say of it.
+    pub(super) fn tell(&mut self, fault: FaultId, more: &str) {
         if self.record == Record::Everything {
-            let what = self.scenario.describe_fault(fault);
+            let what = format!("{}{more}", self.scenario.describe_fault(fault));
             self.note(Happened::Fault { fault, what });
         }
     }
@@ -95,11 +91,11 @@ impl World<'_> {
             }
             HostFault::Pause(lasts) => self.pause(node, fault, *lasts),
             HostFault::PowerLoss => {
-                self.lose_power(node, None);
+                self.lose_power(node, fault, None);
                 self.faults.acted(fault, "the host is dead");
             }
             HostFault::Reboot(after) => {
-                self.lose_power(node, Some(now + *after));
+                self.lose_power(node, fault, Some(now + *after));
                 self.events.push(now + *after, Event::Boot(node));
                 self.faults.acted(fault, "the host has lost its memory");
             }
@@ -154,14 +150,17 @@ impl World<'_> {
     }
 
     fn acted_if(&mut self, fault: FaultId, acted: bool, what: &'static str, why_not: &'static str) {
-        use crate::kernel::Fate;
-        self.faults.met(fault, if acted { Fate::Acted(what) } else { Fate::Absorbed(why_not) });
+        if acted {
+            self.faults.acted(fault, what);
+        } else {
+            self.faults.missed(fault, why_not);
+        }
     }
 
-    fn lose_power(&mut self, node: NodeId, until: Option<Instant>) {
+    fn lose_power(&mut self, node: NodeId, fault: FaultId, until: Option<Instant>) {
         self.settle(node, |_| true);
         if let Some(host) = self.host(node) {
-            host.lose_power(until);
+            host.lose_power(until.map(|until| (until, fault)));
         }
     }
 

@@ -47,9 +47,19 @@ pub(super) fn scenario(file: &Path, name: &str) -> Result<Scenario, Problem> {
         let column = before.chars().rev().take_while(|&letter| letter != '\n').count() + 1;
         wrong(name, "", line, column, "this is not UTF-8")
     })?;
-    text.parse().map_err(|error: resound_sim::scenario::Malformed| {
+    let scenario: Scenario = text.parse().map_err(|error: resound_sim::scenario::Malformed| {
         wrong(name, text, error.line as usize, error.column as usize, &error.message)
-    })
+    })?;
+    if scenario.nodes.is_empty() {
+        return Err(wrong(
+            name,
+            text,
+            1,
+            1,
+            "nothing is declared here: a scenario begins with hosts, `host a`",
+        ));
+    }
+    Ok(scenario)
 }
 
 fn read(file: &Path) -> io::Result<Vec<u8>> {

@@ -4,6 +4,7 @@ use core::fmt::Write as _;
 use std::env;
 use std::io::{self, IsTerminal as _};
 
+use resound_core::Instant;
 use resound_sim::run::Happened;
 
 use super::explore::{Explored, Found};
@@ -92,7 +93,7 @@ fn line(file: &str, verdict: &Verdict) -> String {
     let _ = match (unmet.len(), expects) {
         (_, 0) => write!(out, "nothing expected"),
         (0, n) => write!(out, "{} met", count(n, "expectation")),
-        (not, n) => write!(out, "{not} of {} not met", count(n, "expectation")),
+        (not, n) => write!(out, "{not} of {n} expectations not met"),
     };
     let counted = ["acted", "absorbed", "inert"].map(|word| {
         let n = run.ledger.iter().filter(|effect| effect.as_str() == word).count();
@@ -109,6 +110,10 @@ fn line(file: &str, verdict: &Verdict) -> String {
     let _ = writeln!(out, ", {packets}, {}, {DIM}digest {:016x}{DIM:#}", time(verdict.took_ns()), run.digest);
     for unmet in unmet {
         let _ = writeln!(out, "    {unmet}");
+    }
+    for remark in verdict.objections() {
+        let (host, at) = (scenario.name(remark.node), remark.at.since(Instant::EPOCH));
+        let _ = writeln!(out, "    {host} at {at:?}: {}", remark.said);
     }
     for (at, why) in verdict.idle() {
         let fault = scenario.show(&scenario.faults[at]);

@@ -54,7 +54,7 @@ fn clients(rule: fn(&Story<'_>) -> Verdict) -> impl Fn(&Scenario, &Run) -> Verdi
 
 /// P1: after a due tick the deadline lies later, or there is something to do.
 fn spins(_: &Scenario, run: &Run) -> Verdict {
-    let spins = |said: &Said| matches!(said, Said::Other(text) if text.starts_with("spins"));
+    let spins = |said: &Said| matches!(said, Said::Spins);
     match run.said.iter().find(|remark| spins(&remark.said)) {
         None => Ok(()),
         Some(remark) => broken("P1 no busy loop", format!("{}", remark.said)),

@@ -17,6 +17,7 @@ use resound_core::Instant;
 
 use super::words::{Told, Words};
 use super::{Mark, Story, fate, number, state};
+use crate::faults::since_start;
 use crate::packet::Packet;
 use crate::run::{Effect, Happened, Moment};
 use crate::scenario::{NodeId, Way};
@@ -77,7 +78,13 @@ impl fmt::Display for Timeline<'_> {
         let run = self.story.run;
         let mut end = canvas.line(run.ended);
         let packets = if run.packets == 1 { "packet" } else { "packets" };
-        end.put(canvas.left, &format!("end, {} {packets} ", run.packets), Style::Faint);
+        let until = self.story.scenario.until;
+        let rest = if since_start(run.ended) < until {
+            format!("; nothing more until {until:?} ")
+        } else {
+            String::from(" ")
+        };
+        end.put(canvas.left, &format!("end, {} {packets}{rest}", run.packets), Style::Faint);
         end.write(f)?;
 
         if !run.ledger.is_empty() {

@@ -99,6 +99,7 @@ impl FromStr for Scenario {
 
     /// Reads the text form. What comes out has passed [`Scenario::check`].
     fn from_str(text: &str) -> Result<Self, Malformed> {
-        parse::parse(text)
+        // Some editors begin a file with a byte-order mark.
+        parse::parse(text.strip_prefix('\u{feff}').unwrap_or(text))
     }
 }
