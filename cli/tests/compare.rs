@@ -99,12 +99,13 @@ fn every_format_holds_the_same() {
     assert_eq!(with("quiet").code(0).stdout, b"");
 }
 
-/// Few descriptors: sockets cannot be made, and nothing can be said about a runtime. (Not on smol: its reactor panics.)
+/// Few descriptors: sockets cannot be made, and nothing can be said about a runtime. (Not on smol: its reactor panics. Nor on
+/// tokio: its signal driver does, where another crate of the build has enabled it.)
 #[test]
 fn what_this_host_cannot_do_is_not_run_and_exits_with_17() {
     let few = |format| {
         let line = format!(
-            "ulimit -n 12; exec {} compare --scenario echo-and-close --runtime std tokio -o {format}",
+            "ulimit -n 8; exec {} compare --scenario echo-and-close --runtime std -o {format}",
             env!("CARGO_BIN_EXE_resound")
         );
         let mut command = Command::new("sh");
