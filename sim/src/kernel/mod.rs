@@ -3,8 +3,9 @@
 //! # Theory of operation
 //!
 //! A kernel is a state machine without a clock, like everything here. It is not a full TCP: there is no congestion
-//! control, no fragments (what travels in them is one packet that says so), no window scaling. It is exact where errors are concerned: what a
-//! signal does to a socket stands in one [`table`], which it obeys, and which is to be verified on a real kernel.
+//! control, no fragments (what travels in them is one packet that says so), no window scaling. It is exact where errors
+//! are concerned: what a signal does to a socket stands in one [`table`], which it obeys, and which is to be verified on a
+//! real kernel.
 //!
 //! ```text
 //!   program ── system call ──►  ┌────────┐  ──► packets, readiness of sockets, timers   ([`Effects`])

@@ -6,27 +6,14 @@ use crate::scenario::text::lex::{Piece, Words};
 use crate::scenario::text::words::{PICKS, ROUTES, TAMPERS};
 use crate::scenario::{Fault, Forgery, HostFault, NodeId, Pick, Tamper, Trigger, Way, What};
 
+/// The words for what happens to a way, besides what happens to its packets.
 const OF_A_WAY: &[&str] = &["cut", "mtu"];
-const OF_A_NODE: &[&str] = &[
-    "rst",
-    "fin",
-    "syn",
-    "icmp",
-    "route",
-    "kill",
-    "pause",
-    "power-loss",
-    "reboot",
-    "forget",
-    "skew",
-    "short-reads",
-    "short-writes",
-    "spurious-wake",
-    "rcvbuf",
-    "sndbuf",
-    "no-ports",
-    "accept-queue",
-];
+
+/// The words for what happens to a node: those that are of no way and of no link.
+fn of_a_node() -> impl Iterator<Item = &'static str> + Clone {
+    let of_a_link = |word: &&'static str| TAMPERS.contains(word) || OF_A_WAY.contains(word) || *word == "unplug";
+    What::KINDS.iter().copied().filter(move |word| !of_a_link(word))
+}
 
 impl Parser {
     /// One fault, or two that are written as one; the `!` has been read.
@@ -147,7 +134,7 @@ impl Parser {
             "accept-queue" => HostFault::AcceptQueue(
                 words.next("a number of connections")?.number("a number of connections")?,
             ),
-            _ => return Err(verb.is_none_of("a fault of a node", OF_A_NODE.iter().copied())),
+            _ => return Err(verb.is_none_of("a fault of a node", of_a_node())),
         };
         Ok(What::Host(node, fault))
     }
