@@ -11,7 +11,8 @@ const OF_A_WAY: &[&str] = &["cut", "mtu"];
 
 /// The words for what happens to a node: those that are of no way and of no link.
 fn of_a_node() -> impl Iterator<Item = &'static str> + Clone {
-    let of_a_link = |word: &&'static str| TAMPERS.contains(word) || OF_A_WAY.contains(word) || *word == "unplug";
+    let of_a_link =
+        |word: &&'static str| TAMPERS.contains(word) || OF_A_WAY.contains(word) || *word == "unplug";
     What::KINDS.iter().copied().filter(move |word| !of_a_link(word))
 }
 
