@@ -14,7 +14,9 @@ use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use resound_core::Rng;
-use socket2::{Domain, Socket, Type};
+use socket2::{Socket, Type};
+
+use super::ports::bound_as;
 
 /// For how long a peer waits for what must come soon.
 const SOON: Duration = Duration::from_secs(10);
@@ -65,7 +67,7 @@ pub(crate) struct ClosedPort {
 
 impl ClosedPort {
     pub(crate) fn new(ip: impl Into<IpAddr>) -> io::Result<Self> {
-        let held = bound(SocketAddr::new(ip.into(), 0))?;
+        let held = bound_as(Type::DGRAM, SocketAddr::new(ip.into(), 0))?;
         let addr = held.local_addr()?.as_socket().ok_or_else(|| io::Error::other("no internet address"))?;
         held.connect(&addr.into())?;
         Ok(Self { _held: held, addr })
@@ -74,14 +76,6 @@ impl ClosedPort {
     pub(crate) const fn addr(&self) -> SocketAddr {
         self.addr
     }
-}
-
-/// A socket that may be bound where another one is that says so too.
-fn bound(addr: SocketAddr) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, None)?;
-    socket.set_reuse_address(true)?;
-    socket.bind(&addr.into())?;
-    Ok(socket)
 }
 
 /// A UDP server with faults. Its sockets and its thread are gone when it is dropped.
@@ -203,7 +197,7 @@ struct Over;
 
 impl Server {
     fn bind(&self) -> io::Result<UdpSocket> {
-        Ok(bound(self.addr)?.into())
+        Ok(bound_as(Type::DGRAM, self.addr)?.into())
     }
 
     fn run(&mut self, mut socket: Option<UdpSocket>) {
@@ -328,6 +322,13 @@ mod tests {
             let error = UdpSocket::bind(port.addr()).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::AddrInUse);
         }
+    }
+
+    #[test]
+    fn no_two_hold_the_same_port() {
+        let held: Vec<_> = (0..400).map(|_| ClosedPort::new(HERE).unwrap()).collect();
+        let ports: std::collections::BTreeSet<_> = held.iter().map(ClosedPort::addr).collect();
+        assert_eq!(ports.len(), held.len());
     }
 
     #[test]

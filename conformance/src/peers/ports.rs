@@ -12,11 +12,22 @@ pub(super) fn any() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
 }
 
-/// A socket that is bound with SO_REUSEADDR.
+/// A TCP socket that is bound with SO_REUSEADDR.
 pub(super) fn bound(addr: SocketAddr) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
-    socket.set_reuse_address(true)?;
+    bound_as(Type::STREAM, addr)
+}
+
+/// A socket that may be bound where another one is that says so too.
+///
+/// Where the kernel chooses the port it says so only afterwards: to a socket that has SO_REUSEADDR the kernel gives ports
+/// that others hold with it (`inet_csk_find_open_port`, `udp_lib_lport_inuse`).
+pub(super) fn bound_as(kind: Type, addr: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(addr), kind, None)?;
+    if addr.port() != 0 {
+        socket.set_reuse_address(true)?;
+    }
     socket.bind(&addr.into())?;
+    socket.set_reuse_address(true)?;
     Ok(socket)
 }
 
