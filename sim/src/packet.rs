@@ -6,6 +6,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Add;
+use std::sync::Arc;
 
 use resound_core::signal::Version;
 
@@ -29,6 +30,9 @@ pub struct Packet {
     pub damaged: bool,
     /// Which fault of the scenario made it, or did something to it: whoever receives it says what came of that.
     pub fault: Option<FaultId>,
+    /// The bytes that it is, if it came from a real network: they say what its fields do not, TCP's options above all.
+    /// What changes the fields leaves the bytes out.
+    pub bytes: Option<Arc<[u8]>>,
     /// What is in it.
     pub body: Body,
 }
@@ -164,7 +168,7 @@ impl Packet {
     #[must_use]
     #[inline]
     pub const fn new(source: IpAddr, destination: IpAddr, body: Body) -> Self {
-        Self { source, destination, hops: 64, fragments: false, damaged: false, fault: None, body }
+        Self { source, destination, hops: 64, fragments: false, damaged: false, fault: None, bytes: None, body }
     }
 
     /// Whether a link that takes only shorter packets passes it all the same, in pieces.
@@ -216,7 +220,7 @@ impl Packet {
             Body::Udp(datagram) => Body::Udp(Datagram { payload: cut(&datagram.payload), ..*datagram }),
             Body::Icmp(icmp) => Body::Icmp(icmp.clone()),
         };
-        Self { body, ..*self }
+        Self { body, bytes: None, ..*self }
     }
 
     /// An ICMP error about this packet, from `offender` to whoever sent it, that quotes at most `quoted` bytes of its TCP

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use resound_core::signal::Version;
 use resound_core::signal::icmp::{Protocol, Received, parse_icmp_v6, parse_v4};
 use resound_sim::packet::{Body, Datagram, Flags, Icmp, Packet, Segment, Seq};
-use resound_sim::wire::{Part, Undecoded, decode, encode};
+use resound_sim::wire::{Part, Undecoded, decode, encode, take};
 
 fn bytes(packet: &Packet) -> Vec<u8> {
     let mut out = Vec::new();
@@ -175,6 +175,19 @@ proptest! {
         prop_assert_eq!(quote.payload, payload);
     }
 
+    /// A kernel hands packets out with the last checksum unwritten, and Ethernet fills short frames up.
+    #[test]
+    fn what_is_taken_goes_on_whole(packet in packet(), hops in any::<u8>()) {
+        let sent = bytes(&packet);
+        let unwritten = bytes(&Packet { damaged: true, ..packet.clone() });
+        let taken = take(&[&unwritten[..], &[0; 3]].concat()).expect("a packet");
+        prop_assert_eq!(&taken, &Packet { damaged: false, bytes: taken.bytes.clone(), ..packet.clone() });
+        let on = bytes(&Packet { hops, ..taken.clone() });
+        prop_assert_eq!(on.len(), sent.len());
+        prop_assert_eq!(decode(&on).expect("a packet"), Packet { hops, damaged: false, ..packet });
+        prop_assert!(decode(&bytes(&Packet { damaged: true, ..taken })).expect("a packet").damaged);
+    }
+
     #[test]
     fn no_bytes_make_it_panic(bytes in vec(any::<u8>(), 0..256)) {
         let _ = decode(&bytes);
@@ -284,6 +297,18 @@ fn the_segment_size_is_found_among_other_options() {
         panic!("a segment comes back as one")
     };
     assert_eq!((decoded.mss, decoded.payload), (Some(1_500), Vec::new()));
+}
+
+#[test]
+fn options_travel_with_what_is_taken() {
+    let mut syn = bytes(&Packet::new(CLIENT, SERVER, Body::Tcp(syn())));
+    // Longer by a window scale, and a NOP.
+    syn.extend([3, 3, 7, 1]);
+    syn[3] += 4;
+    syn[32] += 1 << 4;
+    let on = bytes(&take(&syn).expect("a packet"));
+    assert_eq!(on[44..], [3, 3, 7, 1]);
+    assert!(!decode(&on).expect("a packet").damaged);
 }
 
 #[test]

@@ -108,12 +108,14 @@ fn alter(packet: &mut Packet, bit: u32) -> bool {
     let Some(payload) = payload(packet).filter(|payload| !payload.is_empty()) else { return false };
     let bit = bit as usize % (payload.len() * 8);
     payload[bit / 8] ^= 1 << (bit % 8);
+    packet.bytes = None;
     true
 }
 
 fn truncate(packet: &mut Packet, length: usize) -> bool {
     let Some(payload) = payload(packet).filter(|payload| payload.len() > length) else { return false };
     payload.truncate(length);
+    packet.bytes = None;
     true
 }
 

@@ -195,6 +195,12 @@ impl Scenario {
         &self.nodes[usize::from(node.0)].name
     }
 
+    /// From which the random choices follow of a program that a line starts.
+    #[must_use]
+    pub fn seed_of(&self, host: NodeId, line: u32) -> u64 {
+        self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (u64::from(host.0) << 32 | u64::from(line))
+    }
+
     /// Asks something of a host at a time.
     pub fn at(&mut self, at: Duration, host: NodeId, command: Command) {
         self.script.push(Line { at, host, command });

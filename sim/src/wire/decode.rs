@@ -129,6 +129,7 @@ impl<'a> Ip<'a> {
             fragments: self.fragments,
             damaged: damaged || !self.header_whole,
             fault: None,
+            bytes: None,
             body,
         }
     }

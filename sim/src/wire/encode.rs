@@ -13,7 +13,12 @@ use crate::packet::{Body, Datagram, Icmp, Packet, Segment};
 /// A [damaged](Packet::damaged) packet gets a checksum that is wrong in one bit: that of TCP, UDP or ICMP, so that
 /// routers still pass it on. The version is that of the destination; a source of the other version is written as
 /// unspecified. Lengths that do not fit into their field are written as the greatest that does.
+///
+/// A packet that was [taken](super::take) from a real wire, and not changed since, is written as it came, but for its hops.
 pub fn encode(packet: &Packet, out: &mut Vec<u8>) {
+    if let Some(bytes) = &packet.bytes {
+        return super::carried::put(bytes, packet, out);
+    }
     let header = out.len();
     let ends = match (packet.source, packet.destination) {
         (IpAddr::V4(source), IpAddr::V4(destination)) => Ends::V4(source, destination),

@@ -19,7 +19,8 @@
 //!
 //! From real packets less is taken than is there: TCP options but the segment size, the urgent pointer, PSH and the
 //! flags of congestion control, the IPv4 identification and options, the class and the flow label are passed over.
-//! Whoever passes a real packet on should pass on its bytes, and decode them only to look at them.
+//! Whoever passes a real packet on passes on its bytes, and decodes them only to look at them: [`take`] keeps them with the
+//! packet, and [`encode`] then writes them as they came.
 //!
 //! The bytes may come from anybody. No input panics.
 
@@ -28,9 +29,11 @@ use std::net::IpAddr;
 
 use resound_core::signal::Version;
 
+mod carried;
 mod decode;
 mod encode;
 
+pub use carried::take;
 pub use decode::decode;
 pub use encode::encode;
 

@@ -87,6 +87,12 @@ impl Events {
         Some((at, self.take(at, link)?))
     }
 
+    /// When the next one is.
+    pub(super) fn next_at(&self) -> Option<Instant> {
+        let current = self.current.map(|(at, _)| at);
+        current.or_else(|| self.heap.peek().map(|Reverse((at, ..))| *at))
+    }
+
     #[inline]
     fn take(&mut self, at: Instant, link: u32) -> Option<Event> {
         let Link { event, next } = &mut self.links[link as usize];

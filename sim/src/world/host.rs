@@ -348,7 +348,7 @@ impl World<'_> {
         let scenario = self.scenario;
         let line = &scenario.script[index as usize];
         let node = line.host;
-        let Some(host) = self.host(node) else { return };
+        let Some(host) = self.host(node) else { return self.ask_outside(index) };
         if let Some((until, fault)) = host.pause {
             // Whoever types it finds nobody who reads.
             self.faults.acted(fault, "a program that was asked for something stood still");
@@ -386,8 +386,7 @@ impl World<'_> {
     fn start(&mut self, node: NodeId, index: u32, command: &Command) -> bool {
         let (now, scenario) = (self.now, self.scenario);
         let Some(host) = self.host(node) else { return false };
-        let seed =
-            scenario.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (u64::from(node.0) << 32 | u64::from(index));
+        let seed = scenario.seed_of(node, index);
         let stage = Place { scenario, host: node, seed, now: host.clock(now) };
         let shell = matches!(command, Command::Call(_));
         let program: Option<Box<dyn Program>> =
@@ -409,7 +408,7 @@ impl World<'_> {
     pub(super) fn boot(&mut self, node: NodeId) {
         let scenario = self.scenario;
         let now = self.now;
-        let Some(host) = self.host(node) else { return };
+        let Some(host) = self.host(node) else { return self.boot_outside(node) };
         // It may have lost its power once more since that was decided.
         let Some((_, fault)) = host.boots_at.take_if(|(at, _)| *at <= now) else { return };
         host.power = Power::On;
@@ -423,7 +422,7 @@ impl World<'_> {
     /// The programs of a host go on.
     pub(super) fn resume(&mut self, node: NodeId) {
         let now = self.now;
-        let Some(host) = self.host(node) else { return };
+        let Some(host) = self.host(node) else { return self.resume_outside(node) };
         let Some((_, fault)) = host.pause.take_if(|(until, _)| *until <= now) else { return };
         // Who had something to do meanwhile was put into the queue, and came out of it without having run.
         let mut pids = host.processes.pids();

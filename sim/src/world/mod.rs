@@ -21,6 +21,7 @@
 //! | `network` | ways, routers, neighbours |
 //! | `events` | what is to happen, in the order of time |
 //! | `host` | hosts: power, processes, clocks |
+//! | `outside` | hosts that somebody else plays: the lab's, on a real kernel |
 
 use std::collections::VecDeque;
 
@@ -30,8 +31,10 @@ mod events;
 mod host;
 mod network;
 mod orders;
+mod outside;
 mod program;
 
+pub use outside::{Errand, Live};
 pub use program::{Answer, Calls, Cast, Next, Program, Stage};
 
 use crate::digest::Digest;
@@ -43,6 +46,7 @@ use crate::scenario::{NodeId, Role, Said, Scenario, Way};
 use events::{Event, Events};
 use host::Host;
 use network::{Network, Router};
+use outside::Outside;
 
 /// How much may happen at one instant: more is a program that never sleeps, or two that answer each other over links
 /// without delay.
@@ -90,6 +94,8 @@ pub struct World<'s> {
     packets: u64,
     digest: Digest,
     coverage: Coverage,
+    /// What is to be done to hosts outside.
+    errands: VecDeque<Errand>,
 }
 
 impl core::fmt::Debug for World<'_> {
@@ -105,6 +111,8 @@ impl core::fmt::Debug for World<'_> {
 enum Node {
     Host(Box<Host>),
     Router(Box<Router>),
+    /// A host that somebody else plays.
+    Outside(Box<Outside>),
 }
 
 impl<'s> World<'s> {
@@ -150,6 +158,7 @@ impl<'s> World<'s> {
             packets: 0,
             digest: Digest::new(),
             coverage: Coverage::default(),
+            errands: VecDeque::new(),
         }
     }
 
@@ -172,7 +181,12 @@ impl<'s> World<'s> {
     #[must_use]
     pub fn play(mut self, record: Record) -> Run {
         self.record = record;
-        let until = Instant::EPOCH + self.scenario.until;
+        self.play_until(Instant::EPOCH + self.scenario.until);
+        self.finish()
+    }
+
+    /// Plays everything up to this time.
+    fn play_until(&mut self, until: Instant) {
         while self.at_once <= AT_ONCE {
             if let Some((node, pid)) = self.runnable.pop_front() {
                 self.at_once += 1;
@@ -182,12 +196,11 @@ impl<'s> World<'s> {
                 self.now = at;
                 self.happens(event);
             } else {
-                return self.finish();
+                return;
             }
             self.obey();
         }
         self.says(NodeId(0), Said::Spins);
-        self.finish()
     }
 
     fn finish(mut self) -> Run {
@@ -236,7 +249,7 @@ impl<'s> World<'s> {
     fn host(&mut self, node: NodeId) -> Option<&mut Host> {
         match &mut self.nodes[usize::from(node.0)] {
             Node::Host(host) => Some(host),
-            Node::Router(_) => None,
+            Node::Router(_) | Node::Outside(_) => None,
         }
     }
 

@@ -110,7 +110,7 @@ impl Network {
         Self { ways, first }
     }
 
-    fn first(&self, from: NodeId, to: NodeId) -> Option<WayId> {
+    pub(super) fn first(&self, from: NodeId, to: NodeId) -> Option<WayId> {
         *self.first[usize::from(from.0)].get(usize::from(to.0))?
     }
 
@@ -118,6 +118,10 @@ impl Network {
         if let Some(way) = self.ways.get_mut(usize::from(way.0)) {
             way.link.mtu = mtu;
         }
+    }
+
+    pub(super) fn is_plugged(&self, way: WayId) -> bool {
+        self.ways.get(usize::from(way.0)).is_some_and(|way| way.plugged)
     }
 
     /// The neighbours of a link hear each other, or do not.
@@ -195,9 +199,10 @@ impl World<'_> {
         }
     }
 
-    fn is_there(&self, node: NodeId) -> bool {
+    pub(super) fn is_there(&self, node: NodeId) -> bool {
         match &self.nodes[usize::from(node.0)] {
             Node::Host(host) => host.power == Power::On,
+            Node::Outside(outside) => outside.power == Power::On,
             Node::Router(_) => true,
         }
     }
@@ -237,11 +242,13 @@ impl World<'_> {
                 let (kind, code) = by_version(packet, (3, 1), (1, 3));
                 self.complain(node, packet, kind, code, None);
             }
+            // Its own kernel finds out by itself.
+            Node::Outside(_) => {}
         }
     }
 
     /// A packet sets out.
-    fn depart(&mut self, way: WayId, mut packet: Packet) {
+    pub(super) fn depart(&mut self, way: WayId, mut packet: Packet) {
         self.packets += 1;
         let state = &mut self.network.ways[usize::from(way.0)];
         state.count += 1;
@@ -295,7 +302,7 @@ impl World<'_> {
     pub(super) fn arrives(&mut self, way: WayId, packet: Packet) {
         let node = self.network.ways[usize::from(way.0)].way.to;
         match &self.nodes[usize::from(node.0)] {
-            Node::Host(_) => self.arrives_at(node, packet),
+            Node::Host(_) | Node::Outside(_) => self.arrives_at(node, packet),
             Node::Router(_) => self.forward(node, packet),
         }
     }
@@ -305,7 +312,10 @@ impl World<'_> {
         let now = self.now;
         let mine = packet.destination.is_loopback() || node_at(packet.destination) == Some(node);
         let (fault, damaged) = (packet.fault, packet.damaged);
-        let Some(host) = self.host(node) else { return };
+        let Some(host) = self.host(node) else {
+            let fate = self.deliver(node, packet);
+            return self.fate(node, fault, fate);
+        };
         let fate = if host.power == Power::Off {
             Fate::Absorbed("the host has no power")
         } else if damaged {
@@ -373,7 +383,7 @@ impl World<'_> {
         let offender = address(node, packet.version());
         let icmp = match &mut self.nodes[usize::from(node.0)] {
             Node::Router(router) => router.limiter.complain(self.now, packet, offender, (kind, code), mtu),
-            Node::Host(_) => Some(packet.complain(offender, kind, code, mtu, LONGEST_QUOTE)),
+            Node::Host(_) | Node::Outside(_) => Some(packet.complain(offender, kind, code, mtu, LONGEST_QUOTE)),
         };
         if let Some(icmp) = icmp {
             self.send(node, icmp);

@@ -2,11 +2,12 @@
 
 use super::events::Event;
 use super::host::Tally;
+use super::outside::Errand;
 use super::{Node, World};
 use crate::faults::{Faults, Order, Plug};
 use crate::packet::FaultId;
 use crate::run::{Happened, Record};
-use crate::scenario::{HostFault, NodeId, RouteKind, address, node_at};
+use crate::scenario::{HostFault, NodeId, RouteKind, Way, address, node_at};
 
 use resound_core::Instant;
 use resound_core::signal::Version;
@@ -32,8 +33,9 @@ impl World<'_> {
                 self.afflict(fault, node, &what);
             }
             Order::PortsAgain(node) => {
-                if let Some(host) = self.host(node) {
-                    host.kernel.exhaust_ports(false);
+                match self.host(node) {
+                    Some(host) => host.kernel.exhaust_ports(false),
+                    None => self.errands.push_back(Errand::PortsAgain(node)),
                 }
             }
             Order::Route(node, to, kind) => self.route(node, to, kind),
@@ -41,10 +43,18 @@ impl World<'_> {
                 if let Some(way) = Faults::way(self.scenario, way) {
                     self.network.plug(way, plug == Plug::In);
                 }
+                for way in [way, Way { from: way.to, to: way.from }] {
+                    if self.outside(way.from).is_some() {
+                        self.errands.push_back(Errand::Plug(way, plug));
+                    }
+                }
             }
             Order::Mtu(way, mtu) => {
                 if let Some(way) = Faults::way(self.scenario, way) {
                     self.network.mtu(way, mtu);
+                }
+                if self.outside(way.from).is_some() {
+                    self.errands.push_back(Errand::Mtu(way, mtu));
                 }
             }
             // An end that has passed already is now.
@@ -65,6 +75,7 @@ impl World<'_> {
     fn route(&mut self, node: NodeId, to: Option<NodeId>, kind: Option<RouteKind>) {
         match &mut self.nodes[usize::from(node.0)] {
             Node::Router(router) => router.route(to, kind),
+            Node::Outside(_) => self.errands.push_back(Errand::Route(node, to, kind)),
             Node::Host(host) => match to {
                 None => host.kernel.route(None, kind),
                 Some(to) => {
@@ -78,7 +89,7 @@ impl World<'_> {
 
     fn afflict(&mut self, fault: FaultId, node: NodeId, what: &HostFault) {
         let now = self.now;
-        let Some(host) = self.host(node) else { return };
+        let Some(host) = self.host(node) else { return self.afflict_outside(fault, node, what) };
         match what {
             HostFault::Kill => {
                 let pids = host.processes.pids();
