@@ -185,7 +185,8 @@ proptest! {
         let on = bytes(&Packet { hops, ..taken.clone() });
         prop_assert_eq!(on.len(), sent.len());
         prop_assert_eq!(decode(&on).expect("a packet"), Packet { hops, damaged: false, ..packet });
-        prop_assert!(decode(&bytes(&Packet { damaged: true, ..taken })).expect("a packet").damaged);
+        let broken = bytes(&Packet { damaged: true, ..taken });
+        prop_assert!(decode(&broken).expect("a packet").damaged);
     }
 
     #[test]
