@@ -55,6 +55,9 @@ impl World<'_> {
                 }
                 if self.outside(way.from).is_some() {
                     self.errands.push_back(Errand::Mtu(way, mtu));
+                    if let Some(way) = Faults::way(self.scenario, way) {
+                        self.faults.mtu_met(way);
+                    }
                 }
             }
             // An end that has passed already is now.
@@ -75,7 +78,10 @@ impl World<'_> {
     fn route(&mut self, node: NodeId, to: Option<NodeId>, kind: Option<RouteKind>) {
         match &mut self.nodes[usize::from(node.0)] {
             Node::Router(router) => router.route(to, kind),
-            Node::Outside(_) => self.errands.push_back(Errand::Route(node, to, kind)),
+            Node::Outside(_) => {
+                self.errands.push_back(Errand::Route(node, to, kind));
+                self.faults.route_met(node, to, "the routes of a real host were changed");
+            }
             Node::Host(host) => match to {
                 None => host.kernel.route(None, kind),
                 Some(to) => {

@@ -164,13 +164,16 @@ impl<'s> Live<'s> {
         self.world.errands.pop_front()
     }
 
-    /// Whether a neighbour of a host outside answers when it asks for its address.
-    #[must_use]
-    pub fn hears(&self, host: NodeId, neighbour: NodeId) -> bool {
-        let way = Faults::way(self.world.scenario, Way { from: host, to: neighbour });
-        way.is_some_and(|way| self.world.network.is_plugged(way))
-            && self.world.is_there(neighbour)
-            && self.world.is_there(host)
+    /// A host outside asks for the address of a neighbour: whether that answers.
+    pub fn asks(&mut self, at: Instant, host: NodeId, neighbour: NodeId) -> bool {
+        self.advance(at);
+        let world = &mut self.world;
+        let Some(way) = Faults::way(world.scenario, Way { from: host, to: neighbour }) else { return false };
+        let plugged = world.network.is_plugged(way);
+        if !plugged {
+            world.faults.plug_met(way);
+        }
+        plugged && world.is_there(neighbour) && world.is_there(host)
     }
 
     /// Whether a host has power.
