@@ -159,3 +159,79 @@ pub const fn version_name(version: Version) -> &'static str {
         Version::V6 => "IPv6",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use resound_core::Instant;
+    use resound_sim::{Echo, Record, World};
+
+    use super::*;
+
+    const CLIENT: NodeId = NodeId(0);
+
+    fn scenario(delay: &str, fault: &str) -> Scenario {
+        let text = format!(
+            "host client ; host server
+             link client <-> server {delay}
+             0 server serve 7
+             0 client connect server:7 idle=1s probe=500ms misses=2
+             1 client send \"hello\"
+             {fault}
+             until 20"
+        );
+        text.parse().expect("a scenario")
+    }
+
+    fn run(scenario: &Scenario) -> Run {
+        World::new(scenario, &mut Echo).play(Record::Said)
+    }
+
+    fn differences(predicted: &Scenario, came: &Scenario) -> Vec<String> {
+        let [predicted_run, came] = [predicted, came].map(run);
+        let found = compare(predicted, &predicted_run, &came, Tolerance::default());
+        found.into_iter().map(|difference| format!("{}: {}", difference.node.0, difference.what)).collect()
+    }
+
+    #[test]
+    fn a_run_agrees_with_itself_and_with_one_that_is_a_little_slower() {
+        let fault = "!5 server kill";
+        let quick = scenario("1ms", fault);
+        assert_eq!(differences(&quick, &quick), [""; 0]);
+        assert_eq!(differences(&quick, &scenario("20ms", fault)), [""; 0]);
+    }
+
+    #[test]
+    fn what_comes_otherwise_is_named_with_both_sides() {
+        let (killed, dead) = (scenario("1ms", "!5 server kill"), scenario("1ms", "!5 server power-loss"));
+        let found = differences(&killed, &dead);
+        assert_eq!(
+            found[0],
+            "0: \"down closed peer\" at 5.001 s was predicted, \"suspect 1\" at 6.044 s came"
+        );
+    }
+
+    #[test]
+    fn what_is_late_and_what_is_missing_is_a_difference() {
+        let (early, late) = (scenario("1ms", "!5 server kill"), scenario("1ms", "!7 server kill"));
+        assert_eq!(differences(&early, &late)[0], "0: \"down closed peer\" at 5.001 s came 2.000 s too late");
+        assert_eq!(
+            differences(&late, &early)[0],
+            "0: \"down closed peer\" at 7.001 s came 2.000 s too early"
+        );
+        let nothing = scenario("1ms", "");
+        let missing = differences(&early, &nothing);
+        assert_eq!(missing[0], "0: \"down closed peer\" at 5.001 s did not come");
+    }
+
+    #[test]
+    fn a_time_within_the_words_is_not_compared() {
+        let retry = |delay| Said::Retry { level: 2, delay: Duration::from_millis(delay) };
+        assert_eq!(words(&retry(10)), words(&Said::other("retry 2 99ms")));
+        assert_ne!(words(&retry(10)), words(&Said::other("retry 3 10ms")));
+        let [a, b] = [10, 20].map(|delay| Run {
+            said: vec![Remark { at: Instant::EPOCH, node: CLIENT, said: retry(delay) }],
+            ..run(&scenario("1ms", ""))
+        });
+        assert_eq!(compare(&scenario("1ms", ""), &a, &b, Tolerance::default()), []);
+    }
+}
