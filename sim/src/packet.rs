@@ -168,7 +168,16 @@ impl Packet {
     #[must_use]
     #[inline]
     pub const fn new(source: IpAddr, destination: IpAddr, body: Body) -> Self {
-        Self { source, destination, hops: 64, fragments: false, damaged: false, fault: None, bytes: None, body }
+        Self {
+            source,
+            destination,
+            hops: 64,
+            fragments: false,
+            damaged: false,
+            fault: None,
+            bytes: None,
+            body,
+        }
     }
 
     /// Whether a link that takes only shorter packets passes it all the same, in pieces.

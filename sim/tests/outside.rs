@@ -38,7 +38,8 @@ fn errands(live: &mut Live<'_>) -> Vec<Errand> {
 
 #[test]
 fn nobody_outside_is_a_world_like_any_other() {
-    let scenario = scenario("0 client connect udp server:7\n1 client send \"hello\"\n!2 server kill\nuntil 30");
+    let scenario =
+        scenario("0 client connect udp server:7\n1 client send \"hello\"\n!2 server kill\nuntil 30");
     let played = World::new(&scenario, &mut Echo).play(Record::Said);
     let mut cast = Echo;
     let mut live = Live::new(&scenario, &mut cast, Record::Said, |_| false);

@@ -383,7 +383,9 @@ impl World<'_> {
         let offender = address(node, packet.version());
         let icmp = match &mut self.nodes[usize::from(node.0)] {
             Node::Router(router) => router.limiter.complain(self.now, packet, offender, (kind, code), mtu),
-            Node::Host(_) | Node::Outside(_) => Some(packet.complain(offender, kind, code, mtu, LONGEST_QUOTE)),
+            Node::Host(_) | Node::Outside(_) => {
+                Some(packet.complain(offender, kind, code, mtu, LONGEST_QUOTE))
+            }
         };
         if let Some(icmp) = icmp {
             self.send(node, icmp);

@@ -32,12 +32,10 @@ impl World<'_> {
             Order::Host(fault, node, what) => {
                 self.afflict(fault, node, &what);
             }
-            Order::PortsAgain(node) => {
-                match self.host(node) {
-                    Some(host) => host.kernel.exhaust_ports(false),
-                    None => self.errands.push_back(Errand::PortsAgain(node)),
-                }
-            }
+            Order::PortsAgain(node) => match self.host(node) {
+                Some(host) => host.kernel.exhaust_ports(false),
+                None => self.errands.push_back(Errand::PortsAgain(node)),
+            },
             Order::Route(node, to, kind) => self.route(node, to, kind),
             Order::Plug(way, plug) => {
                 if let Some(way) = Faults::way(self.scenario, way) {
