@@ -32,7 +32,7 @@ pub struct Packet {
     pub fault: Option<FaultId>,
     /// The bytes that it is, if it came from a real network: they say what its fields do not, TCP's options above all.
     /// What changes the fields leaves the bytes out.
-    pub bytes: Option<Arc<[u8]>>,
+    pub bytes: Option<Arc<Vec<u8>>>,
     /// What is in it.
     pub body: Body,
 }

@@ -23,7 +23,7 @@ pub fn take(bytes: &[u8]) -> Result<Packet, Undecoded> {
         bytes.truncate(body + length);
         write_checksum(&mut bytes, body, protocol, (packet.source, packet.destination));
     }
-    Ok(Packet { damaged: false, bytes: Some(Arc::from(bytes)), ..packet })
+    Ok(Packet { damaged: false, bytes: Some(Arc::new(bytes)), ..packet })
 }
 
 /// Appends what was taken as it goes on: with the hops that are left, and damaged if it is.
