@@ -33,5 +33,6 @@
 #![forbid(unsafe_code)]
 #![cfg(target_os = "linux")]
 
+pub mod rig;
 pub mod suite;
 pub mod verdict;

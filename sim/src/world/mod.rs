@@ -34,6 +34,7 @@ mod orders;
 mod outside;
 mod program;
 
+pub use network::first_ways_of;
 pub use outside::{Errand, Live};
 pub use program::{Answer, Calls, Cast, Next, Program, Stage};
 

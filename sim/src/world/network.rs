@@ -156,6 +156,15 @@ fn first_ways(leaving: &[Vec<(usize, WayId)>], roles: &[Role], from: usize) -> V
     first
 }
 
+/// From each node to each other, by their places in the scenario: the way that a packet leaves by. `None` for the node itself,
+/// and where no path leads.
+#[must_use]
+pub fn first_ways_of(scenario: &Scenario) -> Vec<Vec<Option<Way>>> {
+    let Network { ways, first } = Network::new(scenario);
+    let way = |id: &Option<WayId>| id.map(|id| ways[usize::from(id.0)].way);
+    first.iter().map(|row| row.iter().map(way).collect()).collect()
+}
+
 impl World<'_> {
     /// A node sends a packet off.
     pub(super) fn send(&mut self, node: NodeId, mut packet: Packet) {

@@ -1,0 +1,221 @@
+//! A host: its namespace, and what can be done to it for real.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::process::{Child, Command};
+
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, SockaddrIn, SockaddrIn6, SockaddrLike, bind, socket,
+};
+use resound_sim::kernel::Sysctl;
+use resound_sim::scenario::{NodeId, RouteKind, Way};
+
+use super::RigError;
+use super::place::Place;
+use super::plan::{Goes, Plan, has_v6};
+use super::sysctl::{self, PORT_RANGE, files};
+
+/// A network namespace, and a thread that lives in it as long as this does.
+#[derive(Debug)]
+pub struct Host {
+    pub(super) plan: Plan,
+    pub(super) place: Place,
+    /// What was done to its ways: to one node, or (`None`) to all.
+    lost: BTreeMap<Option<NodeId>, RouteKind>,
+    /// Its settings by now, the scenario's first.
+    settings: Vec<(Sysctl, u64)>,
+    /// What holds the only port that is given out.
+    holders: Vec<OwnedFd>,
+}
+
+impl Host {
+    /// A kernel without interfaces.
+    pub(super) fn new(plan: Plan) -> Result<Self, RigError> {
+        let place = Place::new(&plan.name)?;
+        let settings = plan.sysctl.clone();
+        let scenarios = files(&settings)?;
+        place.run(move || {
+            let own = Plan::settings().try_for_each(|(path, value)| sysctl::write(path, value));
+            own.and_then(|()| scenarios.iter().try_for_each(|(path, value)| sysctl::write(path, value)))
+        })?;
+        Ok(Self { plan, place, lost: BTreeMap::new(), settings, holders: Vec::new() })
+    }
+
+    /// Sets up the interfaces that have been put there.
+    pub(super) fn furnish(&self) -> Result<(), RigError> {
+        self.place.ip(self.plan.furnish())?;
+        self.write(self.plan.mtu_v6().into_iter().chain(self.plan.reachable()).collect())
+    }
+
+    /// Which node of the scenario it is.
+    #[must_use]
+    pub const fn node(&self) -> NodeId {
+        self.plan.node
+    }
+
+    /// Does a job on the thread in the namespace, and waits for it. Sockets that it makes belong to this host for good.
+    ///
+    /// # Panics
+    ///
+    /// If the job does.
+    pub fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
+        self.place.run(job)
+    }
+
+    /// Starts a process in the namespace. Its parent is the thread there, which lives as long as this: a child that asks for
+    /// it (`PR_SET_PDEATHSIG`) is told when the lab dies, or the host reboots.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Command::spawn`].
+    pub fn spawn(&self, command: Command) -> io::Result<Child> {
+        self.place.spawn(command)
+    }
+
+    /// Takes away the way to a node, or to all, in this manner; or (`None`) gives it back. What is said of one node counts
+    /// before what is said of all.
+    ///
+    /// # Errors
+    ///
+    /// What `ip` says.
+    pub fn route(&mut self, to: Option<NodeId>, kind: Option<RouteKind>) -> Result<(), RigError> {
+        let before = self.lost.clone();
+        match kind {
+            Some(kind) => self.lost.insert(to, kind),
+            None => self.lost.remove(&to),
+        };
+        let mut lines = String::new();
+        for &(node, leg) in &self.plan.others {
+            let (was, is) = (goes(&before, node, leg), goes(&self.lost, node, leg));
+            if was != is {
+                self.plan.route(node, was, is, &mut lines);
+            }
+        }
+        self.place.ip(lines)
+    }
+
+    /// Longer packets than this do not fit the link that leaves it this way. Those that come from there may be of any length.
+    ///
+    /// # Errors
+    ///
+    /// If it has no such link, or what `ip` says.
+    pub fn mtu(&mut self, way: Way, mtu: u16) -> Result<(), RigError> {
+        let leg = self.leg(way)?;
+        self.plan.legs[leg].mtu = mtu;
+        let of = |node| self.plan.others.iter().find(|(other, _)| *other == node).and_then(|(_, leg)| *leg);
+        self.place.ip(self.plan.mtu(leg, |node| goes(&self.lost, node, of(node))))?;
+        self.write(self.plan.mtu_v6())
+    }
+
+    /// Forgets its neighbour's Ethernet address: the next packet that goes there asks for it.
+    ///
+    /// # Errors
+    ///
+    /// If it has no such link, or what `ip` says.
+    pub fn forget_neighbours(&mut self, way: Way) -> Result<(), RigError> {
+        let leg = self.leg(way)?;
+        self.place.ip(format!("neigh flush dev w{leg}\n"))
+    }
+
+    /// No port is given out any more: there is only one, and it is held. Connections keep theirs.
+    ///
+    /// # Errors
+    ///
+    /// If no port is free to be held.
+    pub fn exhaust_ports(&mut self) -> Result<(), RigError> {
+        let (port, holders) = self.place.run(hold_a_port)?;
+        self.holders = holders;
+        self.write(vec![(PORT_RANGE.to_owned(), format!("{port} {port}"))])
+    }
+
+    /// Ports are given out again.
+    ///
+    /// # Errors
+    ///
+    /// If the setting cannot be written.
+    pub fn restore_ports(&mut self) -> Result<(), RigError> {
+        self.holders.clear();
+        let both = [Sysctl::PortLow, Sysctl::PortHigh].map(|half| (half, self.setting(half)));
+        self.write(owned(files(&both)?))
+    }
+
+    /// Changes a setting of its kernel.
+    ///
+    /// # Errors
+    ///
+    /// If a namespace has no such setting of its own ([`cannot_set`](super::cannot_set)), or it cannot be written.
+    pub fn sysctl(&mut self, sysctl: Sysctl, value: u64) -> Result<(), RigError> {
+        let mut settings = vec![(sysctl, value)];
+        // Both ends of the port range are written at once.
+        settings.extend(match sysctl {
+            Sysctl::PortLow => Some((Sysctl::PortHigh, self.setting(Sysctl::PortHigh))),
+            Sysctl::PortHigh => Some((Sysctl::PortLow, self.setting(Sysctl::PortLow))),
+            _ => None,
+        });
+        let files = files(&settings)?;
+        self.settings.push((sysctl, value));
+        // While no port is given out, a range is kept for later.
+        if files.iter().any(|(path, _)| *path == PORT_RANGE) && !self.holders.is_empty() {
+            return Ok(());
+        }
+        self.write(owned(files))
+    }
+
+    fn setting(&self, sysctl: Sysctl) -> u64 {
+        let last = self.settings.iter().rev().find(|(name, _)| *name == sysctl);
+        last.map_or(sysctl.default_value(), |(_, value)| *value)
+    }
+
+    fn leg(&self, way: Way) -> Result<usize, RigError> {
+        self.plan.leg(way).ok_or_else(|| RigError::NoLink { host: self.plan.name.clone(), way })
+    }
+
+    fn write(&self, files: Vec<(String, String)>) -> Result<(), RigError> {
+        self.place.run(move || files.iter().try_for_each(|(path, value)| sysctl::write(path, value)))
+    }
+}
+
+fn owned(files: Vec<(&'static str, String)>) -> Vec<(String, String)> {
+    files.into_iter().map(|(path, value)| (path.to_owned(), value)).collect()
+}
+
+/// Where packets to a node go that is reached by this leg, as long as nothing else was said.
+fn goes(lost: &BTreeMap<Option<NodeId>, RouteKind>, node: NodeId, leg: Option<usize>) -> Goes {
+    match lost.get(&Some(node)).or_else(|| lost.get(&None)) {
+        Some(RouteKind::Missing) => Goes::Nowhere,
+        Some(&kind) => Goes::Told(kind),
+        None => leg.map_or(Goes::Nowhere, Goes::By),
+    }
+}
+
+/// Binds a port for TCP and UDP, on all addresses of both versions, from the highest down. A socket that has a port without
+/// `SO_REUSEADDR` keeps it from everyone (`inet_csk_bind_conflict`, `udp_lib_lport_inuse`, `__inet_hash_connect`).
+fn hold_a_port() -> Result<(u16, Vec<OwnedFd>), RigError> {
+    let mut last = io::Error::from(io::ErrorKind::AddrInUse);
+    for port in (1_024..=u16::MAX).rev() {
+        let held: io::Result<Vec<_>> =
+            [SockType::Stream, SockType::Datagram].map(|kind| hold(kind, port)).into_iter().collect();
+        match held {
+            Ok(held) => return Ok((port, held)),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => last = error,
+            Err(error) => return Err(RigError::Ports(error)),
+        }
+    }
+    Err(RigError::Ports(last))
+}
+
+fn hold(kind: SockType, port: u16) -> io::Result<OwnedFd> {
+    let make = |family| socket(family, kind, SockFlag::SOCK_CLOEXEC, None);
+    let take = |socket: OwnedFd, address: &dyn SockaddrLike| {
+        bind(socket.as_raw_fd(), address)?;
+        Ok(socket)
+    };
+    if has_v6() {
+        // Dual-stack: it has the port of IPv4 too.
+        let any = std::net::SocketAddrV6::new(std::net::Ipv6Addr::UNSPECIFIED, port, 0, 0);
+        take(make(AddressFamily::Inet6)?, &SockaddrIn6::from(any))
+    } else {
+        take(make(AddressFamily::Inet)?, &SockaddrIn::new(0, 0, 0, 0, port))
+    }
+}

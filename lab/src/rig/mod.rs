@@ -1,0 +1,241 @@
+//! Real hosts: namespaces, wires, and what can be done to them.
+//!
+//! # Theory of operation
+//!
+//! Each host of a scenario is a network namespace: a kernel's whole stack, with addresses, routes and settings of its own. It
+//! has no name, only a thread that lives in it. Each of its links is a veth pair. The other ends of all pairs are in one
+//! more namespace, the lab's, where nothing is but packet sockets: whoever holds them is every host's neighbour.
+//!
+//! ```text
+//!   host `client`             the lab's namespace              host `server`
+//!  ┌──────────────────┐      ┌────────────────────┐      ┌──────────────────┐
+//!  │ 10.0.0.1  fd00::1│      │                    │      │ 10.0.0.3  fd00::3│
+//!  │               w0 ├──────┤ n0  Wire   Wire  n1├──────┤ w0               │
+//!  │ thread, processes│      │       │     │      │      │ thread, processes│
+//!  └──────────────────┘      └───────┼─────┼──────┘      └──────────────────┘
+//!                                    ▼     ▼
+//!                             `play`: links, routers, faults
+//! ```
+//!
+//! A host believes that its neighbours are there because somebody [answers](Wire::answer) when it asks for their
+//! Ethernet addresses; whether somebody does is up to the scenario. Everything else it sends comes out of the [`Wire`] as a
+//! [`Packet`](resound_sim::packet::Packet), and what is put in is a packet from its neighbour.
+//!
+//! Nothing here decides anything. It makes what a scenario says, and does what it is told.
+//!
+//! **What is left behind:** nothing. A namespace is gone with the last thread, process and socket in it, and takes its
+//! interfaces along; a pair is gone with either end. So it needs no clean-up, whatever ended the lab.
+//!
+//! | file | has |
+//! |---|---|
+//! | `allowed` | whether this process may |
+//! | `place` | a namespace and its thread |
+//! | `plan` | which interfaces, addresses and ways a host has |
+//! | `host` | what can be done to a host |
+//! | `sysctl` | where a kernel has its settings |
+//! | `wire`, `frame` | packets, and the frames around them |
+
+use std::{fmt, io};
+
+use resound_sim::Scenario;
+use resound_sim::kernel::Sysctl;
+use resound_sim::scenario::{NodeId, Way};
+
+mod allowed;
+mod frame;
+mod host;
+mod place;
+mod plan;
+mod sysctl;
+mod wire;
+
+pub use allowed::{Hindrance, allowed, prepare};
+pub use frame::Question;
+pub use host::Host;
+pub use sysctl::cannot_set;
+pub use wire::{Heard, Others, Wire};
+
+use place::Place;
+use plan::Plan;
+
+/// The hosts of a scenario, and the wires to them.
+#[derive(Debug)]
+pub struct Rig {
+    hosts: Vec<Host>,
+    wires: Vec<Wire>,
+    lab: Place,
+    /// How many pairs there have been. A dead host's interfaces stay for a moment, and names must not meet.
+    pairs: u32,
+}
+
+/// Why something could not be done with real hosts.
+#[derive(Debug)]
+pub enum RigError {
+    /// This process may not.
+    Hindered(Hindrance),
+    /// No namespace could be made, or no thread for it.
+    Namespace {
+        /// Whose.
+        of: String,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// `ip` could not do it.
+    Ip {
+        /// In whose namespace.
+        at: String,
+        /// What it was asked.
+        line: String,
+        /// What it said.
+        said: String,
+    },
+    /// A setting under /proc/sys/net could not be written.
+    Setting {
+        /// Its path there.
+        path: String,
+        /// What was written.
+        value: String,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// A setting that no namespace has for itself.
+    Fixed {
+        /// Which.
+        sysctl: Sysctl,
+        /// Why.
+        why: &'static str,
+    },
+    /// The lab's end of a link could not be opened.
+    Wire {
+        /// From the host to its neighbour.
+        way: Way,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// No port could be held.
+    Ports(io::Error),
+    /// The host has no link that way.
+    NoLink {
+        /// Its name.
+        host: String,
+        /// The way.
+        way: Way,
+    },
+    /// The node is no host of the scenario.
+    NoHost(NodeId),
+}
+
+impl fmt::Display for RigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hindered(hindrance) => hindrance.fmt(f),
+            Self::Namespace { of, error } => {
+                write!(f, "no network namespace for {of}: {error} (see /proc/sys/user/max_net_namespaces)")
+            }
+            Self::Ip { at, line, said } => write!(f, "in the namespace of {at}, `ip {line}` said: {said}"),
+            Self::Setting { path, value, error } => {
+                write!(
+                    f,
+                    "/proc/sys/net/{path} does not take {value}: {error} (Linux 6.15 has all that are used)"
+                )
+            }
+            Self::Fixed { sysctl, why } => {
+                write!(
+                    f,
+                    "{} cannot be set for a real host: {why}; leave it out, or only simulate",
+                    sysctl.name()
+                )
+            }
+            Self::Wire { way, error } => {
+                write!(f, "no packet socket for the link from node {} to {}: {error}", way.from.0, way.to.0)
+            }
+            Self::Ports(error) => write!(f, "no port could be held: {error}"),
+            Self::NoLink { host, way } => {
+                write!(f, "{host} has no link from node {} to {}", way.from.0, way.to.0)
+            }
+            Self::NoHost(node) => write!(f, "node {} is no host of the scenario", node.0),
+        }
+    }
+}
+
+impl std::error::Error for RigError {}
+
+impl Rig {
+    /// Makes the hosts of a scenario, ready to run programs. Routers are not made: they are the simulator's.
+    ///
+    /// # Errors
+    ///
+    /// What could not be made, and why.
+    pub fn build(scenario: &Scenario) -> Result<Self, RigError> {
+        let lab = Place::new("the lab")?;
+        lab.run(|| match plan::has_v6() {
+            true => sysctl::write("ipv6/conf/default/disable_ipv6", "1"),
+            false => Ok(()),
+        })?;
+        let mut rig = Self { hosts: Vec::new(), wires: Vec::new(), lab, pairs: 0 };
+        for plan in Plan::all(scenario) {
+            rig.hosts.push(Host::new(plan)?);
+        }
+        rig.wires = rig.connect(0..rig.hosts.len())?;
+        for host in &rig.hosts {
+            host.furnish()?;
+        }
+        Ok(rig)
+    }
+
+    /// A host.
+    #[must_use]
+    pub fn host(&mut self, node: NodeId) -> Option<&mut Host> {
+        self.hosts.iter_mut().find(|host| host.node() == node)
+    }
+
+    /// The wires of all hosts.
+    #[must_use]
+    pub fn wires(&mut self) -> &mut [Wire] {
+        &mut self.wires
+    }
+
+    /// Hosts and wires, to be used at the same time by different threads.
+    #[must_use]
+    pub fn parts(&mut self) -> (&mut [Host], &mut [Wire]) {
+        (&mut self.hosts, &mut self.wires)
+    }
+
+    /// Throws a host's kernel away, with all its connections, sockets and processes that follow their parent, and makes a new
+    /// one with the same addresses and the scenario's settings. Its wires are replaced in place.
+    ///
+    /// # Errors
+    ///
+    /// What could not be made, and why; the host is dead then.
+    pub fn reboot(&mut self, node: NodeId) -> Result<(), RigError> {
+        let at = self.hosts.iter().position(|host| host.node() == node).ok_or(RigError::NoHost(node))?;
+        let host = Host::new(self.hosts[at].plan.clone())?;
+        self.hosts[at] = host;
+        for wire in self.connect(at..at + 1)? {
+            if let Some(old) = self.wires.iter_mut().find(|old| old.way() == wire.way()) {
+                *old = wire;
+            }
+        }
+        self.hosts[at].furnish()
+    }
+
+    /// Gives these hosts their interfaces, all with one call of `ip`, and opens the lab's ends.
+    fn connect(&mut self, hosts: std::ops::Range<usize>) -> Result<Vec<Wire>, RigError> {
+        let mut lines = String::new();
+        let mut ends = Vec::new();
+        for host in &self.hosts[hosts] {
+            let first = self.pairs;
+            self.pairs += host.plan.legs.len() as u32;
+            let names: Vec<_> = (first..self.pairs).map(|pair| format!("n{pair}")).collect();
+            lines += &host.plan.pairs(&names, &host.place.path());
+            ends.extend(host.plan.legs.iter().map(|leg| leg.way).zip(names));
+        }
+        self.lab.ip(lines)?;
+        self.lab.run(move || {
+            let open = |(way, name): (Way, String)| {
+                Wire::open(way, &name).map_err(|error| RigError::Wire { way, error })
+            };
+            ends.into_iter().map(open).collect()
+        })
+    }
+}

@@ -1,0 +1,187 @@
+//! The lab's end of a link to a host: a packet socket that hears what the host sends, and sends as its neighbour.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+
+use nix::ifaddrs::getifaddrs;
+use nix::sys::socket::{
+    AddressFamily, LinkAddr, MsgFlags, SockFlag, SockProtocol, SockType, bind, recv, setsockopt, socket,
+    sockopt,
+};
+use nix::unistd::write;
+use resound_sim::packet::Packet;
+use resound_sim::scenario::{NodeId, Way, node_at};
+use resound_sim::wire;
+
+use super::frame::{self, Frame, Mac, Question};
+
+/// The longest packet there is (RFC 791 §3.1; RFC 8200 §3 without jumbograms), with its header.
+const LONGEST: usize = frame::HEADER + 40 + 65_535;
+
+/// As many bytes may wait while the lab is busy, as the kernel counts them.
+const WAITING: usize = 8 << 20;
+
+/// The lab's end of the link between a host and one of its neighbours.
+#[derive(Debug)]
+pub struct Wire {
+    way: Way,
+    socket: OwnedFd,
+    host: Mac,
+    neighbour: Mac,
+    heard: Vec<u8>,
+    sent: Vec<u8>,
+    others: Others,
+}
+
+/// What a host sent.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Heard {
+    /// A packet.
+    Packet(Packet),
+    /// It asks for the neighbour's Ethernet address: to be [answered](Wire::answer) if the neighbour hears it.
+    Asks(Question),
+    /// Something that no scenario has: group membership, router solicitations, a packet that cannot be decoded. It is
+    /// counted: [`Wire::others`].
+    Other,
+}
+
+/// What was heard that no scenario has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Others {
+    /// How many frames.
+    pub count: u64,
+    /// What the last one was.
+    pub last: Option<String>,
+}
+
+impl Wire {
+    /// Opens an interface of the namespace in which this is called. Its host is silent yet.
+    pub(super) fn open(way: Way, interface: &str) -> io::Result<Self> {
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let socket = socket(AddressFamily::Packet, SockType::Raw, flags, SockProtocol::EthAll)?;
+        let address = link_address(interface)?;
+        bind(socket.as_raw_fd(), &address)?;
+        setsockopt(&socket, sockopt::RcvBufForce, &WAITING)?;
+        let mut wire = Self {
+            way,
+            socket,
+            host: mac(Side::Host, way),
+            neighbour: mac(Side::Neighbour, way),
+            heard: vec![0; LONGEST],
+            sent: Vec::with_capacity(LONGEST),
+            others: Others::default(),
+        };
+        // Until it was bound it heard all others.
+        while wire.receive()?.is_some() {}
+        wire.others = Others::default();
+        Ok(wire)
+    }
+
+    /// From the host to its neighbour.
+    #[must_use]
+    pub const fn way(&self) -> Way {
+        self.way
+    }
+
+    /// The socket, to wait for. It does not block.
+    #[must_use]
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
+    /// What the host sent next; `None` if there is nothing now.
+    ///
+    /// # Errors
+    ///
+    /// Those of recv(2).
+    pub fn receive(&mut self) -> io::Result<Option<Heard>> {
+        let length = loop {
+            match recv(self.socket.as_raw_fd(), &mut self.heard, MsgFlags::MSG_DONTWAIT) {
+                Ok(length) => break length,
+                Err(nix::Error::EINTR) => {}
+                Err(nix::Error::EAGAIN) => return Ok(None),
+                Err(errno) => return Err(errno.into()),
+            }
+        };
+        Ok(Some(match frame::parse(&self.heard[..length]) {
+            Frame::Asks(question) if node_at(question.target) == Some(self.way.to) => Heard::Asks(question),
+            Frame::Asks(question) => {
+                self.others.add(format!("a question for {}, which is not the neighbour", question.target))
+            }
+            Frame::Other(what) => self.others.add(what.to_owned()),
+            Frame::Ip(bytes) => match wire::take(bytes) {
+                Ok(packet) => Heard::Packet(packet),
+                Err(why) => self.others.add(why.to_string()),
+            },
+        }))
+    }
+
+    /// What was heard that no scenario has.
+    #[must_use]
+    pub const fn others(&self) -> &Others {
+        &self.others
+    }
+
+    /// Answers a question as the neighbour: here I am.
+    ///
+    /// # Errors
+    ///
+    /// Those of write(2).
+    pub fn answer(&mut self, question: &Question) -> io::Result<()> {
+        frame::answer(question, self.neighbour, &mut self.sent);
+        self.flush()
+    }
+
+    /// Sends a packet to the host.
+    ///
+    /// # Errors
+    ///
+    /// Those of write(2).
+    pub fn send(&mut self, packet: &Packet) -> io::Result<()> {
+        self.sent.clear();
+        frame::header(packet.destination, self.host, self.neighbour, &mut self.sent);
+        wire::encode(packet, &mut self.sent);
+        self.flush()
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        loop {
+            match write(&self.socket, &self.sent) {
+                Ok(_) => return Ok(()),
+                Err(nix::Error::EINTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+    }
+}
+
+impl Others {
+    fn add(&mut self, what: String) -> Heard {
+        self.count += 1;
+        self.last = Some(what);
+        Heard::Other
+    }
+}
+
+/// Which end of a link.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Side {
+    Host,
+    Neighbour,
+}
+
+/// The Ethernet address of one end: administered by nobody (the bit 0x02), and made of the nodes.
+pub(super) const fn mac(side: Side, Way { from: NodeId(host), to: NodeId(neighbour) }: Way) -> Mac {
+    match side {
+        Side::Host => [0x02, 0, 0, 0, host, neighbour],
+        Side::Neighbour => [0x02, 1, 0, 0, host, neighbour],
+    }
+}
+
+/// An interface of this thread's namespace, as packet(7) addresses it.
+fn link_address(interface: &str) -> io::Result<LinkAddr> {
+    getifaddrs()?
+        .filter(|entry| entry.interface_name == interface)
+        .find_map(|entry| entry.address?.as_link_addr().copied())
+        .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("there is no interface {interface}")))
+}
