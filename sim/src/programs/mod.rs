@@ -2,7 +2,8 @@
 //!
 //! [`Dialing`] runs any machine over byte streams that dials, [`Listening`] a machine for each connection that it accepts,
 //! [`Datagrams`] any machine over datagrams. They bind the very [`turn`](resound_core::stream::turn) that other adapters
-//! use to simulated sockets. The shell makes the single calls of a script. [`Echo`] is the usual cast.
+//! use to simulated sockets. The shell makes the single calls of a script. [`Echo`] is the usual cast,
+//! and [`words`] is what it says.
 
 mod datagrams;
 mod dialing;
@@ -10,6 +11,7 @@ mod echo;
 mod listening;
 mod shell;
 mod sockets;
+pub mod words;
 
 pub use datagrams::{Bind, Datagrams};
 pub use dialing::Dialing;

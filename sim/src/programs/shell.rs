@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use resound_core::signal::Errno;
 use resound_core::stream::Close;
 
-use super::echo::bytes;
+use super::words::bytes;
 use crate::kernel::{Fd, TcpOptions, UdpOptions};
 use crate::scenario::{Call, Command, Open, Peer, Said, SocketKnobs, socket_addr};
 use crate::world::{Answer, Calls, Next, Program};
