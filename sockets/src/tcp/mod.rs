@@ -29,6 +29,8 @@ mod describe;
 mod dial;
 mod info;
 mod listen;
+#[cfg(target_os = "linux")]
+mod patience;
 mod transfer;
 
 pub use close::{close, shutdown_write};
@@ -36,6 +38,8 @@ pub use describe::describe;
 pub use dial::{DialOptions, Dialing, Target, dial, finish_dial};
 pub use info::kernel_view;
 pub use listen::{Linger, ListenOptions, ReadBack, Sharing, Wildcard, accept, arrival, listen};
+#[cfg(target_os = "linux")]
+pub use patience::set_syn_retries;
 pub use transfer::{GATHER, read, write};
 
 /// A non-blocking TCP socket, closed on exec.
