@@ -34,5 +34,6 @@
 #![cfg(target_os = "linux")]
 
 pub mod rig;
+pub mod agent;
 pub mod suite;
 pub mod verdict;

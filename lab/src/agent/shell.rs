@@ -1,0 +1,285 @@
+//! Single calls on real sockets that have names, as the simulator's shell makes them on simulated ones; what each gives is
+//! said in the same words.
+
+use std::collections::BTreeMap;
+use std::io::{self, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::AsRawFd as _;
+use std::time::Duration;
+
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt};
+use resound_core::signal::{Errno, Signal, Version};
+use resound_core::stream::Close;
+use resound_sim::kernel::Poll;
+use resound_sim::programs::words::bytes;
+use resound_sim::scenario::{Call, Open, Peer, Said, SocketKnobs, socket_addr};
+use resound_sockets::{errno, tcp};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+
+use super::programs::any;
+
+/// The sockets of a host's script.
+#[derive(Debug)]
+pub(super) struct Shell {
+    version: Version,
+    sockets: BTreeMap<String, Named>,
+}
+
+#[derive(Debug)]
+struct Named {
+    socket: Socket,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Listener,
+    Stream,
+    Datagram,
+}
+
+impl Shell {
+    pub(super) const fn new(version: Version) -> Self {
+        Self { version, sockets: BTreeMap::new() }
+    }
+
+    /// Makes a call: what it gave, or the name of the socket that is not there.
+    pub(super) fn make(&mut self, call: &Call) -> Result<Said, String> {
+        Ok(match call {
+            Call::Open(name, open, knobs) => {
+                let (word, pending) = match open {
+                    Open::Listen(..) => ("listen", false),
+                    // A connect that does not wait for its end.
+                    Open::Connect(_) => ("connect", true),
+                    Open::Udp(_) => ("bind", false),
+                };
+                let result = self.open(*open, knobs);
+                let gave_up = result.as_ref().err().map(name_of);
+                if let Ok(named) = result {
+                    self.sockets.insert(name.clone(), named);
+                }
+                let none = if pending { Err(Errno::InProgress) } else { Ok(0) };
+                gave(name, word, gave_up.map_or(none, Err))
+            }
+            Call::Connect(name, peer) => {
+                let Named { socket, .. } = self.socket(name)?;
+                let result = match peer.map(|peer| self.addr(peer)) {
+                    Some(to) => socket.connect(&to.into()),
+                    None => rustix::net::connect_unspec(socket).map_err(io::Error::from),
+                };
+                gave(name, "connect", nothing(result))
+            }
+            Call::Accept(name, listener) => {
+                let result = self.socket(listener)?.socket.accept4(ACCEPT);
+                let gave_up = result.as_ref().err().map(name_of);
+                if let Ok((socket, _)) = result {
+                    self.sockets.insert(name.clone(), Named { socket, kind: Kind::Stream });
+                }
+                gave(name, "accept", gave_up.map_or(Ok(0), Err))
+            }
+            Call::Recv(name, most) => {
+                let mut buffer = vec![MaybeUninit::uninit(); *most as usize];
+                gave(name, "recv", count(self.socket(name)?.socket.recv(&mut buffer)))
+            }
+            Call::RecvError(name) => match recv_error(&self.socket(name)?.socket) {
+                Ok(errno) => Said::other(format_args!("{name} errqueue {errno}")),
+                Err(errno) => gave(name, "errqueue", Err(errno)),
+            },
+            Call::Send(name, payload) => {
+                // The standard library leaves SIGPIPE ignored.
+                gave(name, "send", count(self.socket(name)?.socket.send(&bytes(payload))))
+            }
+            Call::SendTo(name, peer, payload) => {
+                let to = self.addr(*peer);
+                gave(name, "sendto", count(self.socket(name)?.socket.send_to(&bytes(payload), &to.into())))
+            }
+            Call::Shutdown(name) => {
+                gave(name, "shutdown", nothing(self.socket(name)?.socket.shutdown(Shutdown::Write)))
+            }
+            Call::ShutdownRead(name) => {
+                gave(name, "shutdown-read", nothing(self.socket(name)?.socket.shutdown(Shutdown::Read)))
+            }
+            Call::Close(name) => self.close(name, "close", Close::Drop)?,
+            Call::Reset(name) => self.close(name, "reset", Close::Reset)?,
+            Call::SoError(name) => {
+                let result = self.socket(name)?.socket.take_error();
+                let errno = result.unwrap_or_else(Some);
+                gave(name, "so_error", errno.map_or(Ok(0), |error| Err(name_of(&error))))
+            }
+            Call::Poll(name) => Said::other(format_args!("{name} poll {}", poll(&self.socket(name)?.socket))),
+            Call::Info(name) => {
+                let Named { socket, kind } = self.socket(name)?;
+                let view = if *kind == Kind::Stream { tcp::kernel_view(socket) } else { None };
+                Said::other(match view {
+                    None => format!("{name} info -"),
+                    Some(view) => format!(
+                        "{name} info unacked={} unsent={} retransmits={} backoff={} probes={}",
+                        view.unacked, view.unsent, view.retransmits, view.backoff, view.probes
+                    ),
+                })
+            }
+        })
+    }
+
+    fn addr(&self, peer: Peer) -> SocketAddr {
+        socket_addr(peer, self.version)
+    }
+
+    fn socket(&self, name: &str) -> Result<&Named, String> {
+        self.sockets.get(name).ok_or_else(|| name.to_owned())
+    }
+
+    fn close(&mut self, name: &str, word: &str, how: Close) -> Result<Said, String> {
+        let Named { socket, .. } = self.sockets.remove(name).ok_or_else(|| name.to_owned())?;
+        tcp::close(socket, how);
+        Ok(gave(name, word, Ok(0)))
+    }
+
+    fn open(&self, open: Open, knobs: &SocketKnobs) -> io::Result<Named> {
+        let kind = match open {
+            Open::Listen(..) => Kind::Listener,
+            Open::Connect(_) => Kind::Stream,
+            Open::Udp(_) => Kind::Datagram,
+        };
+        let socket = self.new_socket(kind)?;
+        self.prepare(&socket, kind, knobs)?;
+        match open {
+            Open::Listen(port, backlog) => {
+                socket.bind(&any(self.version, port).into())?;
+                socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+            }
+            Open::Connect(peer) => match socket.connect(&self.addr(peer).into()) {
+                Err(error) if name_of(&error) != Errno::InProgress => return Err(error),
+                _ => {}
+            },
+            Open::Udp(port) => socket.bind(&any(self.version, port).into())?,
+        }
+        Ok(Named { socket, kind })
+    }
+
+    fn new_socket(&self, kind: Kind) -> io::Result<Socket> {
+        let domain = match self.version {
+            Version::V4 => Domain::IPV4,
+            Version::V6 => Domain::IPV6,
+        };
+        let (kind, protocol) = match kind {
+            Kind::Listener | Kind::Stream => (Type::STREAM, Protocol::TCP),
+            Kind::Datagram => (Type::DGRAM, Protocol::UDP),
+        };
+        Socket::new(domain, kind.nonblocking().cloexec(), Some(protocol))
+    }
+
+    /// Everything that is set before `bind`, `listen` or `connect`.
+    fn prepare(&self, socket: &Socket, kind: Kind, knobs: &SocketKnobs) -> io::Result<()> {
+        if self.version == Version::V6 {
+            socket.set_only_v6(false)?;
+        }
+        if knobs.recverr {
+            setsockopt(socket, sockopt::Ipv4RecvErr, &true)?;
+            if self.version == Version::V6 {
+                setsockopt(socket, sockopt::Ipv6RecvErr, &true)?;
+            }
+        }
+        if let Some(bytes) = knobs.receive_buffer {
+            socket.set_recv_buffer_size(before_doubling(bytes))?;
+        }
+        if let Some(bytes) = knobs.send_buffer {
+            socket.set_send_buffer_size(before_doubling(bytes))?;
+        }
+        if knobs.reuse_address {
+            socket.set_reuse_address(true)?;
+        }
+        if knobs.reuse_port {
+            socket.set_reuse_port(true)?;
+        }
+        if kind == Kind::Datagram {
+            return Ok(());
+        }
+        if let Some(limit) = knobs.user_timeout {
+            socket.set_tcp_user_timeout(Some(limit))?;
+        }
+        if let Some((idle, interval, times)) = knobs.keepalive {
+            let keepalive = TcpKeepalive::new().with_time(whole_seconds(idle));
+            let keepalive = keepalive.with_interval(whole_seconds(interval)).with_retries(times.into());
+            socket.set_tcp_keepalive(&keepalive)?;
+        }
+        if let Some(times) = knobs.syn_retries {
+            tcp::set_syn_retries(socket, times)?;
+        }
+        Ok(())
+    }
+}
+
+/// What a connection that is accepted is made with.
+const ACCEPT: i32 = nix::libc::SOCK_NONBLOCK | nix::libc::SOCK_CLOEXEC;
+
+/// A script says what the kernel counts, and the kernel doubles what is set (`__sock_set_rcvbuf`).
+const fn before_doubling(bytes: u32) -> usize {
+    (bytes / 2) as usize
+}
+
+/// `TCP_KEEPIDLE` and `TCP_KEEPINTVL` are in seconds, from 1.
+fn whole_seconds(time: Duration) -> Duration {
+    let up = if time.subsec_nanos() > 0 { 1 } else { 0 };
+    Duration::from_secs((time.as_secs() + up).max(1))
+}
+
+fn gave(name: &str, call: &str, result: Result<u64, Errno>) -> Said {
+    Said::Call(format!("{name} {call}").into_boxed_str(), result)
+}
+
+fn nothing(result: io::Result<()>) -> Result<u64, Errno> {
+    result.map(|()| 0).map_err(|error| name_of(&error))
+}
+
+fn count(result: io::Result<usize>) -> Result<u64, Errno> {
+    result.map(|n| n as u64).map_err(|error| name_of(&error))
+}
+
+fn name_of(error: &io::Error) -> Errno {
+    match errno::signal(error) {
+        Signal::Errno(errno) => errno,
+        _ => Errno::Io,
+    }
+}
+
+/// `recvmsg` with MSG_ERRQUEUE: the entry's own error.
+fn recv_error(socket: &Socket) -> Result<Errno, Errno> {
+    let mut quoted = [0; 2_048];
+    let mut quoted = [IoSliceMut::new(&mut quoted)];
+    // `struct sock_extended_err` and the address of whoever complained; of both families on a dual-stack socket.
+    let mut control = Vec::with_capacity(512);
+    let got = recvmsg::<SockaddrStorage>(
+        socket.as_raw_fd(),
+        &mut quoted,
+        Some(&mut control),
+        MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT,
+    );
+    let raw = |number: nix::errno::Errno| errno::from_raw(number as i32);
+    for message in got.map_err(raw)?.cmsgs().map_err(raw)? {
+        match message {
+            ControlMessageOwned::Ipv4RecvErr(error, _) | ControlMessageOwned::Ipv6RecvErr(error, _) => {
+                return Ok(errno::from_raw(error.ee_errno as i32));
+            }
+            _ => {}
+        }
+    }
+    Err(Errno::Again)
+}
+
+/// `poll` with a timeout of zero, for everything.
+fn poll(socket: &Socket) -> Poll {
+    let mut fds = [PollFd::new(socket, PollFlags::IN | PollFlags::OUT | PollFlags::RDHUP)];
+    // It fails only for want of memory.
+    let _ = rustix::event::poll(&mut fds, Some(&Timespec::default()));
+    let is = fds[0].revents();
+    Poll {
+        readable: is.contains(PollFlags::IN),
+        writable: is.contains(PollFlags::OUT),
+        error: is.contains(PollFlags::ERR),
+        hangup: is.contains(PollFlags::HUP),
+        read_hangup: is.contains(PollFlags::RDHUP),
+    }
+}
