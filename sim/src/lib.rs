@@ -46,6 +46,7 @@
 //! | [`faults`] | when each fault happens, and what it does to packets |
 //! | [`packet`], [`wire`] | packets as values and as bytes |
 //! | [`run`] | what a run gives; [timelines](run::timeline); [coverage](run::coverage) |
+//! | [`library`] | the committed scenarios |
 //! | [`oracle`] | what must hold of every run |
 //! | [`engine`] | [replay](mod@engine::replay), [explore](engine::explore), [soak](engine::soak), [shrink](mod@engine::shrink), [generate](engine::generate) |
 //! | `proptest` | strategies that shrink on the scenario (feature `proptest`) |
@@ -62,6 +63,7 @@ mod digest;
 pub mod engine;
 pub mod faults;
 pub mod kernel;
+pub mod library;
 pub mod oracle;
 pub mod packet;
 pub mod programs;

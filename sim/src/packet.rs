@@ -242,6 +242,16 @@ impl Packet {
     }
 }
 
+/// A group, or everybody on the link. A broadcast address of a network cannot be told: nobody here knows netmasks.
+pub(crate) fn is_for_many(address: IpAddr) -> bool {
+    address.is_multicast() || is_broadcast(address)
+}
+
+/// Everybody on the link, of IPv4.
+pub(crate) fn is_broadcast(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V4(v4) if v4.is_broadcast())
+}
+
 /// The IP version of an address.
 #[must_use]
 #[inline]

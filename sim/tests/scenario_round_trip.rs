@@ -7,8 +7,8 @@ use proptest::sample::select;
 use resound_core::signal::Version;
 use resound_sim::kernel::{Profile, Sysctl, TcpState, Unverified};
 use resound_sim::scenario::{
-    Call, Command, Expect, Fault, Forgery, HostFault, Knobs, Line, Link, Mode, Node, NodeId, Open, Payload,
-    Peer, Pick, Role, RouteKind, Scenario, SocketKnobs, Tamper, Transport, Trigger, Way, What,
+    Address, Call, Command, End, Expect, Fault, Forgery, HostFault, Knobs, Line, Link, Mode, Node, NodeId,
+    Open, Payload, Peer, Pick, Role, RouteKind, Scenario, SocketKnobs, Tamper, Transport, Trigger, Way, What,
 };
 
 fn span() -> impl Strategy<Value = Duration> {
@@ -64,6 +64,21 @@ fn peer() -> impl Strategy<Value = Peer> {
     (hosts(), any::<u16>()).prop_map(|(host, port)| Peer { host, port })
 }
 
+fn end() -> impl Strategy<Value = End> {
+    let at = prop_oneof![
+        hosts().prop_map(Address::Of),
+        select(vec![Address::Any, Address::Loopback, Address::Broadcast]),
+        any::<u8>().prop_map(Address::Group),
+    ];
+    (at, any::<u16>()).prop_map(|(at, port)| End { at, port })
+}
+
+/// Where a TCP socket can be bound.
+fn own_end() -> impl Strategy<Value = End> {
+    let at = prop_oneof![hosts().prop_map(Address::Of), select(vec![Address::Any, Address::Loopback])];
+    (at, any::<u16>()).prop_map(|(at, port)| End { at, port })
+}
+
 fn way() -> impl Strategy<Value = Way> {
     select(vec![(0, 1), (1, 0), (1, 2), (2, 1)])
         .prop_map(|(from, to)| Way { from: NodeId(from), to: NodeId(to) })
@@ -99,14 +114,15 @@ fn socket_knobs() -> impl Strategy<Value = SocketKnobs> {
             send_buffer: numbers.2,
             reuse_address: flags[1],
             reuse_port: flags[2],
+            broadcast: false,
         },
     )
 }
 
 fn command() -> impl Strategy<Value = Command> {
     let open = prop_oneof![
-        (any::<u16>(), any::<u32>()).prop_map(|(port, backlog)| Open::Listen(port, backlog)),
-        peer().prop_map(Open::Connect),
+        (own_end(), any::<u32>()).prop_map(|(at, backlog)| Open::Listen(at, backlog)),
+        (end(), prop::option::of(own_end())).prop_map(|(to, from)| Open::Connect { to, from }),
     ];
     let a = || "a".to_owned();
     prop_oneof![
@@ -118,13 +134,20 @@ fn command() -> impl Strategy<Value = Command> {
         Just(Command::Abort),
         prop::collection::vec(prop_oneof!["[a-z=:#!-]{0,6}", any::<String>()], 0..4).prop_map(Command::Do),
         (open, socket_knobs()).prop_map(move |(open, knobs)| Command::Call(Call::Open(a(), open, knobs))),
-        (any::<u16>(), any::<bool>()).prop_map(move |(port, recverr)| {
-            Command::Call(Call::Open(a(), Open::Udp(port), SocketKnobs { recverr, ..SocketKnobs::default() }))
+        (end(), any::<bool>(), any::<bool>()).prop_map(move |(at, recverr, broadcast)| {
+            let knobs = SocketKnobs { recverr, broadcast, ..SocketKnobs::default() };
+            Command::Call(Call::Open(a(), Open::Udp(at), knobs))
         }),
-        prop::option::of(peer()).prop_map(move |peer| Command::Call(Call::Connect(a(), peer))),
+        prop::option::of(end()).prop_map(move |peer| Command::Call(Call::Connect(a(), peer))),
         bytes().prop_map(move |bytes| Command::Call(Call::Recv(a(), bytes))),
         payload().prop_map(move |payload| Command::Call(Call::Send(a(), payload))),
-        (peer(), payload()).prop_map(move |(peer, payload)| Command::Call(Call::SendTo(a(), peer, payload))),
+        (end(), payload()).prop_map(move |(to, payload)| Command::Call(Call::SendTo(a(), to, payload))),
+        any::<u8>().prop_map(move |group| Command::Call(Call::Join(a(), group))),
+        any::<u8>().prop_map(move |group| Command::Call(Call::Leave(a(), group))),
+        (1..4_usize, any::<bool>()).prop_map(move |(many, errors)| {
+            let names = vec![a(); many];
+            Command::Call(if errors { Call::RecvErrorAll(names) } else { Call::RecvAll(names) })
+        }),
         select(vec![
             Call::Accept(a(), a()),
             Call::RecvError(a()),
@@ -252,19 +275,21 @@ fn scenario() -> impl Strategy<Value = Scenario> {
         Profile::Unverified(Unverified::LinuxPatient),
     ];
     let header = (select(profiles), any::<bool>(), any::<u64>(), 0..1_000_000_000_u32);
+    let simulated_only = any::<Option<String>>();
     let settings = prop::collection::btree_map(select(Sysctl::ALL.to_vec()), any::<u64>(), 0..3);
     // No word of the language has a dash in the second place.
     let names = ("[a-m]-[a-zA-Z0-9_-]{0,5}", "n[a-zA-Z0-9_-]{0,5}", "[o-z][a-zA-Z0-9_-]{0,5}");
     let script = prop::collection::vec((time(), hosts(), command()), 0..6);
     let faults = prop::collection::vec((trigger(), what(), any::<bool>()), 0..6);
     let rest = (script, faults, prop::collection::vec(expect(), 0..3));
-    (header, settings, names, (link(0, 1), link(2, 1)), rest).prop_map(
-        |(header, settings, names, links, rest)| {
+    ((header, simulated_only), settings, names, (link(0, 1), link(2, 1)), rest).prop_map(
+        |((header, simulated_only), settings, names, links, rest)| {
             let mut scenario = Scenario {
                 profile: header.0,
                 version: if header.1 { Version::V4 } else { Version::V6 },
                 seed: header.2,
                 until: Duration::new(100, header.3),
+                simulated_only,
                 ..Scenario::new()
             };
             for (name, role) in [(names.0, Role::Host), (names.1, Role::Router), (names.2, Role::Host)] {
@@ -273,7 +298,7 @@ fn scenario() -> impl Strategy<Value = Scenario> {
             scenario.nodes[2].sysctl = settings.into_iter().map(setting).collect();
             scenario.links = vec![links.0, links.1];
             // The socket that the calls are made on.
-            let open = Call::Open("a".to_owned(), Open::Udp(0), SocketKnobs::default());
+            let open = Call::Open("a".to_owned(), Open::Udp(End::any(0)), SocketKnobs::default());
             for host in [NodeId(0), NodeId(2)] {
                 scenario.at(Duration::ZERO, host, Command::Call(open.clone()));
             }

@@ -18,7 +18,7 @@ use resound_core::signal::{IcmpError, Version};
 
 use super::table::{self, IcmpClass, Signal};
 use super::{Fate, Kernel};
-use crate::packet::{Body, LONGEST_QUOTE, Packet};
+use crate::packet::{Body, LONGEST_QUOTE, Packet, is_for_many};
 use crate::scenario::Pick;
 
 /// How many errors may follow each other at once (`XRLIM_BURST_FACTOR`).
@@ -94,15 +94,6 @@ impl IcmpLimiter {
         let allowed = too_big || self.allow(now, about.source);
         allowed.then(|| about.complain(offender, kind, code, mtu, LONGEST_QUOTE))
     }
-}
-
-/// A group, or everybody on the link. A broadcast address of a network cannot be told: nobody here knows netmasks.
-pub(super) fn is_for_many(address: IpAddr) -> bool {
-    address.is_multicast() || is_broadcast(address)
-}
-
-pub(super) fn is_broadcast(address: IpAddr) -> bool {
-    matches!(address, IpAddr::V4(v4) if v4.is_broadcast())
 }
 
 impl Kernel {

@@ -59,6 +59,17 @@ impl Kernel {
         options: &TcpOptions,
     ) -> Result<Fd, Errno> {
         self.env.now = now;
+        let local = self.tcp_bind(at, options)?;
+        let most = self.env.sysctl.get(Sysctl::SoMaxConn);
+        let backlog = u64::from(backlog).min(most) as usize;
+        let listener = Listener { local, options: *options, backlog, queue: VecDeque::new() };
+        let fd = self.make(Some(pid), Kind::Listener(Box::new(listener)));
+        self.listeners.entry(local.port()).or_default().push(fd);
+        Ok(fd)
+    }
+
+    /// `bind` of a TCP socket: with the port that it gets.
+    pub(super) fn tcp_bind(&mut self, at: SocketAddr, options: &TcpOptions) -> Result<SocketAddr, Errno> {
         if !at.ip().is_unspecified() && !self.is_local(at.ip()) {
             return Err(Errno::AddrNotAvail);
         }
@@ -66,13 +77,7 @@ impl Kernel {
             0 => self.free_port(|kernel, port| kernel.port_taken(at.ip(), port, options)),
             port => Some(port).filter(|port| !self.port_taken(at.ip(), *port, options)),
         };
-        let local = SocketAddr::new(at.ip(), port.ok_or(Errno::AddrInUse)?);
-        let most = self.env.sysctl.get(Sysctl::SoMaxConn);
-        let backlog = u64::from(backlog).min(most) as usize;
-        let listener = Listener { local, options: *options, backlog, queue: VecDeque::new() };
-        let fd = self.make(Some(pid), Kind::Listener(Box::new(listener)));
-        self.listeners.entry(local.port()).or_default().push(fd);
-        Ok(fd)
+        Ok(SocketAddr::new(at.ip(), port.ok_or(Errno::AddrInUse)?))
     }
 
     /// `inet_csk_get_port`

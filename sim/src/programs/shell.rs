@@ -7,7 +7,7 @@ use resound_core::stream::Close;
 
 use super::words::bytes;
 use crate::kernel::{Fd, TcpOptions, UdpOptions};
-use crate::scenario::{Call, Command, Open, Peer, Said, SocketKnobs, socket_addr};
+use crate::scenario::{Address, Call, Command, Open, Said, SocketKnobs};
 use crate::world::{Answer, Calls, Next, Program};
 
 /// Runs the calls of a script, one shell for each host.
@@ -51,16 +51,16 @@ impl Shell {
                 }
                 let word = match open {
                     Open::Listen(..) => "listen",
-                    Open::Connect(_) => "connect",
+                    Open::Connect { .. } => "connect",
                     Open::Udp(_) => "bind",
                 };
                 // A connect that does not wait for its end.
-                let pending = matches!(open, Open::Connect(_)) && result.is_ok();
+                let pending = matches!(open, Open::Connect { .. }) && result.is_ok();
                 gave(name, word, if pending { Err(Errno::InProgress) } else { result.map(|_| 0) })
             }
             Call::Connect(name, peer) => {
                 let fd = self.socket(name)?;
-                let to = peer.map(|peer| addr(calls, peer));
+                let to = peer.map(|end| end.socket_addr(calls.version()));
                 gave(name, "connect", nothing(calls.udp_connect(fd, to)))
             }
             Call::Accept(name, listener) => {
@@ -74,7 +74,24 @@ impl Shell {
             Call::Recv(name, most) => {
                 let fd = self.socket(name)?;
                 let mut buffer = vec![0; *most as usize];
-                gave(name, "recv", count(recv(calls, fd, &mut buffer)))
+                match recv(calls, fd, &mut buffer) {
+                    Ok((n, Cut::Short)) => Said::other(format_args!("{name} recv {n} truncated")),
+                    result => gave(name, "recv", count(result.map(|(n, _)| n))),
+                }
+            }
+            Call::RecvAll(names) => {
+                let mut buffer = [0; 1];
+                self.all(names, "recv-all", |fd| match calls.recv_from(fd, &mut buffer) {
+                    Ok(_) => Another::Counts,
+                    Err(Errno::Again) => Another::None,
+                    Err(_) => Another::Other,
+                })?
+            }
+            Call::RecvErrorAll(names) => {
+                self.all(names, "errqueue-all", |fd| match calls.recv_error(fd) {
+                    Ok(_) => Another::Counts,
+                    Err(_) => Another::None,
+                })?
             }
             Call::RecvError(name) => {
                 let fd = self.socket(name)?;
@@ -95,8 +112,18 @@ impl Shell {
             }
             Call::SendTo(name, peer, payload) => {
                 let fd = self.socket(name)?;
-                let to = addr(calls, *peer);
+                let to = peer.socket_addr(calls.version());
                 gave(name, "sendto", count(calls.send_to(fd, Some(to), None, &bytes(payload))))
+            }
+            Call::Join(name, group) => {
+                let fd = self.socket(name)?;
+                let group = Address::Group(*group).ip(calls.version());
+                gave(name, "join", nothing(calls.join(fd, group)))
+            }
+            Call::Leave(name, group) => {
+                let fd = self.socket(name)?;
+                let group = Address::Group(*group).ip(calls.version());
+                gave(name, "leave", nothing(calls.leave(fd, group)))
             }
             Call::Shutdown(name) => {
                 let fd = self.socket(name)?;
@@ -132,6 +159,28 @@ impl Shell {
         })
     }
 
+    /// Makes a call on each of these sockets until nothing is left, and says how often it gave something: the most first, so
+    /// that it does not matter which socket that was.
+    fn all(&self, names: &[String], word: &str, mut call: impl FnMut(Fd) -> Another) -> Result<Said, String> {
+        let mut counts = Vec::new();
+        for name in names {
+            let fd = self.socket(name)?;
+            let mut count = 0_u32;
+            loop {
+                match call(fd) {
+                    Another::Counts => count += 1,
+                    Another::Other => {}
+                    Another::None => break,
+                }
+            }
+            counts.push(count);
+        }
+        counts.sort_unstable_by(|a, b| b.cmp(a));
+        let counts: Vec<String> = counts.iter().map(u32::to_string).collect();
+        let name = names.first().map_or("", String::as_str);
+        Ok(Said::other(format_args!("{name} {word} {}", counts.join(" "))))
+    }
+
     fn close(&mut self, calls: &mut Calls<'_>, name: &str, word: &str, how: Close) -> Result<Said, String> {
         let fd = self.sockets.remove(name).ok_or_else(|| name.to_owned())?;
         calls.close(fd, how);
@@ -139,16 +188,28 @@ impl Shell {
     }
 }
 
-fn addr(calls: &Calls<'_>, peer: Peer) -> std::net::SocketAddr {
-    socket_addr(peer, calls.version())
+/// What one more call on a socket gave.
+enum Another {
+    /// One of those that are counted.
+    Counts,
+    /// Something else, and there may be more.
+    Other,
+    /// Nothing is left.
+    None,
 }
 
-fn recv(calls: &mut Calls<'_>, fd: Fd, buffer: &mut [u8]) -> Result<usize, Errno> {
-    if calls.is_udp(fd) {
-        calls.recv_from(fd, buffer).map(|arrived| arrived.length)
-    } else {
-        calls.recv(fd, buffer)
+/// Whether a datagram was longer than the buffer (MSG_TRUNC).
+enum Cut {
+    Whole,
+    Short,
+}
+
+fn recv(calls: &mut Calls<'_>, fd: Fd, buffer: &mut [u8]) -> Result<(usize, Cut), Errno> {
+    if !calls.is_udp(fd) {
+        return calls.recv(fd, buffer).map(|n| (n, Cut::Whole));
     }
+    let arrived = calls.recv_from(fd, buffer)?;
+    Ok((arrived.length, if arrived.truncated { Cut::Short } else { Cut::Whole }))
 }
 
 fn open_socket(calls: &mut Calls<'_>, open: Open, knobs: &SocketKnobs) -> Result<Fd, Errno> {
@@ -162,18 +223,21 @@ fn open_socket(calls: &mut Calls<'_>, open: Open, knobs: &SocketKnobs) -> Result
         reuse_address: knobs.reuse_address,
         reuse_port: knobs.reuse_port,
     };
+    let version = calls.version();
     match open {
-        Open::Listen(port, backlog) => calls.listen(calls.any(port), backlog, &tcp),
-        Open::Connect(peer) => calls.connect(addr(calls, peer), &tcp),
-        Open::Udp(port) => {
+        Open::Listen(at, backlog) => calls.listen(at.socket_addr(version), backlog, &tcp),
+        Open::Connect { to, from } => {
+            calls.connect_from(from.map(|from| from.socket_addr(version)), to.socket_addr(version), &tcp)
+        }
+        Open::Udp(at) => {
             let udp = UdpOptions {
                 recverr: knobs.recverr,
                 receive_buffer: knobs.receive_buffer,
                 reuse_address: knobs.reuse_address,
                 reuse_port: knobs.reuse_port,
-                broadcast: false,
+                broadcast: knobs.broadcast,
             };
-            calls.udp(calls.any(port), &udp)
+            calls.udp(at.socket_addr(version), &udp)
         }
     }
 }

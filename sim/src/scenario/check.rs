@@ -11,8 +11,8 @@ use crate::kernel::Sysctl;
 
 use super::text::{Seconds, is_name, is_taken};
 use super::{
-    Call, Command, Expect, Fault, HostFault, Knobs, Line, Link, Mode, NodeId, Open, Payload, Peer, Role,
-    Scenario, SocketKnobs, Tamper, Trigger, Way, What,
+    Address, Call, Command, End, Expect, Fault, HostFault, Knobs, Line, Link, Mode, NodeId, Open, Payload,
+    Peer, Role, Scenario, SocketKnobs, Tamper, Trigger, Way, What,
 };
 
 /// A scenario that cannot be played: where, and why.
@@ -248,6 +248,32 @@ impl<'s> Check<'s> {
         self.host(peer.host, "a port is")
     }
 
+    fn end(&self, end: End) -> Verdict {
+        match end.at {
+            Address::Of(host) => self.host(host, "a port is"),
+            Address::Any | Address::Loopback | Address::Broadcast | Address::Group(_) => Ok(()),
+        }
+    }
+
+    /// To whom a socket is connected, and where it is bound.
+    fn ends(&self, open: &Open) -> Verdict {
+        match *open {
+            Open::Udp(at) => self.end(at),
+            Open::Listen(at, _) => self.own_end(at),
+            Open::Connect { to, from } => {
+                self.end(to)?;
+                from.map_or(Ok(()), |from| self.own_end(from))
+            }
+        }
+    }
+
+    /// Where a TCP socket is bound.
+    fn own_end(&self, end: End) -> Verdict {
+        let many = matches!(end.at, Address::Broadcast | Address::Group(_));
+        require(!many, || "a TCP connection has two ends: bind its socket to an address of one host".into())?;
+        self.end(end)
+    }
+
     fn line(&mut self, line: &'s Line) -> Verdict {
         self.time(line.at)?;
         self.host(line.host, "something is asked")?;
@@ -272,21 +298,19 @@ impl<'s> Check<'s> {
     fn call(&mut self, host: NodeId, call: &'s Call) -> Verdict {
         let used = match call {
             Call::Open(name, open, knobs) => {
-                if let Open::Connect(peer) = open {
-                    self.peer(*peer)?;
-                }
+                self.ends(open)?;
                 return self.options(*open, knobs).and_then(|()| self.make(host, name));
             }
             Call::Accept(name, listener) => {
                 self.made(host, listener)?;
                 return self.make(host, name);
             }
-            Call::Connect(name, peer) => {
-                peer.map_or(Ok(()), |peer| self.peer(peer))?;
+            Call::Connect(name, end) => {
+                end.map_or(Ok(()), |end| self.end(end))?;
                 name
             }
-            Call::SendTo(name, peer, sent) => {
-                self.peer(*peer)?;
+            Call::SendTo(name, end, sent) => {
+                self.end(*end)?;
                 payload(sent)?;
                 name
             }
@@ -298,7 +322,13 @@ impl<'s> Check<'s> {
                 bytes(*most)?;
                 name
             }
+            Call::RecvAll(names) | Call::RecvErrorAll(names) => {
+                require(!names.is_empty(), || "of which sockets? As in `a recv-all b`".into())?;
+                return names.iter().try_for_each(|name| self.made(host, name));
+            }
             Call::RecvError(name)
+            | Call::Join(name, _)
+            | Call::Leave(name, _)
             | Call::Shutdown(name)
             | Call::ShutdownRead(name)
             | Call::Close(name)
@@ -317,7 +347,9 @@ impl<'s> Check<'s> {
             (knobs.syn_retries.is_some(), "syncnt"),
             (knobs.send_buffer.is_some(), "sndbuf"),
         ];
-        let wrong = tcp_only.into_iter().find(|(set, _)| *set && matches!(open, Open::Udp(_)));
+        let udp = matches!(open, Open::Udp(_));
+        require(udp || !knobs.broadcast, || "a TCP socket has no `broadcast`: leave it out".into())?;
+        let wrong = tcp_only.into_iter().find(|(set, _)| *set && udp);
         wrong.map_or(Ok(()), |(_, name)| Err(format!("a UDP socket has no `{name}`: leave it out")))
     }
 

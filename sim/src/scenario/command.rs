@@ -67,23 +67,71 @@ pub enum Payload {
     Bytes(u32),
 }
 
+/// An address by what it means to the host that uses it; which one it is follows from the IP version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Address {
+    /// That of a host: of this one or another.
+    Of(NodeId),
+    /// The unspecified one, 0.0.0.0 or `::`. To bind to: every address of this host. To send to: this host.
+    Any,
+    /// This host's own, 127.0.0.1 or `::1`.
+    Loopback,
+    /// Everybody on the link: 255.255.255.255. IPv6 has no broadcast; it has the group of all nodes, ff02::1.
+    Broadcast,
+    /// A group of this number: 239.0.0.N or ff15::N, which is of the site and needs no scope.
+    Group(u8),
+}
+
+/// An address and a port: where a socket is bound, or what it speaks to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct End {
+    /// The address.
+    pub at: Address,
+    /// The port; to bind to, 0 stands for any.
+    pub port: u16,
+}
+
+impl End {
+    /// This port of every address of the host.
+    #[must_use]
+    pub const fn any(port: u16) -> Self {
+        Self { at: Address::Any, port }
+    }
+}
+
+impl From<Peer> for End {
+    fn from(Peer { host, port }: Peer) -> Self {
+        Self { at: Address::Of(host), port }
+    }
+}
+
 /// A call on a socket that has a name.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Call {
     /// Make a socket of this name.
     Open(String, Open, SocketKnobs),
     /// `connect` (again, or of a UDP socket); `None` dissolves (AF_UNSPEC).
-    Connect(String, Option<Peer>),
+    Connect(String, Option<End>),
     /// `accept` on the second: a socket of the first name.
     Accept(String, String),
     /// `recv` of so many bytes.
     Recv(String, u32),
     /// `recvmsg` with MSG_ERRQUEUE.
     RecvError(String),
+    /// `recv` on each of these UDP sockets until nothing is left: says of how many datagrams, the most first. So a group of
+    /// SO_REUSEPORT can be asked without knowing whom the kernel chose.
+    RecvAll(Vec<String>),
+    /// The same of their error queues.
+    RecvErrorAll(Vec<String>),
     /// `send`.
     Send(String, Payload),
     /// `sendto`.
-    SendTo(String, Peer, Payload),
+    SendTo(String, End, Payload),
+    /// Joins the [group](Address::Group) of this number, on the host's first link (`IP_ADD_MEMBERSHIP`,
+    /// `IPV6_JOIN_GROUP`).
+    Join(String, u8),
+    /// Leaves it (`IP_DROP_MEMBERSHIP`, `IPV6_LEAVE_GROUP`).
+    Leave(String, u8),
     /// `shutdown(SHUT_WR)`.
     Shutdown(String),
     /// `shutdown(SHUT_RD)`.
@@ -104,11 +152,16 @@ pub enum Call {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Open {
     /// `socket`, `bind`, `listen` with this backlog.
-    Listen(u16, u32),
-    /// `socket`, then `connect`, without waiting for its end.
-    Connect(Peer),
-    /// A UDP socket bound to this port; 0: any.
-    Udp(u16),
+    Listen(End, u32),
+    /// `socket`, `bind` if an end of its own is said, then `connect`, without waiting for its end.
+    Connect {
+        /// To whom.
+        to: End,
+        /// From where; the kernel chooses otherwise.
+        from: Option<End>,
+    },
+    /// A UDP socket, bound.
+    Udp(End),
 }
 
 /// Options set before `connect`, `bind` or `listen`.
@@ -130,4 +183,6 @@ pub struct SocketKnobs {
     pub reuse_address: bool,
     /// `SO_REUSEPORT`.
     pub reuse_port: bool,
+    /// `SO_BROADCAST`.
+    pub broadcast: bool,
 }

@@ -32,7 +32,7 @@ pub mod text;
 
 pub use address::{address, node_at, socket_addr};
 pub use check::{BadScenario, Place};
-pub use command::{Call, Command, Knobs, Open, Payload, Peer, SocketKnobs, Transport};
+pub use command::{Address, Call, Command, End, Knobs, Open, Payload, Peer, SocketKnobs, Transport};
 pub use expect::{Expect, Mode, Said, Unmet};
 pub use fault::{Fault, Forgery, HostFault, Pick, RouteKind, Tamper, Trigger, Way, What};
 pub(crate) use text::QUOTED;
@@ -51,6 +51,8 @@ pub struct Scenario {
     pub seed: u64,
     /// When it ends. It ends earlier if nothing can happen any more.
     pub until: Duration,
+    /// Why only simulated hosts can play it, if that is so: what it asks of a host that a real one cannot do.
+    pub simulated_only: Option<String>,
     /// Hosts and routers.
     pub nodes: Vec<Node>,
     /// What connects them.
@@ -151,6 +153,7 @@ impl Scenario {
             version: Version::V4,
             seed: 1,
             until: Duration::from_secs(60),
+            simulated_only: None,
             nodes: Vec::new(),
             links: Vec::new(),
             script: Vec::new(),

@@ -3,6 +3,8 @@
 //! A way has what its link has: a delay, a rate, a length that fits, and noise. Whether the nth packet of a way is lost,
 //! doubled or damaged follows from `n` and the link's number for it, and from nothing else.
 //!
+//! What is for many - a group, or everybody - goes out of a host's first link, and no router passes it on.
+//!
 //! A node that does not hear its neighbour (no power, no cable) asks for its address three times, one second apart, keeps
 //! what it has for it meanwhile, and then complains: a host to itself, a router to whoever sent it
 //! (`neigh_timer_handler`, `arp_error_report`, `ndisc_error_report`; measured: 3.05 s).
@@ -18,7 +20,7 @@ use super::host::Power;
 use super::{Node, World};
 use crate::faults::{Carries, WayId};
 use crate::kernel::{Fate, IcmpLimiter, Sysctl, Sysctls};
-use crate::packet::{Body, FaultId, LONGEST_QUOTE, Packet};
+use crate::packet::{Body, FaultId, LONGEST_QUOTE, Packet, is_for_many};
 use crate::run::{Happened, Record};
 use crate::scenario::{self, NodeId, Role, RouteKind, Scenario, Way, address, node_at};
 
@@ -114,6 +116,12 @@ impl Network {
         *self.first[usize::from(from.0)].get(usize::from(to.0))?
     }
 
+    /// By which way a node reaches many: its first link.
+    pub(super) fn to_many(&self, from: NodeId) -> Option<WayId> {
+        let at = self.ways.iter().position(|state| state.way.from == from)?;
+        Some(WayId(at as u16))
+    }
+
     pub(super) fn mtu(&mut self, way: WayId, mtu: u16) {
         if let Some(way) = self.ways.get_mut(usize::from(way.0)) {
             way.link.mtu = mtu;
@@ -172,6 +180,9 @@ impl World<'_> {
         if to == Some(node) || packet.destination.is_loopback() {
             return self.events.push(self.now, Event::Local(node, packet));
         }
+        if is_for_many(packet.destination) {
+            return self.send_to_many(node, packet);
+        }
         // No link leads there.
         let Some(way) = to.and_then(|to| self.network.first(node, to)) else {
             let (kind, code) = by_version(&packet, (3, 0), (1, 0));
@@ -186,6 +197,26 @@ impl World<'_> {
             packet.fragments = true;
         }
         self.transmit(way, packet);
+    }
+
+    /// A host sends a packet to a group, or to everybody: to itself too, if it is one of them. Nobody is asked for an address
+    /// of the link, and nobody complains.
+    fn send_to_many(&mut self, node: NodeId, mut packet: Packet) {
+        if self.host(node).is_some_and(|host| host.kernel.hears(packet.destination)) {
+            self.events.push(self.now, Event::Local(node, packet.clone()));
+        }
+        let Some(way) = self.network.to_many(node) else { return };
+        packet.fragments |= self.is_too_long(way, &packet);
+        self.depart_to_many(way, packet);
+    }
+
+    /// It leaves by the first link, if that is plugged in.
+    pub(super) fn depart_to_many(&mut self, way: WayId, packet: Packet) {
+        if self.network.is_plugged(way) {
+            self.depart(way, packet);
+        } else {
+            self.faults.plug_met(way);
+        }
     }
 
     /// A packet is to leave a node by this way.
@@ -319,7 +350,8 @@ impl World<'_> {
     /// A packet has come to a host.
     pub(super) fn arrives_at(&mut self, node: NodeId, packet: Packet) {
         let now = self.now;
-        let mine = packet.destination.is_loopback() || node_at(packet.destination) == Some(node);
+        let to = packet.destination;
+        let mine = to.is_loopback() || is_for_many(to) || node_at(to) == Some(node);
         let (fault, damaged) = (packet.fault, packet.damaged);
         let Some(host) = self.host(node) else {
             let fate = self.deliver(node, packet);
@@ -340,8 +372,8 @@ impl World<'_> {
 
     fn forward(&mut self, router: NodeId, mut packet: Packet) {
         let to = node_at(packet.destination);
-        if to == Some(router) {
-            return; // Nobody speaks to a router here.
+        if to == Some(router) || is_for_many(packet.destination) {
+            return; // Nobody speaks to a router here, and what is for many stays on its link.
         }
         packet.hops = packet.hops.saturating_sub(1);
         if packet.hops == 0 {

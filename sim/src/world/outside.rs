@@ -22,7 +22,7 @@ use super::host::Power;
 use super::{Cast, Node, World};
 use crate::faults::{Faults, Plug};
 use crate::kernel::{Fate, TcpState};
-use crate::packet::{FaultId, Packet};
+use crate::packet::{FaultId, Packet, is_for_many};
 use crate::run::{Happened, Record, Run};
 use crate::scenario::{Command, HostFault, NodeId, Role, RouteKind, Said, Scenario, Way, node_at};
 
@@ -200,7 +200,12 @@ impl World<'_> {
     /// A packet has left a host outside: its own kernel has found the way, and asked for its neighbour's address.
     fn left(&mut self, host: NodeId, packet: Packet) {
         if self.is_there(host) {
-            if let Some(way) = node_at(packet.destination).and_then(|to| self.network.first(host, to)) {
+            if is_for_many(packet.destination) {
+                if let Some(way) = self.network.to_many(host) {
+                    self.depart_to_many(way, packet);
+                }
+            } else if let Some(way) = node_at(packet.destination).and_then(|to| self.network.first(host, to))
+            {
                 if self.network.is_plugged(way) {
                     self.depart(way, packet);
                 } else {

@@ -191,7 +191,21 @@ impl Calls<'_> {
     ///
     /// What the call gives at once.
     pub fn connect(&mut self, to: SocketAddr, options: &TcpOptions) -> Result<Fd, Errno> {
-        let begun = self.kernel.tcp_connect(self.world, self.pid, to, options);
+        self.connect_from(None, to, options)
+    }
+
+    /// `socket`, `bind` to an end of its own, and a non-blocking `connect`.
+    ///
+    /// # Errors
+    ///
+    /// What the calls give at once.
+    pub fn connect_from(
+        &mut self,
+        from: Option<SocketAddr>,
+        to: SocketAddr,
+        options: &TcpOptions,
+    ) -> Result<Fd, Errno> {
+        let begun = self.kernel.tcp_connect_from(self.world, self.pid, from, to, options);
         if let Err(met) = begun.map_err(Met::errno) {
             self.dials(met);
         }
@@ -317,6 +331,26 @@ impl Calls<'_> {
     pub fn udp_connect(&mut self, fd: Fd, to: Option<SocketAddr>) -> Result<(), Errno> {
         self.own(fd)?;
         self.kernel.udp_connect(self.world, fd, to)
+    }
+
+    /// Joins a group on the host's first link.
+    ///
+    /// # Errors
+    ///
+    /// EINVAL, if it is none; EADDRINUSE, if the socket is in it.
+    pub fn join(&mut self, fd: Fd, group: IpAddr) -> Result<(), Errno> {
+        self.own(fd)?;
+        self.kernel.udp_join(fd, group)
+    }
+
+    /// Leaves a group.
+    ///
+    /// # Errors
+    ///
+    /// EADDRNOTAVAIL, if the socket is not in it.
+    pub fn leave(&mut self, fd: Fd, group: IpAddr) -> Result<(), Errno> {
+        self.own(fd)?;
+        self.kernel.udp_leave(fd, group)
     }
 
     /// `sendmsg` of one datagram.

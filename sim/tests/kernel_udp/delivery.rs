@@ -82,12 +82,44 @@ fn what_goes_to_many_reaches_everybody_on_that_port() {
     let mut host = Host::new(Version::V4);
     let at = SocketAddr::new(unspecified(Version::V4), 7);
     let fds = [(); 2].map(|()| host.bind(at, &REUSE_ADDRESS).unwrap());
+    host.kernel.udp_join(fds[0], IpAddr::from([224, 0, 0, 9])).unwrap();
     for (address, cast) in [([255, 255, 255, 255], Cast::Broadcast), ([224, 0, 0, 9], Cast::Multicast)] {
         host.receive(datagram(peer(Version::V4, 1), SocketAddr::from((address, 7)), b"all"));
         for fd in fds {
             let arrived = host.kernel.recv_from(host.now, fd, &mut [0; 9]).unwrap();
             assert_eq!((arrived.cast, arrived.to), (cast, IpAddr::from(address)));
         }
+    }
+}
+
+/// Membership is the host's: a socket hears a group that another has joined, and nobody hears it when that one leaves.
+#[test]
+fn a_group_is_heard_as_long_as_a_socket_is_in_it() {
+    for version in VERSIONS {
+        let mut host = Host::new(version);
+        let group = match version {
+            Version::V4 => IpAddr::from([239, 0, 0, 1]),
+            Version::V6 => IpAddr::from([0xff15, 0, 0, 0, 0, 0, 0, 1]),
+        };
+        let at = SocketAddr::new(unspecified(version), 7);
+        let [member, other] = [(); 2].map(|()| host.bind(at, &REUSE_ADDRESS).unwrap());
+        let particular = host.bind(SocketAddr::new(own(version, 1), 7), &REUSE_ADDRESS).unwrap();
+        let mut heard = |host: &mut Host| {
+            host.receive(datagram(peer(version, 1), SocketAddr::new(group, 7), b"all"));
+            let now = host.now;
+            [member, other, particular].map(|fd| host.kernel.recv_from(now, fd, &mut [0; 9]).is_ok())
+        };
+        assert_eq!(heard(&mut host), [false; 3]);
+        assert_eq!(host.kernel.udp_join(member, own(version, 1)), Err(Errno::Inval));
+        assert_eq!(host.kernel.udp_join(member, group), Ok(()));
+        assert_eq!(host.kernel.udp_join(member, group), Err(Errno::AddrInUse));
+        assert_eq!(heard(&mut host), [true, true, false]);
+        assert_eq!(host.kernel.udp_leave(member, group), Ok(()));
+        assert_eq!(host.kernel.udp_leave(member, group), Err(Errno::AddrNotAvail));
+        assert_eq!(heard(&mut host), [false; 3]);
+        host.kernel.udp_join(other, group).unwrap();
+        host.kernel.close(host.now, other, Close::Drop);
+        assert_eq!(heard(&mut host), [false; 3]);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Scenarios without a node: who is named, and how that changes.
 
 use crate::scenario::HostFault;
-use crate::scenario::{Call, Command, Link, NodeId, Open, Peer, Role, Scenario, Trigger, Way, What};
+use crate::scenario::{Address, Call, Command, End, Link, NodeId, Open, Role, Scenario, Trigger, Way, What};
 
 /// Without this node, if nothing names it. Its links go with it.
 pub(super) fn without(scenario: &Scenario, node: NodeId) -> Option<Scenario> {
@@ -81,9 +81,7 @@ fn for_each(scenario: &mut Scenario, visit: &mut dyn FnMut(Named<'_>)) {
     }
     for line in &mut scenario.script {
         visit(Named::Node(&mut line.host));
-        if let Some(peer) = peer(&mut line.command) {
-            visit(Named::Node(&mut peer.host));
-        }
+        command(&mut line.command, visit);
     }
     for fault in &mut scenario.faults {
         trigger(&mut fault.when, visit);
@@ -94,13 +92,24 @@ fn for_each(scenario: &mut Scenario, visit: &mut dyn FnMut(Named<'_>)) {
     }
 }
 
-fn peer(command: &mut Command) -> Option<&mut Peer> {
+fn command(command: &mut Command, visit: &mut dyn FnMut(Named<'_>)) {
+    let mut end = |end: &mut End| {
+        if let Address::Of(node) = &mut end.at {
+            visit(Named::Node(node));
+        }
+    };
     match command {
-        Command::Connect(_, peer, _)
-        | Command::Call(
-            Call::Open(_, Open::Connect(peer), _) | Call::Connect(_, Some(peer)) | Call::SendTo(_, peer, _),
-        ) => Some(peer),
-        _ => None,
+        Command::Connect(_, peer, _) => visit(Named::Node(&mut peer.host)),
+        Command::Call(Call::Open(_, Open::Connect { to, from }, _)) => {
+            end(to);
+            from.iter_mut().for_each(end);
+        }
+        Command::Call(
+            Call::Open(_, Open::Listen(at, _) | Open::Udp(at), _)
+            | Call::Connect(_, Some(at))
+            | Call::SendTo(_, at, _),
+        ) => end(at),
+        _ => {}
     }
 }
 

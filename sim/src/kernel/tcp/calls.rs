@@ -26,7 +26,26 @@ impl Kernel {
         to: SocketAddr,
         options: &TcpOptions,
     ) -> Result<Fd, Errno> {
+        self.tcp_connect_from(now, pid, None, to, options)
+    }
+
+    /// The same, with a `bind` before; port 0: any.
+    ///
+    /// # Errors
+    ///
+    /// Of `bind`: EADDRNOTAVAIL for an address that is not this host's, EADDRINUSE if the port is taken. Then as
+    /// [`tcp_connect`](Self::tcp_connect); EINVAL from the loopback to another host; EADDRNOTAVAIL if there is such a
+    /// connection, or what is left of it.
+    pub fn tcp_connect_from(
+        &mut self,
+        now: Instant,
+        pid: Pid,
+        from: Option<SocketAddr>,
+        to: SocketAddr,
+        options: &TcpOptions,
+    ) -> Result<Fd, Errno> {
         self.env.now = now;
+        let bound = from.map(|from| self.tcp_bind(from, options)).transpose()?;
         let ip = match to.ip() {
             IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
             IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
@@ -45,13 +64,22 @@ impl Kernel {
                 }
             }
         }
-        let own = self.source_for(ip).ok_or(Errno::NetUnreach)?;
+        let asked = bound.map(|bound| bound.ip()).filter(|ip| !ip.is_unspecified());
+        if asked.is_some_and(|own| own.is_loopback()) && !self.is_local(ip) {
+            return Err(Errno::Inval);
+        }
+        let own = asked.or_else(|| self.source_for(ip)).ok_or(Errno::NetUnreach)?;
         let remote = SocketAddr::new(ip, to.port());
         let taken = |kernel: &Self, port| {
             kernel.listeners.contains_key(&port)
                 || kernel.connections.contains_key(&(SocketAddr::new(own, port), remote))
         };
-        let port = self.free_port(taken).ok_or(Errno::AddrNotAvail)?;
+        let port = match bound {
+            Some(bound) => Some(bound.port())
+                .filter(|port| !self.connections.contains_key(&(SocketAddr::new(own, *port), remote))),
+            None => self.free_port(taken),
+        };
+        let port = port.ok_or(Errno::AddrNotAvail)?;
         let local = SocketAddr::new(own, port);
         let iss = self.first_seq();
         let mut tcp = Tcp::new(&self.env, local, remote, options, iss);

@@ -6,11 +6,10 @@ use resound_core::Instant;
 use resound_core::datagram::Cast;
 use resound_core::signal::{Errno, Version};
 
-use super::super::icmp::{is_broadcast, is_for_many};
 use super::super::table::{Code, Effect, Signal};
 use super::super::{Arrived, Fd, Kernel, Kind, Pid, QueuedError, UdpOptions};
 use super::{ToldBy, Udp, has_error_queue};
-use crate::packet::{Body, Datagram, Packet, version};
+use crate::packet::{Body, Datagram, Packet, is_broadcast, is_for_many, version};
 
 /// The most that a datagram carries: 65535 less the headers, of IPv4 also the IP header (`IP_MAX_MTU`).
 const fn longest(version: Version) -> usize {
@@ -140,6 +139,9 @@ impl Kernel {
         }
         let datagram = Datagram { source: udp.local.port(), destination: to.port(), payload: bytes.to_vec() };
         let mut packet = Packet::new(source, to.ip(), Body::Udp(datagram));
+        if to.ip().is_multicast() {
+            packet.hops = 1; // `IP_MULTICAST_TTL`, `IPV6_MULTICAST_HOPS`: as they are unless set.
+        }
         // To itself the path is that of the loopback, which takes whatever there is.
         packet.fragments = !self.is_local(to.ip()) && self.env.paths.fragments(now, to.ip(), packet.length());
         self.effects.packets.push(packet);
@@ -199,6 +201,35 @@ impl Kernel {
         let port = self.udp_free_port(address).ok_or(Errno::Again)?;
         self.udp_mut(fd).ok_or(Errno::BadF)?.local.set_port(port);
         self.udp_hash(fd, port);
+        Ok(())
+    }
+
+    /// `IP_ADD_MEMBERSHIP`, `IPV6_JOIN_GROUP`, on the host's first link.
+    ///
+    /// # Errors
+    ///
+    /// EINVAL if it is no group; EADDRINUSE if this socket is in it already.
+    pub fn udp_join(&mut self, fd: Fd, group: IpAddr) -> Result<(), Errno> {
+        let udp = self.udp_mut(fd).ok_or(Errno::BadF)?;
+        if !group.is_multicast() || version(group) != udp.version() {
+            return Err(Errno::Inval);
+        }
+        if udp.groups.contains(&group) {
+            return Err(Errno::AddrInUse);
+        }
+        udp.groups.push(group);
+        Ok(())
+    }
+
+    /// `IP_DROP_MEMBERSHIP`, `IPV6_LEAVE_GROUP`. Closing the socket does it, too.
+    ///
+    /// # Errors
+    ///
+    /// EADDRNOTAVAIL if this socket is not in it.
+    pub fn udp_leave(&mut self, fd: Fd, group: IpAddr) -> Result<(), Errno> {
+        let udp = self.udp_mut(fd).ok_or(Errno::BadF)?;
+        let at = udp.groups.iter().position(|other| *other == group).ok_or(Errno::AddrNotAvail)?;
+        udp.groups.remove(at);
         Ok(())
     }
 

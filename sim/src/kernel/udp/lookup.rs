@@ -2,9 +2,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::super::{Fd, Kernel};
+use super::super::{Fd, Kernel, Kind, Socket};
 use super::Udp;
 use crate::packet::version;
+use crate::scenario::Address;
 
 impl Udp {
     /// Whether a packet between these ends is this socket's.
@@ -58,6 +59,14 @@ impl Kernel {
         let bound = self.datagrams.get(&local.port()).map(Vec::as_slice).unwrap_or_default();
         let fits = |fd: &Fd| self.udp(*fd).is_some_and(|udp| udp.matches(local, remote));
         bound.iter().copied().filter(fits).collect()
+    }
+
+    /// Whether what is sent to this address of many is for this host too: it is a broadcast, or everybody's group, or a
+    /// socket has joined it.
+    #[must_use]
+    pub fn hears(&self, many: IpAddr) -> bool {
+        let joined = |socket: &Socket| matches!(&socket.kind, Kind::Udp(udp) if udp.groups.contains(&many));
+        many == Address::Broadcast.ip(version(many)) || self.sockets.iter().flatten().any(joined)
     }
 
     /// Whether a socket cannot be bound there beside the others: they overlap, and not both share

@@ -22,10 +22,13 @@
 //! A datagram that is longer than the path takes travels in fragments, which here is one packet that says so. How
 //! long that is follows from the errors of routers ([`path`](super::path)).
 //!
+//! A group is joined by a host: as long as one of its sockets is in it, its datagrams are for every socket that is bound to
+//! the port, members or not (`IP_MULTICAST_ALL`). What is sent to many goes out of the host's first link, and comes back
+//! to the sender's own host if that is one of the many (`IP_MULTICAST_LOOP`).
+//!
 //! Not here: IPv4 over an IPv6 socket (a wildcard takes its own version only), netmasks (so that of all
-//! broadcast addresses only 255.255.255.255 is one), group membership (a group's datagram is for everybody who is bound
-//! to its port), and `IP_MTU_DISCOVER` (it is
-//! `IP_PMTUDISC_WANT`).
+//! broadcast addresses only 255.255.255.255 is one), the messages by which groups are joined (IGMP, MLD), and
+//! `IP_MTU_DISCOVER` (it is `IP_PMTUDISC_WANT`).
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -55,6 +58,8 @@ pub(super) struct Udp {
     keeps_port: bool,
     peer: Option<SocketAddr>,
     options: UdpOptions,
+    /// Groups that it has joined.
+    groups: Vec<IpAddr>,
     told_by: ToldBy,
     queue: VecDeque<Held>,
     errors: ErrorQueue,
@@ -94,6 +99,7 @@ impl Udp {
             keeps_port: local.port() != 0,
             peer: None,
             options: UdpOptions { recverr: options.recverr && has_error_queue(profile), ..*options },
+            groups: Vec::new(),
             told_by: match profile {
                 Profile::Unverified(Unverified::Windows) => ToldBy::Recv,
                 _ => ToldBy::AnyCall,

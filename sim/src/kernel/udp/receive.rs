@@ -4,11 +4,10 @@ use std::net::SocketAddr;
 
 use resound_core::signal::{Errno, IcmpError, Version};
 
-use super::super::icmp::is_for_many;
 use super::super::table::{self, Code, Effect, IcmpClass, Signal};
 use super::super::{Fate, Fd, Kernel, QueuedError};
 use super::held_size;
-use crate::packet::{Body, Datagram, Packet};
+use crate::packet::{Body, Datagram, Packet, is_for_many};
 
 impl Kernel {
     pub(in crate::kernel) fn receive_datagram(&mut self, packet: Packet) -> Fate {
@@ -24,6 +23,9 @@ impl Kernel {
     /// Each of them gets a copy, and nobody complains if there is none.
     fn receive_by_many(&mut self, packet: Packet, local: SocketAddr, remote: SocketAddr) -> Fate {
         let Body::Udp(datagram) = packet.body else { return Fate::Absorbed("dropped: not a datagram") };
+        if !self.hears(packet.destination) {
+            return Fate::Absorbed("dropped: nobody here has joined that group");
+        }
         let mut fate = Fate::Absorbed("dropped: nobody is bound to that port");
         for fd in self.udp_lookup_all(local, remote) {
             fate = self.udp_queue(fd, datagram.payload.clone(), remote, local);

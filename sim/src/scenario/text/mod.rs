@@ -13,6 +13,7 @@
 //! ip 6                              # what a host's name stands for in commands; 4 unless said
 //! seed 7                            # 1 unless said
 //! until 60                          # when it ends; 60 unless said
+//! simulated-only "why"              # it asks of a host what no real one can do: the lab leaves it out
 //! host NAME [SETTING=NUMBER]...     # settings by Linux' names: tcp_retries2=5 tcp_rto_max_ms=1000
 //! router NAME [SETTING=NUMBER]...
 //! link A <-> B DELAY [jitter=D] [rate=1Mbit] [queue=20] [mtu=1280] [loss=1%] [duplicate=0.1%] [corrupt=10ppm] [noise=42]
@@ -26,14 +27,19 @@
 //! ```text
 //! serve [udp] PORT          connect [udp] HOST:PORT [idle=D] [probe=D] [misses=N] [round=D] [rounds=N] [resend]
 //! send "text"               send N bytes            close            abort            do WORD...
-//! call a = tcp listen PORT [backlog=N] [OPTION]...
-//! call a = tcp connect HOST:PORT [OPTION]...
-//! call a = udp PORT [OPTION]...
+//! call a = tcp listen LOCAL [backlog=N] [OPTION]...
+//! call a = tcp connect END [from LOCAL] [OPTION]...
+//! call a = udp LOCAL [OPTION]...
 //! call b = accept a
-//! call a connect HOST:PORT | disconnect | send "text" | sendto HOST:PORT N bytes | recv N | errqueue | so_error | poll |
-//!        info | shutdown | shutdown-read | close | reset
-//! OPTION: recverr uto=D keepalive=IDLE/INTERVAL/COUNT syncnt=N rcvbuf=N sndbuf=N reuseaddr reuseport
+//! call a connect END | disconnect | send "text" | sendto END N bytes | recv N | errqueue | so_error | poll | info |
+//!        shutdown | shutdown-read | close | reset | join group-N | leave group-N
+//! call a recv-all [b]... | errqueue-all [b]...           # of each socket until nothing is left: counts, the most first
+//! END: HOST:PORT any:PORT loopback:PORT broadcast:PORT group-N:PORT              LOCAL: PORT (of any address) or END
+//! OPTION: recverr uto=D keepalive=IDLE/INTERVAL/COUNT syncnt=N rcvbuf=N sndbuf=N reuseaddr reuseport broadcast
 //! ```
+//!
+//! A socket can be bound to an address, and speak to one, that is no node's: `any` (0.0.0.0, `::`), `loopback`, `broadcast`
+//! (255.255.255.255; over IPv6 the group of all nodes), `group-N` (239.0.0.N, ff15::N). No node can have such a name.
 //!
 //! A *trigger* is a time, a packet that sets out (`a->b#5`, the fifth that way), a state that a TCP socket enters
 //! (`a:established`), or words that a program says (`a says "suspect"`).

@@ -7,12 +7,12 @@ use resound_core::signal::Version;
 
 use super::QUOTED;
 use super::quantity::{Rate, Ratio, Seconds, Signed, Span};
-use super::words::{PICKS, PROFILES, ROUTES, word};
+use super::words::{ADDRESSES, GROUP, PICKS, PROFILES, ROUTES, word};
 use crate::kernel::Profile;
 use crate::packet::FaultId;
 use crate::scenario::{
-    Call, Command, Expect, Fault, Forgery, HostFault, Knobs, Line, Link, Mode, Node, NodeId, Open, Payload,
-    Peer, Role, Scenario, SocketKnobs, Tamper, Transport, Trigger, Way, What,
+    Address, Call, Command, End, Expect, Fault, Forgery, HostFault, Knobs, Line, Link, Mode, Node, NodeId,
+    Open, Payload, Peer, Role, Scenario, SocketKnobs, Tamper, Transport, Trigger, Way, What,
 };
 
 /// A part of a scenario in its text form: it needs the scenario, which knows the names.
@@ -62,6 +62,9 @@ impl Display for Scenario {
         if self.until != default.until {
             writeln!(f, "until {}", Seconds(self.until))?;
         }
+        if let Some(why) = &self.simulated_only {
+            writeln!(f, "simulated-only {}", Quoted(why))?;
+        }
         self.nodes.iter().try_for_each(|node| writeln!(f, "{}", self.show(node)))?;
         self.links.iter().try_for_each(|link| writeln!(f, "{}", self.show(link)))?;
         self.script.iter().try_for_each(|line| writeln!(f, "{}", self.show(line)))?;
@@ -88,6 +91,22 @@ impl Display for Show<'_, Way> {
 impl Display for Show<'_, Peer> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.names.show(&self.what.host), self.what.port)
+    }
+}
+
+impl Display for Show<'_, Address> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.what {
+            Address::Of(node) => write!(f, "{}", self.names.show(node)),
+            Address::Group(n) => write!(f, "{GROUP}{n}"),
+            other => f.write_str(word(ADDRESSES, *other)),
+        }
+    }
+}
+
+impl Display for Show<'_, End> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.names.show(&self.what.at), self.what.port)
     }
 }
 
@@ -160,9 +179,14 @@ impl Display for Show<'_, Call> {
         match self.what {
             Call::Open(name, open, knobs) => {
                 match open {
-                    Open::Listen(port, backlog) => write!(f, "{name} = tcp listen {port} backlog={backlog}")?,
-                    Open::Connect(peer) => write!(f, "{name} = tcp connect {}", self.names.show(peer))?,
-                    Open::Udp(port) => write!(f, "{name} = udp {port}")?,
+                    Open::Listen(at, backlog) => {
+                        write!(f, "{name} = tcp listen {} backlog={backlog}", Local(self.names, at))?;
+                    }
+                    Open::Connect { to, from } => {
+                        write!(f, "{name} = tcp connect {}", self.names.show(to))?;
+                        from.map_or(Ok(()), |from| write!(f, " from {}", Local(self.names, &from)))?;
+                    }
+                    Open::Udp(at) => write!(f, "{name} = udp {}", Local(self.names, at))?,
                 }
                 options(f, knobs)
             }
@@ -171,9 +195,17 @@ impl Display for Show<'_, Call> {
             Call::Connect(name, None) => write!(f, "{name} disconnect"),
             Call::Recv(name, bytes) => write!(f, "{name} recv {bytes}"),
             Call::RecvError(name) => write!(f, "{name} errqueue"),
+            Call::RecvAll(names) => all(f, names, "recv-all"),
+            Call::RecvErrorAll(names) => all(f, names, "errqueue-all"),
             Call::Send(name, payload) => write!(f, "{name} send {}", Bytes(payload)),
             Call::SendTo(name, to, payload) => {
                 write!(f, "{name} sendto {} {}", self.names.show(to), Bytes(payload))
+            }
+            Call::Join(name, group) => {
+                write!(f, "{name} join {}", self.names.show(&Address::Group(*group)))
+            }
+            Call::Leave(name, group) => {
+                write!(f, "{name} leave {}", self.names.show(&Address::Group(*group)))
             }
             Call::Shutdown(name) => write!(f, "{name} shutdown"),
             Call::ShutdownRead(name) => write!(f, "{name} shutdown-read"),
@@ -336,7 +368,27 @@ fn options(f: &mut Formatter<'_>, knobs: &SocketKnobs) -> fmt::Result {
     option(f, "rcvbuf", knobs.receive_buffer)?;
     option(f, "sndbuf", knobs.send_buffer)?;
     flag(f, "reuseaddr", knobs.reuse_address)?;
-    flag(f, "reuseport", knobs.reuse_port)
+    flag(f, "reuseport", knobs.reuse_port)?;
+    flag(f, "broadcast", knobs.broadcast)
+}
+
+/// A call on several sockets: the first, what is asked, the others.
+fn all(f: &mut Formatter<'_>, names: &[String], call: &str) -> fmt::Result {
+    let (first, others) = names.split_first().map_or(("?", &[][..]), |(first, rest)| (first, rest));
+    write!(f, "{first} {call}")?;
+    others.iter().try_for_each(|name| write!(f, " {name}"))
+}
+
+/// Where a socket is bound: a port alone is one of any address.
+struct Local<'a>(&'a Scenario, &'a End);
+
+impl Display for Local<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.1 {
+            End { at: Address::Any, port } => write!(f, "{port}"),
+            end => write!(f, "{}", self.0.show(end)),
+        }
+    }
 }
 
 const fn prefix(transport: Transport) -> &'static str {

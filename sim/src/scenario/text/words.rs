@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::Malformed;
 use super::lex::Piece;
 use crate::kernel::{Profile, TcpState, Unverified};
-use crate::scenario::{Pick, RouteKind};
+use crate::scenario::{Address, Pick, RouteKind};
 
 /// Words, and what each stands for.
 pub(super) type Table<T> = [(&'static str, T)];
@@ -45,12 +45,20 @@ pub(super) const ROUTES: &Table<RouteKind> = &[
     ("missing", RouteKind::Missing),
 ];
 
+/// Addresses that are no node's.
+pub(super) const ADDRESSES: &Table<Address> =
+    &[("any", Address::Any), ("loopback", Address::Loopback), ("broadcast", Address::Broadcast)];
+
+/// The beginning of a group's name, before its number.
+pub(super) const GROUP: &str = "group-";
+
 /// What can happen to one packet.
 pub(super) const TAMPERS: &[&str] = &["drop", "delay", "duplicate", "corrupt", "alter", "truncate"];
 
-/// Whether this word cannot be the name of a node: behind a packet it would be read as what happens to that.
+/// Whether this word cannot be the name of a node: behind a packet it would be read as what happens to that, or before a
+/// port as another address.
 pub(in crate::scenario) fn is_taken(word: &str) -> bool {
-    TAMPERS.contains(&word)
+    TAMPERS.contains(&word) || ADDRESSES.iter().any(|(name, _)| *name == word) || word.starts_with(GROUP)
 }
 
 impl TcpState {

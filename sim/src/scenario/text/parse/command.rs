@@ -5,7 +5,10 @@ use std::time::Duration;
 use super::Parser;
 use crate::scenario::text::Malformed;
 use crate::scenario::text::lex::{Piece, Words, is_name};
-use crate::scenario::{Call, Command, Knobs, Line, Open, Payload, Peer, SocketKnobs, Transport};
+use crate::scenario::text::words::{ADDRESSES, GROUP};
+use crate::scenario::{
+    Address, Call, Command, End, Knobs, Line, Open, Payload, Peer, SocketKnobs, Transport,
+};
 
 const COMMANDS: &[&str] = &["serve", "connect", "send", "close", "abort", "call", "do"];
 const OPENINGS: &[&str] = &["tcp", "udp", "accept"];
@@ -15,7 +18,11 @@ const CALLS: &[&str] = &[
     "send",
     "sendto",
     "recv",
+    "recv-all",
     "errqueue",
+    "errqueue-all",
+    "join",
+    "leave",
     "so_error",
     "poll",
     "info",
@@ -62,15 +69,19 @@ impl Parser {
         }
         let verb = words.next("a call, as in `recv 100`, or `=` and a new socket")?;
         Ok(match verb.text {
-            "connect" => Call::Connect(socket, Some(self.peer(words)?)),
+            "connect" => Call::Connect(socket, Some(self.end(words)?)),
             "disconnect" => Call::Connect(socket, None),
             "send" => Call::Send(socket, payload(words)?),
             "sendto" => {
-                let peer = self.peer(words)?;
-                Call::SendTo(socket, peer, payload(words)?)
+                let to = self.end(words)?;
+                Call::SendTo(socket, to, payload(words)?)
             }
             "recv" => Call::Recv(socket, words.next("a number of bytes")?.number("a number of bytes")?),
             "errqueue" => Call::RecvError(socket),
+            "recv-all" => Call::RecvAll(sockets(socket, words)?),
+            "errqueue-all" => Call::RecvErrorAll(sockets(socket, words)?),
+            "join" => Call::Join(socket, group(words)?),
+            "leave" => Call::Leave(socket, group(words)?),
             "so_error" => Call::SoError(socket),
             "poll" => Call::Poll(socket),
             "info" => Call::Info(socket),
@@ -87,11 +98,15 @@ impl Parser {
         let kind = words.next("`tcp`, `udp` or `accept`")?;
         let open = match kind.text {
             "accept" => return Ok(Call::Accept(name, socket(words)?)),
-            "udp" => Open::Udp(port(words.next("a port; 0 stands for any")?)?),
-            "tcp" if words.skip("connect") => Open::Connect(self.peer(words)?),
+            "udp" => Open::Udp(self.local(words)?),
+            "tcp" if words.skip("connect") => {
+                let to = self.end(words)?;
+                let from = if words.skip("from") { Some(self.local(words)?) } else { None };
+                Open::Connect { to, from }
+            }
             "tcp" => {
                 words.must("listen")?;
-                Open::Listen(port(words.next("a port")?)?, 128)
+                Open::Listen(self.local(words)?, 128)
             }
             _ => return Err(kind.is_none_of("a kind of socket", OPENINGS.iter().copied())),
         };
@@ -104,6 +119,30 @@ impl Parser {
             return Err(word.is_not("a host and its port, as in `server:7`"));
         };
         Ok(Peer { host: self.node(host)?, port: port(number)? })
+    }
+
+    /// An address and a port.
+    fn end(&self, words: &mut Words<'_>) -> Result<End, Malformed> {
+        self.end_of(words.next("an address and a port, as in `server:7` or `loopback:7`")?)
+    }
+
+    fn end_of(&self, word: Piece<'_>) -> Result<End, Malformed> {
+        let Some((address, number)) = word.split(":") else {
+            return Err(word.is_not("an address and a port, as in `server:7` or `loopback:7`"));
+        };
+        let named = ADDRESSES.iter().find(|(name, _)| address.is(name)).map(|(_, named)| *named);
+        let at = match (named, address.text.strip_prefix(GROUP)) {
+            (Some(named), _) => named,
+            (None, Some(_)) => Address::Group(group_of(address)?),
+            (None, None) => Address::Of(self.node(address)?),
+        };
+        Ok(End { at, port: port(number)? })
+    }
+
+    /// Where a socket is to be bound: a port, of any address or of the one before it.
+    fn local(&self, words: &mut Words<'_>) -> Result<End, Malformed> {
+        let word = words.next("a port, 0 for any, or an address and a port, as in `loopback:7`")?;
+        if word.split(":").is_some() { self.end_of(word) } else { Ok(End::any(port(word)?)) }
     }
 }
 
@@ -128,6 +167,26 @@ fn socket(words: &mut Words<'_>) -> Result<String, Malformed> {
         return Err(name.is_not("a socket's name: a letter, then letters, digits, `-` and `_`"));
     }
     Ok(name.text.to_owned())
+}
+
+/// This socket, and those that follow.
+fn sockets(first: String, words: &mut Words<'_>) -> Result<Vec<String>, Malformed> {
+    let mut all = vec![first];
+    while words.peek().is_some() {
+        all.push(socket(words)?);
+    }
+    Ok(all)
+}
+
+fn group(words: &mut Words<'_>) -> Result<u8, Malformed> {
+    group_of(words.next("a group, as in `group-1`")?)
+}
+
+fn group_of(name: Piece<'_>) -> Result<u8, Malformed> {
+    let number = name.text.strip_prefix(GROUP).filter(|_| !name.quoted);
+    // Only what is printed: no sign, no leading zero.
+    let number = number.and_then(|text| text.parse::<u8>().ok().filter(|n| n.to_string() == text));
+    number.ok_or_else(|| name.is_not("a group: `group-` and a number up to 255"))
 }
 
 fn payload(words: &mut Words<'_>) -> Result<Payload, Malformed> {
@@ -169,6 +228,7 @@ fn socket_knobs(name: String, mut open: Open, words: &mut Words<'_>) -> Result<C
         "sndbuf=",
         "reuseaddr",
         "reuseport",
+        "broadcast",
         "backlog=",
     ];
     words.options(&names, |key, value| {
@@ -181,9 +241,12 @@ fn socket_knobs(name: String, mut open: Open, words: &mut Words<'_>) -> Result<C
             "sndbuf" => knobs.send_buffer = Some(value.number("a number of bytes")?),
             "reuseaddr" => knobs.reuse_address = true,
             "reuseport" => knobs.reuse_port = true,
+            "broadcast" => knobs.broadcast = true,
             _ => match &mut open {
                 Open::Listen(_, backlog) => *backlog = value.number("a number of connections")?,
-                Open::Connect(_) | Open::Udp(_) => return Err(value.wrong("only a listener has a backlog")),
+                Open::Connect { .. } | Open::Udp(_) => {
+                    return Err(value.wrong("only a listener has a backlog"));
+                }
             },
         }
         Ok(())

@@ -38,7 +38,8 @@ struct Parser {
 }
 
 /// Words that a statement can begin with, other than a time and `!`.
-const STATEMENTS: &[&str] = &["profile", "ip", "seed", "until", "host", "router", "link", "expect"];
+const STATEMENTS: &[&str] =
+    &["profile", "ip", "seed", "until", "simulated-only", "host", "router", "link", "expect"];
 
 impl Parser {
     /// The nodes first: the order of statements is free.
@@ -96,6 +97,14 @@ impl Parser {
             "until" => {
                 self.once("until", first)?;
                 self.scenario.until = words.next("a time, as in `until 60`")?.time()?;
+            }
+            "simulated-only" => {
+                self.once("simulated-only", first)?;
+                let why = words.next("why, in quotes")?;
+                if !why.quoted {
+                    return Err(why.is_not("a reason: put it in quotes"));
+                }
+                self.scenario.simulated_only = Some(why.text.to_owned());
             }
             "link" => {
                 let link = self.link(&mut words)?;
