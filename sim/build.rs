@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 fn main() -> io::Result<()> {
-    let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default()).join("scenarios");
+    let here = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
+    // The same sources are built as another package, in `planted/sim`.
+    let roots = ["scenarios", "../../scenarios"].map(|folder| here.join(folder));
+    let root = roots.into_iter().find(|root| root.is_dir()).ok_or(io::ErrorKind::NotFound)?;
     let mut files = Vec::new();
     list(&root, "", &mut files)?;
     files.sort();
