@@ -33,7 +33,8 @@
 #![forbid(unsafe_code)]
 #![cfg(target_os = "linux")]
 
-pub mod rig;
 pub mod agent;
+pub mod play;
+pub mod rig;
 pub mod suite;
 pub mod verdict;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::net::{Shutdown, SocketAddr};
+use std::net::{IpAddr, Shutdown};
 use std::os::fd::AsRawFd as _;
 use std::time::Duration;
 
@@ -13,12 +13,10 @@ use resound_core::signal::{Errno, Signal, Version};
 use resound_core::stream::Close;
 use resound_sim::kernel::Poll;
 use resound_sim::programs::words::bytes;
-use resound_sim::scenario::{Call, Open, Peer, Said, SocketKnobs, socket_addr};
+use resound_sim::scenario::{Address, Call, Open, Said, SocketKnobs};
 use resound_sockets::{errno, tcp};
 use rustix::event::{PollFd, PollFlags, Timespec};
-use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
-
-use super::programs::any;
+use socket2::{Domain, InterfaceIndexOrAddress, MaybeUninitSlice, Protocol, Socket, TcpKeepalive, Type};
 
 /// The sockets of a host's script.
 #[derive(Debug)]
@@ -52,7 +50,7 @@ impl Shell {
                 let (word, pending) = match open {
                     Open::Listen(..) => ("listen", false),
                     // A connect that does not wait for its end.
-                    Open::Connect(_) => ("connect", true),
+                    Open::Connect { .. } => ("connect", true),
                     Open::Udp(_) => ("bind", false),
                 };
                 let result = self.open(*open, knobs);
@@ -65,8 +63,8 @@ impl Shell {
             }
             Call::Connect(name, peer) => {
                 let Named { socket, .. } = self.socket(name)?;
-                let result = match peer.map(|peer| self.addr(peer)) {
-                    Some(to) => socket.connect(&to.into()),
+                let result = match peer {
+                    Some(to) => socket.connect(&to.socket_addr(self.version).into()),
                     None => rustix::net::connect_unspec(socket).map_err(io::Error::from),
                 };
                 gave(name, "connect", nothing(result))
@@ -81,7 +79,26 @@ impl Shell {
             }
             Call::Recv(name, most) => {
                 let mut buffer = vec![MaybeUninit::uninit(); *most as usize];
-                gave(name, "recv", count(self.socket(name)?.socket.recv(&mut buffer)))
+                let Named { socket, kind } = self.socket(name)?;
+                match socket.recv_vectored(&mut [MaybeUninitSlice::new(&mut buffer)]) {
+                    Ok((n, flags)) if *kind == Kind::Datagram && flags.is_truncated() => {
+                        Said::other(format_args!("{name} recv {n} truncated"))
+                    }
+                    result => gave(name, "recv", count(result.map(|(n, _)| n))),
+                }
+            }
+            Call::RecvAll(names) => {
+                self.all(names, "recv-all", |socket| match socket.recv(&mut [MaybeUninit::uninit()]) {
+                    Ok(_) => Another::Counts,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => Another::None,
+                    Err(_) => Another::Other,
+                })?
+            }
+            Call::RecvErrorAll(names) => {
+                self.all(names, "errqueue-all", |socket| match recv_error(socket) {
+                    Ok(_) => Another::Counts,
+                    Err(_) => Another::None,
+                })?
             }
             Call::RecvError(name) => match recv_error(&self.socket(name)?.socket) {
                 Ok(errno) => Said::other(format_args!("{name} errqueue {errno}")),
@@ -92,8 +109,12 @@ impl Shell {
                 gave(name, "send", count(self.socket(name)?.socket.send(&bytes(payload))))
             }
             Call::SendTo(name, peer, payload) => {
-                let to = self.addr(*peer);
+                let to = peer.socket_addr(self.version);
                 gave(name, "sendto", count(self.socket(name)?.socket.send_to(&bytes(payload), &to.into())))
+            }
+            Call::Join(name, group) => gave(name, "join", nothing(self.member(name, *group, Member::Joins)?)),
+            Call::Leave(name, group) => {
+                gave(name, "leave", nothing(self.member(name, *group, Member::Leaves)?))
             }
             Call::Shutdown(name) => {
                 gave(name, "shutdown", nothing(self.socket(name)?.socket.shutdown(Shutdown::Write)))
@@ -123,12 +144,47 @@ impl Shell {
         })
     }
 
-    fn addr(&self, peer: Peer) -> SocketAddr {
-        socket_addr(peer, self.version)
-    }
-
     fn socket(&self, name: &str) -> Result<&Named, String> {
         self.sockets.get(name).ok_or_else(|| name.to_owned())
+    }
+
+    /// As the simulator's shell: a call on each until nothing is left, and how often it gave something, the most first.
+    fn all(
+        &self,
+        names: &[String],
+        word: &str,
+        mut call: impl FnMut(&Socket) -> Another,
+    ) -> Result<Said, String> {
+        let mut counts = Vec::new();
+        for name in names {
+            let socket = &self.socket(name)?.socket;
+            let mut count = 0_u32;
+            loop {
+                match call(socket) {
+                    Another::Counts => count += 1,
+                    Another::Other => {}
+                    Another::None => break,
+                }
+            }
+            counts.push(count);
+        }
+        counts.sort_unstable_by(|a, b| b.cmp(a));
+        let counts: Vec<String> = counts.iter().map(u32::to_string).collect();
+        let name = names.first().map_or("", String::as_str);
+        Ok(Said::other(format_args!("{name} {word} {}", counts.join(" "))))
+    }
+
+    /// On the host's first link: that of the address that leads to everybody.
+    fn member(&self, name: &str, group: u8, member: Member) -> Result<io::Result<()>, String> {
+        let socket = &self.socket(name)?.socket;
+        // Interface 0: the one that the route of the group leads out of (`ip_mc_find_dev`, `ipv6_sock_mc_join`).
+        let any = InterfaceIndexOrAddress::Index(0);
+        Ok(match (Address::Group(group).ip(self.version), member) {
+            (IpAddr::V4(group), Member::Joins) => socket.join_multicast_v4_n(&group, &any),
+            (IpAddr::V4(group), Member::Leaves) => socket.leave_multicast_v4_n(&group, &any),
+            (IpAddr::V6(group), Member::Joins) => socket.join_multicast_v6(&group, 0),
+            (IpAddr::V6(group), Member::Leaves) => socket.leave_multicast_v6(&group, 0),
+        })
     }
 
     fn close(&mut self, name: &str, word: &str, how: Close) -> Result<Said, String> {
@@ -140,21 +196,26 @@ impl Shell {
     fn open(&self, open: Open, knobs: &SocketKnobs) -> io::Result<Named> {
         let kind = match open {
             Open::Listen(..) => Kind::Listener,
-            Open::Connect(_) => Kind::Stream,
+            Open::Connect { .. } => Kind::Stream,
             Open::Udp(_) => Kind::Datagram,
         };
         let socket = self.new_socket(kind)?;
         self.prepare(&socket, kind, knobs)?;
         match open {
-            Open::Listen(port, backlog) => {
-                socket.bind(&any(self.version, port).into())?;
+            Open::Listen(at, backlog) => {
+                socket.bind(&at.socket_addr(self.version).into())?;
                 socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
             }
-            Open::Connect(peer) => match socket.connect(&self.addr(peer).into()) {
-                Err(error) if name_of(&error) != Errno::InProgress => return Err(error),
-                _ => {}
-            },
-            Open::Udp(port) => socket.bind(&any(self.version, port).into())?,
+            Open::Connect { to, from } => {
+                if let Some(from) = from {
+                    socket.bind(&from.socket_addr(self.version).into())?;
+                }
+                match socket.connect(&to.socket_addr(self.version).into()) {
+                    Err(error) if name_of(&error) != Errno::InProgress => return Err(error),
+                    _ => {}
+                }
+            }
+            Open::Udp(at) => socket.bind(&at.socket_addr(self.version).into())?,
         }
         Ok(Named { socket, kind })
     }
@@ -194,6 +255,9 @@ impl Shell {
         if knobs.reuse_port {
             socket.set_reuse_port(true)?;
         }
+        if knobs.broadcast {
+            socket.set_broadcast(true)?;
+        }
         if kind == Kind::Datagram {
             return Ok(());
         }
@@ -210,6 +274,22 @@ impl Shell {
         }
         Ok(())
     }
+}
+
+/// What one more call on a socket gave.
+enum Another {
+    /// One of those that are counted.
+    Counts,
+    /// Something else, and there may be more.
+    Other,
+    /// Nothing is left.
+    None,
+}
+
+#[derive(Clone, Copy)]
+enum Member {
+    Joins,
+    Leaves,
 }
 
 /// What a connection that is accepted is made with.

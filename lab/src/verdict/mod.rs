@@ -19,7 +19,7 @@ use resound_sim::{Run, Scenario};
 
 mod deviations;
 
-pub use deviations::{DEVIATIONS, Deviation};
+pub use deviations::{DEVIATIONS, Deviation, deviation};
 
 /// How far a time may be from its prediction.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,0 +1,306 @@
+//! One scenario with real hosts, from beginning to end.
+//!
+//! # Theory of operation
+//!
+//! One thread drives everything: it sleeps in poll(2) on the wires and on what agents say, until the world's next event.
+//! Then it tells the world what came, in the order of time, and runs the world's errands.
+//!
+//! ```text
+//!            ┌── poll ──┐
+//!            ▼          │
+//!   wires ─► frames ─► Live ─► errands ─┬─► Deliver   onto a wire
+//!   agents ► words ──►  ▲               ├─► Ask       to an agent
+//!   clock ──────────────┘               └─► Afflict…  to the rig, or a signal to an agent
+//! ```
+//!
+//! The driver is as late as the machine makes it. How late it was at worst is told with the run, because a run that came
+//! late for that says nothing about a kernel or a runtime.
+
+use std::io;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::time::{TimeSpec, TimeValLike as _};
+use nix::time::{ClockId, clock_gettime};
+use resound_core::Instant;
+use resound_sim::programs::Echo;
+use resound_sim::scenario::{NodeId, Role};
+use resound_sim::world::Live;
+use resound_sim::{Record, Run, Scenario};
+
+use crate::agent::{Agent, Brief, Launcher, Life, Told};
+use crate::rig::{Heard, Rig, RigError};
+use crate::suite::Player;
+
+mod errands;
+mod playable;
+
+pub use playable::unplayable;
+
+/// How a scenario is played.
+#[derive(Debug)]
+pub struct Setup<'a> {
+    /// How an agent is started.
+    pub launcher: &'a Launcher,
+    /// On what its machines run.
+    pub player: Player,
+    /// How much is written down.
+    pub record: Record,
+    /// When it ends, after its start; never after the scenario does.
+    pub ends: Duration,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Played {
+    /// As of a simulated world.
+    pub run: Run,
+    /// By how much the driver was late, at worst.
+    pub late: Duration,
+}
+
+/// A program of somebody else's, on one of the hosts.
+#[derive(Debug)]
+pub struct Guest {
+    /// On which.
+    pub host: NodeId,
+    /// When it starts.
+    pub at: Duration,
+    /// What it is.
+    pub command: Command,
+}
+
+/// Why a scenario could not be played to its end.
+#[derive(Debug)]
+pub enum PlayError {
+    /// The hosts could not be made, or something could not be done to one.
+    Rig(RigError),
+    /// A process could not be started, or died unasked.
+    Agent(String),
+    /// The driver's own calls failed.
+    Io(io::Error),
+}
+
+impl std::fmt::Display for PlayError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Rig(error) => write!(f, "{error}"),
+            Self::Agent(why) => f.write_str(why),
+            Self::Io(error) => write!(f, "the driver of the lab failed: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for PlayError {}
+
+impl From<RigError> for PlayError {
+    fn from(error: RigError) -> Self {
+        Self::Rig(error)
+    }
+}
+
+impl From<io::Error> for PlayError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// Plays a scenario with real hosts.
+///
+/// # Errors
+///
+/// If hosts or programs could not be made, or were lost.
+pub fn play(scenario: &Arc<Scenario>, setup: &Setup<'_>) -> Result<Played, PlayError> {
+    let mut cast = Echo;
+    let mut stage = Stage::build(scenario, setup, &mut cast)?;
+    stage.run_until(setup.ends.min(scenario.until), |_| Ok(true))?;
+    Ok(stage.finish())
+}
+
+/// Plays a scenario in which a guest runs on one of the hosts, until it has ended. What it gave.
+///
+/// # Errors
+///
+/// As [`play`]; and if the guest could not be started, or had not ended when the scenario did: then it was killed.
+pub fn guest(
+    scenario: &Arc<Scenario>,
+    setup: &Setup<'_>,
+    mut guest: Guest,
+) -> Result<(Played, Output), PlayError> {
+    let mut cast = Echo;
+    let mut stage = Stage::build(scenario, setup, &mut cast)?;
+    let ends = setup.ends.min(scenario.until);
+    stage.run_until(guest.at, |_| Ok(true))?;
+    let mut command = std::mem::replace(&mut guest.command, Command::new(""));
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let host = stage.rig.host(guest.host);
+    let host = host.ok_or_else(|| PlayError::Agent(String::from("a guest needs a host, not a router")))?;
+    let mut child: Child = host.spawn(command)?;
+    let ended = stage.run_until(ends, |_| Ok(child.try_wait()?.is_none()));
+    if child.try_wait()?.is_none() {
+        child.kill()?;
+    }
+    // What it wrote fits into a pipe, or it would not have ended.
+    let output = child.wait_with_output()?;
+    ended?;
+    Ok((stage.finish(), output))
+}
+
+/// Everything of one play.
+struct Stage<'s> {
+    scenario: &'s Arc<Scenario>,
+    setup: &'s Setup<'s>,
+    rig: Rig,
+    live: Live<'s>,
+    /// One for each host that is asked for something, by the node's place.
+    agents: Vec<Option<Agent>>,
+    told: Vec<Told>,
+    /// CLOCK_BOOTTIME at the start.
+    start: Duration,
+    late: Duration,
+}
+
+/// An agent that is not ready by then will never be.
+const READY: Duration = Duration::from_secs(30);
+
+/// So often a guest is looked after, and agents' ends are noticed.
+const LOOK: Duration = Duration::from_millis(20);
+
+impl<'s> Stage<'s> {
+    fn build(
+        scenario: &'s Arc<Scenario>,
+        setup: &'s Setup<'s>,
+        cast: &'s mut Echo,
+    ) -> Result<Self, PlayError> {
+        let rig = Rig::build(scenario)?;
+        let live = Live::new(scenario, cast, setup.record, |_| true);
+        let agents = scenario.nodes.iter().map(|_| None).collect();
+        let told = Vec::new();
+        let mut stage =
+            Self { scenario, setup, rig, live, agents, told, start: Duration::ZERO, late: Duration::ZERO };
+        for (at, node) in scenario.nodes.iter().enumerate() {
+            let node_id = NodeId(at as u8);
+            if node.role == Role::Host && scenario.script.iter().any(|line| line.host == node_id) {
+                stage.start_agent(node_id)?;
+            }
+        }
+        for agent in stage.agents.iter_mut().flatten() {
+            agent.wait_until_ready(READY)?;
+        }
+        stage.start = now();
+        Ok(stage)
+    }
+
+    /// Starts the process that plays a host's programs.
+    fn start_agent(&mut self, node: NodeId) -> Result<(), PlayError> {
+        let brief = Brief { player: self.setup.player, host: node, scenario: Arc::clone(self.scenario) };
+        let host = self.rig.host(node);
+        let host = host.ok_or_else(|| PlayError::Agent(String::from("a router runs no programs")))?;
+        let agent = Agent::start(self.setup.launcher, &brief, |command| host.spawn(command))?;
+        self.agents[usize::from(node.0)] = Some(agent);
+        Ok(())
+    }
+
+    /// The time since the start.
+    fn now(&self) -> Instant {
+        Instant::EPOCH + now().saturating_sub(self.start)
+    }
+
+    /// Drives it to a time, or until it is not to go on.
+    fn run_until(
+        &mut self,
+        ends: Duration,
+        mut goes_on: impl FnMut(&mut Self) -> Result<bool, PlayError>,
+    ) -> Result<(), PlayError> {
+        let ends = Instant::EPOCH + ends;
+        loop {
+            self.errands()?;
+            if self.now() >= ends || !goes_on(self)? {
+                return Ok(());
+            }
+            let look = self.now() + LOOK;
+            let due = self.live.next().map_or(ends, |next| next.min(ends)).min(look);
+            self.wait(due)?;
+            // How late it was for what the world had to do, not for what came by itself.
+            if let Some(next) = self.live.next() {
+                let late = self.now().since(next);
+                self.late = self.late.max(late);
+            }
+            self.listen()?;
+            let now = self.now();
+            self.live.advance(now);
+        }
+    }
+
+    /// Sleeps until something came, or until then.
+    fn wait(&mut self, due: Instant) -> Result<(), PlayError> {
+        let sleep = due.since(self.now());
+        let wires = self.rig.wires();
+        let mut fds: Vec<PollFd<'_>> =
+            wires.iter().map(|wire| PollFd::new(wire.as_fd(), PollFlags::POLLIN)).collect();
+        let agents = self.agents.iter().flatten();
+        fds.extend(agents.map(|agent| PollFd::new(agent.as_fd(), PollFlags::POLLIN)));
+        let timeout = TimeSpec::nanoseconds(i64::try_from(sleep.as_nanos()).unwrap_or(i64::MAX));
+        match ppoll(&mut fds, Some(timeout), None) {
+            Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
+            Err(errno) => Err(PlayError::Io(errno.into())),
+        }
+    }
+
+    /// Takes in what came.
+    fn listen(&mut self) -> Result<(), PlayError> {
+        for at in 0..self.rig.wires().len() {
+            loop {
+                let now = self.now();
+                let wire = &mut self.rig.wires()[at];
+                let way = wire.way();
+                match wire.receive()? {
+                    None => break,
+                    Some(Heard::Packet(packet)) => self.live.sets_out(now, way.from, packet),
+                    Some(Heard::Asks(question)) => {
+                        if self.live.asks(now, way.from, way.to) {
+                            wire.answer(&question)?;
+                        }
+                    }
+                    Some(Heard::Other) => {}
+                }
+                self.errands()?;
+            }
+        }
+        for at in 0..self.agents.len() {
+            self.hear(NodeId(at as u8))?;
+        }
+        Ok(())
+    }
+
+    /// Takes in what the programs of a host say.
+    fn hear(&mut self, node: NodeId) -> Result<(), PlayError> {
+        let Some(agent) = &mut self.agents[usize::from(node.0)] else { return Ok(()) };
+        let life = agent.hear(&mut self.told)?;
+        for Told { at, said } in self.told.drain(..) {
+            let at = Instant::EPOCH + at.saturating_sub(self.start);
+            self.live.says(at.max(self.live.now()), node, said);
+        }
+        match life {
+            Life::GoesOn => Ok(()),
+            Life::Ended(why) => Err(PlayError::Agent(format!(
+                "the process that runs the programs of {} ended unasked: {why}",
+                self.scenario.name(node)
+            ))),
+        }
+    }
+
+    fn finish(self) -> Played {
+        let Self { live, agents, late, .. } = self;
+        // Before their namespaces.
+        drop(agents);
+        Played { run: live.finish(), late }
+    }
+}
+
+/// CLOCK_BOOTTIME: the clock that agents stamp with.
+pub(crate) fn now() -> Duration {
+    clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from)
+}

@@ -1,0 +1,58 @@
+//! What can be played with real hosts, and what cannot.
+
+use resound_sim::Scenario;
+use resound_sim::kernel::Profile;
+use resound_sim::scenario::{HostFault, Trigger, What};
+
+use crate::rig::cannot_set;
+
+/// Why a scenario cannot be played with real hosts; `None` if it can.
+#[must_use]
+pub fn unplayable(scenario: &Scenario) -> Option<String> {
+    if scenario.profile != Profile::Linux {
+        return Some(String::from("its hosts are no Linux"));
+    }
+    let settings = scenario.nodes.iter().flat_map(|node| &node.sysctl);
+    let cannot = settings.filter_map(|(sysctl, _)| Some((sysctl, cannot_set(*sysctl)?))).next();
+    if let Some((sysctl, why)) = cannot {
+        return Some(format!("{} {why}", sysctl.name()));
+    }
+    scenario.faults.iter().find_map(|fault| {
+        let state = matches!(fault.when, Trigger::State(..));
+        let state = state || until(&fault.what).is_some_and(|until| matches!(until, Trigger::State(..)));
+        match &fault.what {
+            _ if state => Some(String::from("nobody can see when a real socket enters a state")),
+            What::Host(_, what) => impossible(what).map(str::to_owned),
+            _ => None,
+        }
+    })
+}
+
+/// Until when a fault lasts.
+const fn until(what: &What) -> Option<&Trigger> {
+    match what {
+        What::Cut(_, until) | What::Unplug(_, until) | What::Route { until, .. } => until.as_ref(),
+        What::Host(_, HostFault::NoPorts(until)) => until.as_ref(),
+        _ => None,
+    }
+}
+
+const fn impossible(what: &HostFault) -> Option<&'static str> {
+    match what {
+        HostFault::Skew(_) => Some("a real clock does not jump for one process"),
+        HostFault::ShortReads(_) | HostFault::ShortWrites(_) => {
+            Some("real calls are cut short by what is there")
+        }
+        HostFault::SpuriousWake => Some("a real kernel wakes nobody for nothing on command"),
+        HostFault::ReceiveBuffer(_) | HostFault::SendBuffer(_) => {
+            Some("a real kernel's buffers are set by each socket's program")
+        }
+        HostFault::AcceptQueue(_) => Some("a real listener's queue is set by its program"),
+        HostFault::Kill
+        | HostFault::Pause(_)
+        | HostFault::PowerLoss
+        | HostFault::Reboot(_)
+        | HostFault::Forget
+        | HostFault::NoPorts(_) => None,
+    }
+}
