@@ -34,6 +34,7 @@
 //! | `host` | what can be done to a host |
 //! | `sysctl` | where a kernel has its settings |
 //! | `wire`, `frame` | packets, and the frames around them |
+//! | `pieces` | packets that were sent in pieces |
 
 use std::{fmt, io};
 
@@ -44,6 +45,7 @@ use resound_sim::scenario::{NodeId, Way};
 mod allowed;
 mod frame;
 mod host;
+mod pieces;
 mod place;
 mod plan;
 mod sysctl;

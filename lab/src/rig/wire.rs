@@ -14,6 +14,7 @@ use resound_sim::scenario::{NodeId, Way, node_at};
 use resound_sim::wire;
 
 use super::frame::{self, Frame, Mac, Question};
+use super::pieces::{Piece, Pieces};
 
 /// The longest packet there is (RFC 791 §3.1; RFC 8200 §3 without jumbograms), with its header.
 const LONGEST: usize = frame::HEADER + 40 + 65_535;
@@ -30,6 +31,7 @@ pub struct Wire {
     neighbour: Mac,
     heard: Vec<u8>,
     sent: Vec<u8>,
+    pieces: Pieces,
     others: Others,
 }
 
@@ -69,6 +71,7 @@ impl Wire {
             neighbour: mac(Side::Neighbour, way),
             heard: vec![0; LONGEST],
             sent: Vec::with_capacity(LONGEST),
+            pieces: Pieces::default(),
             others: Others::default(),
         };
         // Until it was bound it heard all others.
@@ -89,31 +92,45 @@ impl Wire {
         self.socket.as_fd()
     }
 
-    /// What the host sent next; `None` if there is nothing now.
+    /// What the host sent next; `None` if there is nothing now. A packet that it sent in pieces comes as one.
     ///
     /// # Errors
     ///
     /// Those of recv(2).
     pub fn receive(&mut self) -> io::Result<Option<Heard>> {
-        let length = loop {
-            match recv(self.socket.as_raw_fd(), &mut self.heard, MsgFlags::MSG_DONTWAIT) {
-                Ok(length) => break length,
-                Err(nix::Error::EINTR) => {}
+        loop {
+            let length = match recv(self.socket.as_raw_fd(), &mut self.heard, MsgFlags::MSG_DONTWAIT) {
+                Ok(length) => length,
+                Err(nix::Error::EINTR) => continue,
                 Err(nix::Error::EAGAIN) => return Ok(None),
                 Err(errno) => return Err(errno.into()),
+            };
+            if let Some(heard) = self.hears(length) {
+                return Ok(Some(heard));
             }
-        };
-        Ok(Some(match frame::parse(&self.heard[..length]) {
-            Frame::Asks(question) if node_at(question.target) == Some(self.way.to) => Heard::Asks(question),
+        }
+    }
+
+    /// What a frame is that was heard; `None` if more pieces belong to it.
+    fn hears(&mut self, length: usize) -> Option<Heard> {
+        let packet = match frame::parse(&self.heard[..length]) {
+            Frame::Asks(question) if node_at(question.target) == Some(self.way.to) => {
+                return Some(Heard::Asks(question));
+            }
             Frame::Asks(question) => {
-                self.others.add(format!("a question for {}, which is not the neighbour", question.target))
+                let what = format!("a question for {}, which is not the neighbour", question.target);
+                return Some(self.others.add(what));
             }
-            Frame::Other(what) => self.others.add(what.to_owned()),
-            Frame::Ip(bytes) => match wire::take(bytes) {
-                Ok(packet) => Heard::Packet(packet),
-                Err(why) => self.others.add(why.to_string()),
-            },
-        }))
+            Frame::Other(what) => return Some(self.others.add(what.to_owned())),
+            Frame::Ip(packet) => packet,
+        };
+        let taken = match self.pieces.put(packet) {
+            Piece::Whole => wire::take(packet),
+            // Over IPv6 only its pieces would have said that it may be cut.
+            Piece::Last(whole) => wire::take(whole).map(|packet| Packet { fragments: true, ..packet }),
+            Piece::Waits => return None,
+        };
+        Some(taken.map_or_else(|why| self.others.add(why.to_string()), Heard::Packet))
     }
 
     /// What was heard that no scenario has.

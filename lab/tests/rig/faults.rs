@@ -1,0 +1,243 @@
+//! What can be done to a host for real.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::libc;
+use resound_lab::rig::{Heard, Host, RigError};
+use resound_sim::packet::Packet;
+use resound_sim::scenario::{NodeId, RouteKind, Way};
+
+use crate::between::{A, B, C, PATIENCE, WHOLE, length, passing, rig, two};
+use crate::{VERSIONS, at, dial, echo, echoes, udp};
+
+const KINDS: [(RouteKind, i32); 4] = [
+    (RouteKind::Unreachable, libc::EHOSTUNREACH),
+    (RouteKind::Prohibit, libc::EACCES),
+    (RouteKind::Blackhole, libc::EINVAL),
+    (RouteKind::Missing, libc::ENETUNREACH),
+];
+
+/// What connect says at once, over TCP and UDP and both IP versions; 0 for nothing.
+fn connects(host: &Host, to: NodeId) -> [i32; 4] {
+    let own = host.node();
+    host.run(move || {
+        let errno =
+            |outcome: io::Result<()>| outcome.map_or_else(|error| error.raw_os_error().unwrap_or(-1), |()| 0);
+        let [v4, v6] = VERSIONS.map(|version| {
+            let udp =
+                UdpSocket::bind(at(own, version, 0)).and_then(|socket| socket.connect(at(to, version, 9)));
+            let tcp = TcpStream::connect_timeout(&at(to, version, 9), PATIENCE).map(drop);
+            [errno(udp), errno(tcp)]
+        });
+        [v4[0], v4[1], v6[0], v6[1]]
+    })
+}
+
+/// Nobody listens there.
+const THERE: [i32; 4] = [0, libc::ECONNREFUSED, 0, libc::ECONNREFUSED];
+
+#[test]
+fn a_lost_way_is_told_of_as_its_kind_of_route() -> Result<(), RigError> {
+    let Some(mut rig) =
+        rig("host a\nhost b\nhost c\nrouter r\nlink a <-> r 1ms\nlink b <-> r 1ms\nlink c <-> a 1ms\n")
+    else {
+        return Ok(());
+    };
+    passing(&mut rig, WHOLE, |hosts| {
+        let host = &mut hosts[0];
+        for (kind, errno) in KINDS {
+            for to in [Some(B), None] {
+                host.route(to, Some(kind))?;
+                assert_eq!(connects(host, B), [errno; 4], "{kind:?} to {to:?}");
+                let other = if to.is_none() { [errno; 4] } else { THERE };
+                assert_eq!(connects(host, C), other, "{kind:?} to {to:?}");
+                host.route(to, None)?;
+                assert_eq!(connects(host, B), THERE, "{kind:?} to {to:?}, and back");
+                assert_eq!(connects(host, C), THERE, "{kind:?} to {to:?}, and back");
+            }
+        }
+        // One after the other, and what is said of one node first.
+        for (kind, errno) in KINDS {
+            host.route(Some(C), Some(kind))?;
+            for (other, other_errno) in KINDS {
+                host.route(None, Some(other))?;
+                assert_eq!((connects(host, B), connects(host, C)), ([other_errno; 4], [errno; 4]));
+            }
+        }
+        host.route(Some(C), None)?;
+        host.route(None, None)?;
+        assert_eq!((connects(host, B), connects(host, C)), (THERE, THERE));
+        Ok(())
+    })
+}
+
+#[test]
+fn no_port_is_given_out_when_they_are_exhausted() -> Result<(), RigError> {
+    let Some(mut rig) = two() else { return Ok(()) };
+    passing(&mut rig, WHOLE, |hosts| {
+        let mut stream = dial(&hosts[0], echo(&hosts[1], VERSIONS[0]));
+        for _ in 0..2 {
+            hosts[0].exhaust_ports()?;
+            for version in VERSIONS {
+                let errnos = hosts[0].run(move || {
+                    let tcp = TcpStream::connect_timeout(&at(B, version, 9), PATIENCE).map(drop);
+                    let listener = TcpListener::bind(at(A, version, 0)).map(drop);
+                    let bound = UdpSocket::bind(at(A, version, 0)).map(drop);
+                    [tcp, listener, bound, unbound_udp(at(B, version, 9))]
+                        .map(|outcome| outcome.err().and_then(|error| error.raw_os_error()))
+                });
+                let expected = [libc::EADDRNOTAVAIL, libc::EADDRINUSE, libc::EADDRINUSE, libc::EAGAIN];
+                assert_eq!(errnos, expected.map(Some), "{version:?}");
+            }
+            assert!(echoes(&mut stream), "a connection keeps its port");
+            hosts[0].restore_ports()?;
+            assert_eq!(connects(&hosts[0], B), THERE);
+        }
+        Ok(())
+    })
+}
+
+/// A datagram from a socket that has no port yet.
+fn unbound_udp(to: std::net::SocketAddr) -> io::Result<()> {
+    use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, SockaddrStorage, sendto, socket};
+    use std::os::fd::AsRawFd as _;
+    let family = if to.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let socket = socket(family, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
+    sendto(socket.as_raw_fd(), b"x", &SockaddrStorage::from(to), MsgFlags::empty())?;
+    Ok(())
+}
+
+#[test]
+fn a_neighbour_that_does_not_answer_is_unreachable() {
+    let Some(mut rig) = two() else { return };
+    let (hosts, wires) = rig.parts();
+    let begun = Instant::now();
+    for version in VERSIONS {
+        let outcome =
+            hosts[0].run(move || TcpStream::connect_timeout(&at(B, version, 9), PATIENCE).map(drop));
+        assert_eq!(outcome.expect_err("unreachable").raw_os_error(), Some(libc::EHOSTUNREACH), "{version:?}");
+    }
+    let each = begun.elapsed() / 2;
+    assert!(each > Duration::from_secs(2) && each < Duration::from_secs(10), "it took {each:?}");
+    let mut asked = 0;
+    while let Some(heard) = wires[0].receive().expect("a wire is read") {
+        match heard {
+            Heard::Asks(_) => asked += 1,
+            // Reports of IPv6 multicast groups.
+            Heard::Other => {}
+            Heard::Packet(packet) => panic!("{packet:?}"),
+        }
+    }
+    assert_eq!(asked, 6, "three times over each version");
+}
+
+#[test]
+fn a_forgotten_neighbour_is_asked_for_anew() -> Result<(), RigError> {
+    let Some(mut rig) = two() else { return Ok(()) };
+    let way = Way { from: A, to: B };
+    for version in VERSIONS {
+        let socket = passing(&mut rig, WHOLE, |hosts| {
+            let mut stream = dial(&hosts[0], echo(&hosts[1], version));
+            assert!(echoes(&mut stream));
+            udp(&hosts[0], version)
+        });
+        let hears = |rig: &mut resound_lab::rig::Rig| {
+            socket.send_to(b"x", at(B, version, 9)).expect("sent");
+            let wire = &mut rig.wires()[0];
+            let begun = Instant::now();
+            while begun.elapsed() < PATIENCE {
+                match wire.receive().expect("a wire is read") {
+                    Some(heard) => return Some(heard),
+                    None => thread::sleep(Duration::from_millis(1)),
+                }
+            }
+            None
+        };
+        // What is left of the connection has come by then.
+        thread::sleep(Duration::from_millis(300));
+        while rig.wires()[0].receive().expect("a wire is read").is_some() {}
+        assert!(matches!(hears(&mut rig), Some(Heard::Packet(_))), "it is known");
+        rig.host(A).expect("a host").forget_neighbours(way)?;
+        assert!(matches!(hears(&mut rig), Some(Heard::Asks(_))), "it is asked for");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_rebooted_host_knows_no_connection() -> Result<(), RigError> {
+    let Some(mut rig) = two() else { return Ok(()) };
+    for version in VERSIONS {
+        let mut old = passing(&mut rig, WHOLE, |hosts| {
+            let mut stream = dial(&hosts[0], echo(&hosts[1], version));
+            assert!(echoes(&mut stream));
+            stream
+        });
+        rig.host(B).expect("a host").route(Some(A), Some(RouteKind::Prohibit))?;
+        rig.reboot(B)?;
+        assert_eq!(
+            rig.wires().iter().map(|wire| wire.way()).collect::<Vec<_>>(),
+            [Way { from: A, to: B }, Way { from: B, to: A }]
+        );
+        passing(&mut rig, WHOLE, |hosts| {
+            old.write_all(b"still there?").expect("written");
+            let error = old.read(&mut [0; 8]).expect_err("reset");
+            assert_eq!(error.raw_os_error(), Some(libc::ECONNRESET), "{version:?}");
+            assert!(echoes(&mut dial(&hosts[0], echo(&hosts[1], version))), "the new kernel serves");
+            assert!(echoes(&mut dial(&hosts[1], echo(&hosts[0], version))), "and dials");
+        });
+    }
+    Ok(())
+}
+
+#[test]
+fn an_mtu_is_of_one_direction() -> Result<(), RigError> {
+    let Some(mut rig) = two() else { return Ok(()) };
+    let longest = [AtomicUsize::new(0), AtomicUsize::new(0)];
+    let between = |way: Way, packet: Packet| {
+        longest[usize::from(way.from.0)].fetch_max(length(&packet), Ordering::Relaxed);
+        Some(packet)
+    };
+    passing(&mut rig, &between, |hosts| {
+        for version in VERSIONS {
+            let mut stream = dial(&hosts[0], echo(&hosts[1], version));
+            assert!(echoes(&mut stream));
+            for mtu in [1_300, 1_400] {
+                hosts[0].mtu(Way { from: A, to: B }, mtu)?;
+                // A connection looks for its way when it sends next, and cuts what follows.
+                assert!(echoes(&mut stream));
+                longest.iter().for_each(|longest| longest.store(0, Ordering::Relaxed));
+                let mut back = vec![0; 50_000];
+                let mut writer = stream.try_clone().expect("a second handle");
+                thread::scope(|scope| {
+                    scope.spawn(|| writer.write_all(&vec![1; 50_000]).expect("written"));
+                    stream.read_exact(&mut back).expect("read");
+                });
+                let [from_a, from_b] = longest.each_ref().map(|longest| longest.load(Ordering::Relaxed));
+                assert_eq!([from_a, from_b], [usize::from(mtu), 1_500], "{version:?}");
+            }
+            hosts[0].mtu(Way { from: A, to: B }, 1_500)?;
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn an_mtu_too_small_for_ipv6_leaves_ipv4_as_it_was() -> Result<(), RigError> {
+    let Some(mut rig) = rig("host a\nhost b\nlink a <-> b 1ms mtu=576\n") else { return Ok(()) };
+    let longest = AtomicUsize::new(0);
+    let between = |_, packet: Packet| {
+        longest.fetch_max(length(&packet), Ordering::Relaxed);
+        Some(packet)
+    };
+    passing(&mut rig, &between, |hosts| {
+        let mut stream = dial(&hosts[0], echo(&hosts[1], VERSIONS[0]));
+        stream.write_all(&[1; 5_000]).expect("written");
+        stream.read_exact(&mut [0; 5_000]).expect("read");
+    });
+    assert_eq!(longest.into_inner(), 576);
+    Ok(())
+}
