@@ -22,7 +22,7 @@ use super::host::Power;
 use super::{Cast, Node, World};
 use crate::faults::{Faults, Plug};
 use crate::kernel::{Fate, TcpState};
-use crate::packet::{FaultId, Packet, is_for_many};
+use crate::packet::{Body, FaultId, Packet, is_for_many};
 use crate::run::{Happened, Record, Run};
 use crate::scenario::{Command, HostFault, NodeId, Role, RouteKind, Said, Scenario, Way, node_at};
 
@@ -201,7 +201,9 @@ impl World<'_> {
     fn left(&mut self, host: NodeId, packet: Packet) {
         if self.is_there(host) {
             if is_for_many(packet.destination) {
-                if let Some(way) = self.network.to_many(host) {
+                // Its kernel may speak to its neighbours too, of groups and addresses: here they know each other.
+                let way = self.network.to_many(host).filter(|_| matches!(packet.body, Body::Udp(_)));
+                if let Some(way) = way {
                     self.depart_to_many(way, packet);
                 }
             } else if let Some(way) = node_at(packet.destination).and_then(|to| self.network.first(host, to))
