@@ -1,17 +1,23 @@
 //! Agents, without a network between them: each test has a network namespace of its own, whose loopback device has the
 //! addresses of a scenario's hosts. For that it has to be root; otherwise it says so and does nothing.
 
-use std::process::Command;
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use resound_core::signal::Version;
 use resound_lab::agent::{Agent, Brief, Launcher, Life, Told};
 use resound_lab::suite::Player;
-use resound_sim::Scenario;
 use resound_sim::scenario::NodeId;
+use resound_sim::{Echo, Record, Scenario, World};
 
 /// No test takes that long, on the busiest machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -35,12 +41,20 @@ fn alone(hosts: u8) -> bool {
     true
 }
 
-fn everywhere(mut test: impl FnMut(Player, Version)) {
-    for player in Player::ALL {
-        for version in [Version::V4, Version::V6] {
-            test(player, version);
+/// Does this on every runtime and over both versions, all at once, each in a namespace with the addresses of so many hosts.
+fn everywhere(hosts: u8, test: impl Fn(Player, Version) + Sync) {
+    thread::scope(|scope| {
+        for player in Player::ALL {
+            for version in [Version::V4, Version::V6] {
+                let test = &test;
+                scope.spawn(move || {
+                    if alone(hosts) {
+                        test(player, version);
+                    }
+                });
+            }
         }
-    }
+    });
 }
 
 fn scenario(text: &str, version: Version) -> Arc<Scenario> {
@@ -78,6 +92,18 @@ impl Host {
         self
     }
 
+    /// Waits until something that begins with these words is said, perhaps after others of `before`.
+    fn says_so(&mut self, words: &str, before: Option<&str>) -> &mut Self {
+        loop {
+            self.hear_until(words, |host| !host.told.is_empty());
+            let said = self.told.remove(0).said.to_string();
+            if said.starts_with(words) {
+                return self;
+            }
+            assert!(before.is_some(), "{said:?} instead of {words:?}");
+        }
+    }
+
     fn hear_until(&mut self, what: &str, is: impl Fn(&Self) -> bool) -> &mut Self {
         let by = Instant::now() + PATIENCE;
         while !is(self) {
@@ -93,10 +119,7 @@ impl Host {
 
 #[test]
 fn a_client_and_a_server_say_what_happens() {
-    if !alone(2) {
-        return;
-    }
-    everywhere(|player, version| {
+    everywhere(2, |player, version| {
         let text = "
             host client
             host server
@@ -116,4 +139,255 @@ fn a_client_and_a_server_say_what_happens() {
         server.says("ended closed");
         client.ask(4).says("refused (no program here takes this)");
     });
+}
+
+#[test]
+fn a_client_of_two_says_whose_it_is() {
+    everywhere(3, |player, version| {
+        let text = "
+            host client
+            host one
+            host other
+            0 one serve udp 7
+            0 other serve udp 7
+            0 client connect udp one:7
+            1 client send \"hello\"
+            1 client connect udp other:8
+            2 client abort
+            3 client close
+        ";
+        let scenario = scenario(text, version);
+        let mut client = Host::start(player, &scenario, 0);
+        let mut one = Host::start(player, &scenario, 1);
+        one.ask(0);
+        client.ask(2).says("dialing").says("up");
+        client.ask(3).says("sent 1").says("echo 1");
+        client.ask(4).says("other dialing").says("other dial-failed port-unreach peer");
+        client.says_so("other retry 1", None);
+        client.ask(5).says("closed");
+        client.ask(6).says("refused (no program here takes this)");
+        // A second server on that port.
+        one.ask(0).says("bind EADDRINUSE");
+    });
+}
+
+#[test]
+fn whoever_is_killed_takes_its_sockets_along_and_comes_back_with_the_next() {
+    everywhere(2, |player, version| {
+        let text = "
+            host client
+            host server
+            0 server serve 7
+            0 client connect server:7 idle=10s
+            1 client send \"hello\"
+        ";
+        let scenario = scenario(text, version);
+        let (mut client, mut server) = (Host::start(player, &scenario, 0), Host::start(player, &scenario, 1));
+        server.ask(0);
+        client.ask(1).says("dialing").says("up");
+        server.says("accepted");
+        server.agent.kill();
+        let life = server.agent.hear(&mut server.told).unwrap();
+        assert!(matches!(life, Life::Ended(status) if status.signal() == Some(9)), "{life:?}");
+        assert!(server.agent.ask(0, 1).is_err());
+        client.says("down closed peer");
+        client.says_so("retry 1", None);
+        let mut server = Host::start(player, &scenario, 1);
+        server.ask(0);
+        client.says_so("dialing", Some("dialing")).says("up");
+        server.says("accepted");
+    });
+}
+
+#[test]
+fn whoever_is_stopped_says_nothing_until_it_goes_on() {
+    everywhere(2, |player, version| {
+        let text = "
+            host client
+            host server
+            0 server serve udp 7
+            0 client connect udp server:7 idle=300ms probe=300ms misses=2
+        ";
+        let scenario = scenario(text, version);
+        let (mut client, mut server) = (Host::start(player, &scenario, 0), Host::start(player, &scenario, 1));
+        server.ask(0);
+        client.ask(1).says("dialing").says("up");
+        server.agent.stop();
+        client.says("suspect 1").says("down no-echo timer");
+        client.says_so("retry 1", None);
+        server.agent.go_on();
+        client.says_so("dialing", Some("dialing")).says("up");
+    });
+}
+
+/// Every call of a script, one after the other, on the simulated kernel and on this one.
+#[test]
+fn single_calls_say_what_simulated_ones_say() {
+    if !alone(1) {
+        return;
+    }
+    let calls = "
+        a = tcp connect here:9
+        a poll
+        a info
+        a so_error
+        a so_error
+        a recv 10
+        a close
+        l = tcp listen 7 backlog=4 reuseaddr
+        l2 = tcp listen 7 reuseaddr
+        l2 poll
+        l3 = tcp listen 8 reuseport
+        l4 = tcp listen 8 reuseport
+        b = accept l
+        c = tcp connect here:7 uto=5s keepalive=1s/1s/3 syncnt=2 rcvbuf=20000 sndbuf=20000 recverr
+        d = accept l
+        c poll
+        c info
+        c recv 5
+        c send \"hello\"
+        d poll
+        d recv 3
+        d recv 100
+        d recv 100
+        d shutdown
+        c poll
+        c recv 10
+        c send 10 bytes
+        d recv 100
+        c shutdown-read
+        d reset
+        c poll
+        c so_error
+        c so_error
+        c recv 1
+        c errqueue
+        c send \"x\"
+        c shutdown
+        c close
+        u = udp 0
+        u send \"x\"
+        u recv 10
+        u connect here:9
+        u send \"x\"
+        u poll
+        u so_error
+        u send \"x\"
+        u recv 10
+        u recv 10
+        u disconnect
+        u send \"x\"
+        v = udp 10 recverr
+        w = udp 10
+        v sendto here:9 4 bytes
+        v poll
+        v errqueue
+        v errqueue
+        v poll
+        v info
+        v sendto here:9 4 bytes
+        v recv 10
+        v so_error
+        v sendto here:10 4 bytes
+        v recv 2
+        v recv 2
+        v shutdown
+        v close
+    ";
+    let line = |(at, call): (usize, &str)| format!("{at} here call {}\n", call.trim());
+    let script: String = calls.trim().lines().enumerate().map(line).collect();
+    let text = format!("host here\nuntil 1000\n{script}");
+    for version in [Version::V4, Version::V6] {
+        let scenario = scenario(&text, version);
+        let predicted = World::new(&scenario, &mut Echo).play(Record::Said).said;
+        let mut here = Host::start(Player::Std, &scenario, 0);
+        for line in 0..scenario.script.len() {
+            here.ask(line as u32);
+        }
+        let both = |at: usize| {
+            let call = scenario.show(&scenario.script[at].command).to_string();
+            let simulated = predicted.get(at).map(|remark| remark.said.to_string());
+            (call, simulated, here.told.get(at).map(|told| told.said.to_string()))
+        };
+        let differ: Vec<_> =
+            (0..scenario.script.len()).map(both).filter(|(_, simulated, real)| simulated != real).collect();
+        assert!(differ.is_empty(), "{version:?}: {differ:#?}");
+    }
+}
+
+#[test]
+fn what_nobody_takes_is_refused_and_what_makes_no_sense_ends_it_with_a_reason() {
+    let text = "
+        host here
+        host there
+        0 here send \"hello\"
+        0 here do something
+        0 there close
+    ";
+    let scenario = scenario(text, Version::V4);
+    let mut here = Host::start(Player::Std, &scenario, 0);
+    here.ask(0).says("refused (no program here takes this)");
+    here.ask(1).says("refused (no program here takes this)");
+    here.agent.ask(2, 1).unwrap();
+    let by = Instant::now() + PATIENCE;
+    let error = loop {
+        match here.agent.hear(&mut here.told) {
+            Ok(life) => assert!(life == Life::GoesOn && Instant::now() < by, "{life:?}"),
+            Err(error) => break error.to_string(),
+        }
+        thread::sleep(Duration::from_millis(5));
+    };
+    let expected =
+        "the agent of here: it closed its stdout (exit status: 1); its last words: this is not an order";
+    assert!(error.starts_with(expected), "{error}");
+}
+
+/// An agent whose parent is a shell and whose orders come from here; the shell, and the agent's number.
+fn grandchild(scenario: &Scenario) -> (Child, i32) {
+    let mut shell = Command::new("sh");
+    // Whatever runs in the background has no stdin, unless that is given another number before.
+    shell.args(["-c", "exec 3<&0; \"$0\" <&3 & echo $!; wait", env!("CARGO_BIN_EXE_resound-lab-agent")]);
+    let mut shell = shell.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let text = scenario.to_string();
+    write!(shell.stdin.as_mut().unwrap(), "std 0 {}\n{text}", text.len()).unwrap();
+    let mut lines = BufReader::new(shell.stdout.as_mut().unwrap()).lines().map(Result::unwrap);
+    // It is not said which of them comes first.
+    let lines = [lines.next().unwrap(), lines.next().unwrap()];
+    assert!(lines.iter().any(|line| line == "ready"), "{lines:?}");
+    let pid = lines.iter().find_map(|line| line.parse().ok()).unwrap();
+    (shell, pid)
+}
+
+/// Waits until a process is no more, or nothing but a number that nobody has asked for yet.
+fn await_end(pid: i32) {
+    let by = Instant::now() + PATIENCE;
+    let is_there = || {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.rsplit(')').next().is_some_and(|behind| !behind.is_empty() && !behind.starts_with(" Z"))
+    };
+    while is_there() {
+        assert!(Instant::now() < by, "it outlives its parent");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn it_ends_with_its_orders_and_with_its_parent_also_while_it_is_stopped() {
+    let scenario = scenario("host here", Version::V4);
+    let (mut shell, pid) = grandchild(&scenario);
+    drop(shell.stdin.take());
+    await_end(pid);
+    assert!(shell.wait().unwrap().success());
+    for stopped in [false, true] {
+        let (mut shell, pid) = grandchild(&scenario);
+        if stopped {
+            kill(Pid::from_raw(pid), Signal::SIGSTOP).unwrap();
+        }
+        // `wait` would close it.
+        let orders = shell.stdin.take();
+        shell.kill().unwrap();
+        shell.wait().unwrap();
+        await_end(pid);
+        drop(orders);
+    }
 }

@@ -330,7 +330,7 @@ fn recv_error(socket: &Socket) -> Result<Errno, Errno> {
     let mut quoted = [0; 2_048];
     let mut quoted = [IoSliceMut::new(&mut quoted)];
     // `struct sock_extended_err` and the address of whoever complained; of both families on a dual-stack socket.
-    let mut control = Vec::with_capacity(512);
+    let mut control = vec![0; 512];
     let got = recvmsg::<SockaddrStorage>(
         socket.as_raw_fd(),
         &mut quoted,
