@@ -19,6 +19,7 @@
 //! | [`soak`] | random ones, from a seed | the first that fails, shrunk |
 //! | [`shrink`](mod@shrink) | simpler ones than a failing one | the simplest that still fails in the same way |
 //! | [`generate`] | what the others draw from | |
+//! | [`staged`] | each row of the kernel table | whether a kernel obeys it |
 
 use std::any::Any;
 use std::fmt;
@@ -29,6 +30,7 @@ pub mod generate;
 pub mod replay;
 pub mod shrink;
 pub mod soak;
+pub mod staged;
 
 use crate::faults::since_start;
 use crate::oracle::{Broken, Oracle};
