@@ -37,4 +37,5 @@ pub mod agent;
 pub mod play;
 pub mod rig;
 pub mod suite;
+pub mod table;
 pub mod verdict;

@@ -1,0 +1,95 @@
+//! The table's conformance run, with kernels of which it is known what they do.
+
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use resound_lab::table::{Finding, TableReport, verify};
+use resound_sim::engine::staged::Extent;
+use resound_sim::kernel::{Profile, Unverified};
+use resound_sim::{Echo, Record, Run, Scenario, World};
+
+const EIGHT: NonZeroUsize = NonZeroUsize::new(8).expect("not zero");
+
+fn simulated(scenario: &Scenario) -> Result<Run, String> {
+    Ok(World::new(scenario, &mut Echo).play(Record::Said))
+}
+
+fn not_agreed(report: &TableReport) -> Vec<&str> {
+    let not = report.rows.iter().filter(|row| row.what != Finding::Agreed);
+    not.map(|row| row.row).collect()
+}
+
+#[test]
+fn the_simulated_kernel_agrees_with_every_row() {
+    let mut told = 0;
+    let report = verify(&simulated, Extent::Rows, EIGHT, |_| told += 1);
+    assert_eq!(not_agreed(&report), [""; 0], "{report}");
+    assert_eq!(told, report.rows.len(), "each row was told of once");
+    assert_eq!(report.counts(), [told, 0, 0]);
+    let line = report.to_string();
+    let end = format!("{told} rows agreed, 0 differ, 0 not exercised (each IP version counts)");
+    assert!(line.starts_with("kernel table on Linux ") && line.ends_with(&end), "{line}");
+}
+
+/// A kernel that lets no ICMP error end a connect.
+#[test]
+fn another_kernel_differs_in_its_rows_and_in_no_others() {
+    let patient = |scenario: &Scenario| {
+        let mut scenario = scenario.clone();
+        scenario.profile = Profile::Unverified(Unverified::LinuxPatient);
+        simulated(&scenario)
+    };
+    let report = verify(&patient, Extent::Rows, EIGHT, |_| {});
+    let soft = [
+        "syn-sent/icmp-soft",
+        "syn-sent/icmp-soft",
+        "syn-sent/icmp-soft/recverr",
+        "syn-sent/icmp-soft/recverr",
+    ];
+    assert_eq!(not_agreed(&report), soft);
+    let line = "differs        tcp/syn-sent/icmp-soft IPv4 3/0: call 1, poll: \
+                the table says IN|OUT|ERR|HUP|RDHUP, this kernel gave - (measured on 6.18)";
+    assert_eq!(report.to_string().lines().next(), Some(line));
+}
+
+#[test]
+fn a_row_that_cannot_be_played_says_why() {
+    let broken = |scenario: &Scenario| match scenario.script.iter().any(|line| line.host.0 == 2) {
+        true => simulated(scenario),
+        false => Err(String::from("no namespace could be made")),
+    };
+    let report = verify(&broken, Extent::Rows, EIGHT, |_| {});
+    let [agreed, differ, not_exercised] = report.counts();
+    assert!(agreed > 0 && differ == 0 && not_exercised > 0, "{report}");
+    let line = "not exercised  tcp/syn-sent/icmp-soft IPv4 3/0: no namespace could be made";
+    assert_eq!(report.to_string().lines().next(), Some(line));
+}
+
+/// A machine that was late once gives a wrong word once.
+#[test]
+fn what_differs_only_once_does_not_count() {
+    let plays = AtomicUsize::new(0);
+    let late = |scenario: &Scenario| {
+        let mut run = simulated(scenario)?;
+        if plays.fetch_add(1, Ordering::Relaxed) % 7 == 0 {
+            run.said.pop();
+        }
+        Ok(run)
+    };
+    let report = verify(&late, Extent::Rows, NonZeroUsize::MIN, |_| {});
+    assert_eq!(not_agreed(&report), [""; 0], "{report}");
+}
+
+#[test]
+fn many_are_played_at_a_time() {
+    let (now, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let slow = |scenario: &Scenario| {
+        most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        std::thread::sleep(std::time::Duration::from_millis(1));
+        now.fetch_sub(1, Ordering::SeqCst);
+        simulated(scenario)
+    };
+    verify(&slow, Extent::Rows, EIGHT, |_| {});
+    let most = most.into_inner();
+    assert!((2..=8).contains(&most), "{most} at a time");
+}
