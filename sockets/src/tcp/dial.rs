@@ -104,8 +104,18 @@ fn why_not(socket: &SockRef<'_>, no_peer: &io::Error) -> Option<Signal> {
 }
 
 fn begin(to: SocketAddr, options: &DialOptions) -> io::Result<TcpStream> {
+    begin_with(to, options, |_| Ok(()))
+}
+
+/// As [`begin`], with a socket that is prepared in one more way.
+pub(super) fn begin_with(
+    to: SocketAddr,
+    options: &DialOptions,
+    prepare: impl FnOnce(&Socket) -> io::Result<()>,
+) -> io::Result<TcpStream> {
     let socket = new_socket(to)?;
     socket.set_tcp_nodelay(true)?;
+    prepare(&socket)?;
     if let Some(limit) = options.user_timeout {
         set_user_timeout(&socket, limit)?;
     }

@@ -32,6 +32,7 @@ mod listen;
 #[cfg(target_os = "linux")]
 mod patience;
 mod transfer;
+mod witness;
 
 pub use close::{close, shutdown_write};
 pub use describe::describe;
@@ -41,6 +42,7 @@ pub use listen::{Linger, ListenOptions, ReadBack, Sharing, Wildcard, accept, arr
 #[cfg(target_os = "linux")]
 pub use patience::set_syn_retries;
 pub use transfer::{GATHER, read, write};
+pub use witness::{dial_witnessed, outstanding};
 
 /// A non-blocking TCP socket, closed on exec.
 fn new_socket(family_of: SocketAddr) -> io::Result<Socket> {

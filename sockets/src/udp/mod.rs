@@ -88,6 +88,7 @@ mod courier;
 mod describe;
 mod endpoint;
 mod group;
+mod icmp_errors;
 mod message;
 mod options;
 mod serve;
@@ -107,6 +108,7 @@ pub use courier::Counts;
 pub use describe::describe;
 pub use endpoint::{Endpoint, Exchange, Sizes};
 pub use group::bind_group;
+pub use icmp_errors::icmp_errors;
 pub use options::{
     Broadcast, Errors, Fragmentation, Group, Loopback, Multicast, Offload, Options, Share, bind, bind_any,
     missing_family,
