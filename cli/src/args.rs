@@ -20,6 +20,7 @@ mod serve;
 mod sim;
 mod time;
 mod timers;
+mod why;
 
 pub(crate) use compare::Compare;
 pub(crate) use echo::Echo;
@@ -30,6 +31,7 @@ pub(crate) use ping::Ping;
 pub(crate) use serve::Serve;
 pub(crate) use sim::{Drawing, MenuName, Sim};
 use timers::Timers;
+pub(crate) use why::Why;
 
 /// Where `serve` listens and a TARGET without a port leads.
 pub(crate) const DEFAULT_PORT: u16 = 7007;
@@ -55,6 +57,7 @@ pub(crate) enum Command {
     Serve(Serve),
     Ping(Ping),
     Echo(Echo),
+    Why(Why),
     Sim(Sim),
     #[cfg(target_os = "linux")]
     Icmpd(Icmpd),

@@ -4,7 +4,7 @@
 //! adapters; here is what a person or a script sees: words, numbers, exit codes.
 //!
 //! ```text
-//!   args ──► command/{ping, echo, serve, compare} ──► output/{text, json, csv} ──► standard output
+//!   args ──► command/{ping, echo, why, …} ──► output/{text, json, csv} ──► standard output
 //!                 │            ▲                                                    (nothing else goes there)
 //!                 ▼            │ events
 //!          resound_conformance::Runtime, udp

@@ -46,7 +46,7 @@ fn manual_pages_are_roff() {
         .collect();
     std::fs::remove_dir_all(&dir).unwrap();
     pages.sort();
-    let commands = ["compare", "completions", "echo", "icmpd", "man", "ping", "serve", "sim"];
+    let commands = ["compare", "completions", "echo", "icmpd", "man", "ping", "serve", "sim", "why"];
     for page in commands.map(|command| format!("resound-{command}.1")) {
         assert!(pages.contains(&page), "{page} is not among {pages:?}");
     }
@@ -67,7 +67,7 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
 #[test]
 fn bad_targets_are_named_with_what_is_wrong() {
     for bad in ["foo:99999", "[::1", "", "http://example.org", "a:b:c"] {
-        for command in ["ping", "echo"] {
+        for command in ["ping", "echo", "why"] {
             let ran = run(&[command, bad]);
             let line = ran.code(2).stderr.lines().next().unwrap().to_owned();
             assert!(line.contains(&format!("'{bad}'")) && line.contains("TARGET"), "{ran:?}");

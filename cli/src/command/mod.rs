@@ -20,6 +20,7 @@ mod man;
 mod ping;
 mod serve;
 mod sim;
+mod why;
 
 /// How long a session may take to close when nothing is due any more.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -31,6 +32,7 @@ pub(crate) fn run(command: Command) -> Exit {
         Command::Serve(args) => serve::run(&args),
         Command::Ping(args) => ping::run(args),
         Command::Echo(args) => echo::run(&args),
+        Command::Why(args) => why::run(&args),
         Command::Sim(args) => sim::run(&args),
         #[cfg(target_os = "linux")]
         Command::Icmpd(args) => icmpd::run(&args),
