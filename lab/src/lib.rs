@@ -34,6 +34,7 @@
 #![cfg(target_os = "linux")]
 
 pub mod agent;
+pub mod costs;
 pub mod play;
 pub mod rig;
 pub mod suite;

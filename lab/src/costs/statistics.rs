@@ -1,0 +1,135 @@
+//! When one runtime costs less than another, and when that cannot be said.
+//!
+//! # Theory of operation
+//!
+//! Two runs never cost the same, and no machine is quiet. So what is compared is what was measured side by side, a *pair*,
+//! as a ratio; and what a ratio is worth is told by pairs of a runtime with itself, whose true ratio is 1:
+//!
+//! ```text
+//!              1/s         1          s
+//!   ───────────┼───────────┼──────────┼───────────►  ratio
+//!                 ×  × ×× × ×   ×                     each runtime against itself: the farthest is s, the spread
+//!                     o   o  o o                      these two: the same
+//!                                      o  o oo        these two: more
+//! ```
+//!
+//! There is a difference only if *every* pair lies outside the spread, all on the same side. If there is none in truth,
+//! all ratios come from the same source, and with R pairs of each kind the chance that the R farthest of 3·R are just
+//! those of one kind and lie on one side is 2 / (C(3·R, R) · 2^R): one in 4 000 for R = 4, one in two million for R = 6. No
+//! shape of the noise is assumed, so the rule holds for times with long tails too.
+//!
+//! What a metric cannot tell apart, its [resolution](super::Metric::resolution), is added to both sides of a ratio: three
+//! wake-ups are not infinitely more than none.
+
+use std::cmp::Ordering;
+
+use serde::Serialize;
+
+/// Fewer pairs of each kind prove nothing: there is never a difference.
+pub const LEAST_PAIRS: usize = 3;
+
+/// Ratios nearer to 1 than this are no difference for anybody, however exact they are.
+pub const LEAST_RATIO: f64 = 1.02;
+
+/// Two figures measured side by side, in the metric's unit.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Pair {
+    /// Of the first.
+    pub a: f64,
+    /// Of the second.
+    pub b: f64,
+}
+
+impl Pair {
+    /// How many times the second goes into the first, `resolution` added to both.
+    #[must_use]
+    pub fn ratio(self, resolution: f64) -> f64 {
+        (self.a + resolution) / (self.b + resolution)
+    }
+}
+
+/// What one side is, measured by the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// No difference that the spread would not explain.
+    Same,
+    /// The first is less.
+    Less,
+    /// The first is more.
+    More,
+}
+
+impl Verdict {
+    /// In one word: `same`, `less`, `more`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Same => "same",
+            Self::Less => "less",
+            Self::More => "more",
+        }
+    }
+}
+
+/// How far apart one and the same came out, as a factor of at least 1; `None` if it was not tried.
+#[must_use]
+pub fn spread(itself: &[Pair], resolution: f64) -> Option<f64> {
+    itself.iter().map(|pair| away(pair.ratio(resolution))).max_by(f64::total_cmp)
+}
+
+/// A ratio's distance from 1, whichever side it is on, as a factor.
+fn away(ratio: f64) -> f64 {
+    ratio.max(ratio.recip())
+}
+
+/// The median ratio of these pairs, and what it is worth beside `spread`, the wider of both sides'.
+///
+/// `None` if there are no pairs.
+#[must_use]
+pub fn judge(between: &[Pair], spread: f64, resolution: f64) -> Option<(f64, Verdict)> {
+    let ratios: Vec<f64> = between.iter().map(|pair| pair.ratio(resolution)).collect();
+    let ratio = median(&ratios)?;
+    let spread = spread.max(LEAST_RATIO);
+    let verdict = if ratios.len() < LEAST_PAIRS {
+        Verdict::Same
+    } else if ratios.iter().all(|&ratio| ratio > spread) {
+        Verdict::More
+    } else if ratios.iter().all(|&ratio| ratio < spread.recip()) {
+        Verdict::Less
+    } else {
+        Verdict::Same
+    };
+    Some((ratio, verdict))
+}
+
+/// The middle; between the two middle ones, if their number is even. `None` if there are none.
+#[must_use]
+pub fn median(values: &[f64]) -> Option<f64> {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    let upper = *sorted.get(middle)?;
+    match sorted.len() % 2 {
+        0 => Some(f64::midpoint(sorted[middle - 1], upper)),
+        _ => Some(upper),
+    }
+}
+
+/// The smallest of `sorted` that at least `percent` in a hundred do not exceed (nearest rank). `None` if there are none.
+#[must_use]
+pub fn percentile(sorted: &[u64], percent: usize) -> Option<u64> {
+    debug_assert!(sorted.is_sorted());
+    let rank = (sorted.len() * percent).div_ceil(100);
+    sorted.get(rank.saturating_sub(1)).copied()
+}
+
+/// At most `most` of `sorted`, evenly over its ranks: the least and the greatest are among them.
+#[must_use]
+pub fn thinned(sorted: &[u64], most: usize) -> Vec<u64> {
+    match (sorted.len().cmp(&most), most) {
+        (Ordering::Greater, 2..) => (0..most).map(|i| sorted[i * (sorted.len() - 1) / (most - 1)]).collect(),
+        (Ordering::Greater, _) => sorted[..most].to_vec(),
+        _ => sorted.to_vec(),
+    }
+}

@@ -1,0 +1,169 @@
+//! What the runtimes cost, for a terminal: a line for each metric, a column for each configuration.
+
+use core::fmt;
+
+use super::{Configuration, Costs, Metric, Row, Side, Standing, Unit};
+
+/// How wide the first column is.
+const TITLE: usize = 37;
+/// And the others.
+const COLUMN: usize = 12;
+
+impl fmt::Display for Costs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let machine = &self.machine;
+        let load = |load: Option<f64>| load.map_or(String::from("unknown"), |load| format!("{load:.2}"));
+        writeln!(
+            f,
+            "{} pairs of each two and of each with itself, seed {}, {:.0} s.",
+            self.config.rounds,
+            self.config.seed,
+            self.took.as_secs_f64(),
+        )?;
+        writeln!(
+            f,
+            "{} processors, Linux {}, load {} before and {} after.",
+            machine.processors,
+            machine.kernel,
+            load(machine.load_before),
+            load(machine.load_after),
+        )?;
+        wrapped(f, &format!("{}.", capital(&self.counting.to_string())))?;
+        for side in [Side::Client, Side::Server] {
+            self.side(f, side)?;
+        }
+        writeln!(f)?;
+        writeln!(f, "*  least: none is less by more than chance, and some are more.")?;
+        writeln!(f, "±  how far apart two runs of the very same runtime came out, at most.")?;
+        self.notes(f)
+    }
+}
+
+impl Costs {
+    fn side(&self, f: &mut fmt::Formatter<'_>, side: Side) -> fmt::Result {
+        write!(f, "\n{:TITLE$}", side.as_str())?;
+        for on in &self.config.configurations {
+            write!(f, "{on:>COLUMN$}")?;
+        }
+        writeln!(f)?;
+        for &metric in Metric::ALL.iter().filter(|metric| metric.side() == side) {
+            self.line(f, metric)?;
+        }
+        Ok(())
+    }
+
+    /// The figures of a metric; beneath, what 99 of 100 single times did not exceed.
+    fn line(&self, f: &mut fmt::Formatter<'_>, metric: Metric) -> fmt::Result {
+        let rows: Vec<&Row> = self.rows().filter(|row| row.metric == metric).collect();
+        let all = rows.iter().flat_map(|row| [row.median, row.p99]).flatten();
+        let scale = Scale::of(metric.unit(), all.fold(0.0, f64::max));
+        let p50 = if rows.iter().any(|row| row.p99.is_some()) { ", p50" } else { "" };
+        write!(f, "{:TITLE$}", format!("  {}{p50}{}", self.title(metric), scale.of_title()))?;
+        for row in &rows {
+            let star = if row.standing == Standing::Least { "*" } else { "" };
+            let figure = row.median.map_or(String::from("-"), |figure| scale.show(figure));
+            let spread = row.spread.map_or(String::new(), shown_spread);
+            write!(f, "{:>COLUMN$}", format!("{star}{figure}{spread}"))?;
+        }
+        writeln!(f)?;
+        if rows.iter().all(|row| row.p99.is_none()) {
+            return Ok(());
+        }
+        let indent = self.title(metric).chars().count() + 2;
+        write!(f, "{:TITLE$}", format!("{:indent$}, p99", ""))?;
+        for row in &rows {
+            let figure = row.p99.map_or(String::from("-"), |figure| scale.show(figure));
+            // Beneath the figure, not the spread.
+            let spread = row.spread.map_or(0, |spread| shown_spread(spread).chars().count());
+            write!(f, "{:>width$}{:spread$}", figure, "", width = COLUMN.saturating_sub(spread))?;
+        }
+        writeln!(f)
+    }
+
+    fn title(&self, metric: Metric) -> String {
+        match metric {
+            Metric::ServerThreadsMany => format!("threads, {} connections", self.config.connections),
+            _ => metric.title().to_string(),
+        }
+    }
+
+    fn notes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for &metric in Metric::ALL {
+            for row in self.rows().filter(|row| row.metric == metric) {
+                if let Some(why) = &row.missing {
+                    let side = metric.side().as_str();
+                    wrapped(f, &format!("-  {side}, {}, {}: {why}.", metric.title(), row.configuration))?;
+                }
+            }
+        }
+        for failure in &self.failures {
+            wrapped(f, &format!("!  a run failed and was left out: {failure}."))?;
+        }
+        Ok(())
+    }
+
+    /// The widest line of the table, in columns.
+    #[must_use]
+    pub const fn width() -> usize {
+        TITLE + COLUMN * Configuration::ALL.len()
+    }
+}
+
+/// The unit of a line: the same for all its figures, so that they can be compared at a glance.
+#[derive(Clone, Copy, Debug)]
+struct Scale {
+    unit: &'static str,
+    by: f64,
+}
+
+impl Scale {
+    /// So that the greatest is a number of a few digits.
+    fn of(unit: Unit, greatest: f64) -> Self {
+        let steps: &[(f64, &'static str)] = match unit {
+            Unit::Count => &[(1.0, "")],
+            Unit::Bytes => &[(1.0, "B"), (1024.0, "KiB"), (1024.0 * 1024.0, "MiB")],
+            Unit::Nanoseconds => &[(1.0, "ns"), (1e3, "µs"), (1e6, "ms"), (1e9, "s")],
+        };
+        let (by, unit) = steps.iter().rev().find(|(by, _)| greatest >= 10.0 * by).unwrap_or(&steps[0]);
+        Self { unit, by: *by }
+    }
+
+    fn of_title(self) -> String {
+        if self.unit.is_empty() { String::new() } else { format!(", {}", self.unit) }
+    }
+
+    /// Three digits, as far as there are.
+    fn show(self, figure: f64) -> String {
+        let figure = figure / self.by;
+        match figure {
+            ..10.0 => format!("{figure:.2}"),
+            ..100.0 => format!("{figure:.1}"),
+            _ => format!("{figure:.0}"),
+        }
+    }
+}
+
+/// A spread as people read it: a part of the figure, or a factor if it is large.
+fn shown_spread(spread: f64) -> String {
+    if spread < 2.0 { format!(" ±{:.0}%", (spread - 1.0) * 100.0) } else { format!(" ×{spread:.1}") }
+}
+
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or(String::new(), |first| first.to_uppercase().chain(chars).collect())
+}
+
+/// In lines as wide as the table.
+fn wrapped(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    let mut line = String::new();
+    for word in text.split(' ') {
+        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > Costs::width() {
+            writeln!(f, "{line}")?;
+            line = String::from("  ");
+        } else if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    writeln!(f, "{line}")
+}
