@@ -342,6 +342,69 @@ fn a_sequence_diagram_has_only_lines_that_mermaid_knows() {
     }
 }
 
+// SVG.
+
+/// The elements and texts of a drawing; another's parser says that it is XML.
+fn drawn(svg: &str) -> (Vec<String>, Vec<String>) {
+    let document = roxmltree::Document::parse(svg).unwrap_or_else(|error| panic!("{error}: {svg}"));
+    let root = document.root_element();
+    assert_eq!(root.tag_name().namespace(), Some("http://www.w3.org/2000/svg"));
+    let classes = document.descendants().filter_map(|node| node.attribute("class")).map(String::from);
+    let texts = document.descendants().filter(|node| node.has_tag_name("text"));
+    let texts = texts.filter_map(|node| node.text()).map(String::from);
+    (classes.collect(), texts.collect())
+}
+
+#[test]
+fn a_drawing() {
+    let svg = run().svg(&scenario()).to_string();
+    expect_file!["snapshots/timeline.svg"].assert_eq(&svg);
+    let (classes, texts) = drawn(&svg);
+    let sent = run().moments.iter().filter(|moment| matches!(moment.what, Happened::Sent { .. })).count();
+    let count = |class: &str| classes.iter().filter(|of| of.split(' ').any(|of| of == class)).count();
+    assert_eq!((count("lost"), count("forged"), count("shaft")), (2, 2, sent));
+    assert_eq!((count("icmp"), count("rst")), (3, 3), "the forged ones and what hosts answered");
+    for text in ["client", "SYN", "up", "ICMP 3/1", "data 0..5 again", "fault 4: cut client -> router"] {
+        assert!(texts.iter().any(|told| told == text), "{text}: {texts:?}");
+    }
+}
+
+#[test]
+fn a_drawing_within_a_page_brings_no_style() {
+    let (run, scenario) = (run(), scenario());
+    let svg = run.svg(&scenario).within_page().states(false).to_string();
+    assert!(!svg.contains("<style") && !svg.contains("tcp established"), "{svg}");
+    drawn(&svg);
+}
+
+#[test]
+fn any_text_can_be_drawn() {
+    let mut awkward: String = "\u{0}\u{1}\n\u{1f}".to_owned();
+    awkward.push_str("]]>\"'&lt;</svg>\u{7f}\u{fffe}\u{2028}😀");
+    let mut scenario = Scenario::new();
+    scenario.add(&awkward, Role::Host);
+    let mut run = Teller::new();
+    run.said(0, CLIENT, Said::other(&awkward));
+    run.asked(0, NodeId(9), &awkward);
+    let (_, texts) = drawn(&run.0.svg(&scenario).to_string());
+    assert!(texts.iter().any(|text| text.contains("]]>\"'&lt;</svg>")), "{texts:?}");
+    drawn(&run.0.svg(&Scenario::new()).to_string());
+}
+
+/// Long silence is a break, and a long course is folded: the drawing stays short, and says what it leaves out.
+#[test]
+fn what_goes_on_and_on_is_folded() {
+    let mut run = Teller::new();
+    for at in 0..500 {
+        run.passed(60_000_000 * at, OUT, &segment(true, Flags::NONE, 0, Some(0), "x"));
+    }
+    let (_, texts) = drawn(&run.0.svg(&scenario()).to_string());
+    let folded = "… 976 more, of which 976 packets, until 29700.010000";
+    assert!(texts.iter().any(|text| text == folded), "{texts:?}");
+    assert!(texts.iter().any(|text| text == "+60.0 s"), "{texts:?}");
+    assert!(texts.len() < 100, "{}", texts.len());
+}
+
 // The capture file.
 
 /// A block's type and body.

@@ -6,10 +6,11 @@
 //!                       ┌──► ascii     a ladder: a column for each node, a line for each moment
 //!   Run ──┐             ├──► jsonl     an object for each moment
 //!         ├──► words ───┼──► mermaid   a sequence diagram
-//!   Scenario            └──► pcapng    packets as bytes
+//!   Scenario            ├──► svg       a sequence diagram, drawn
+//!                       └──► pcapng    packets as bytes
 //! ```
 //!
-//! The run knows what happened, the scenario what the nodes are called and what the faults are. All four tell of the same
+//! The run knows what happened, the scenario what the nodes are called and what the faults are. All five tell of the same
 //! moments, with the same `words` for packets: sequence numbers are counted from where each side of a connection
 //! began. Where a run has no moments, because [only what was said](crate::run::Record::Said) was written down, they tell
 //! of that.
@@ -28,11 +29,13 @@ mod ascii;
 mod jsonl;
 mod mermaid;
 mod pcapng;
+mod svg;
 mod words;
 
 pub use ascii::Timeline;
 pub use jsonl::JsonLines;
 pub use mermaid::Mermaid;
+pub use svg::Svg;
 
 impl Run {
     /// The run as a ladder for people, with what each fault did below it.
@@ -57,6 +60,12 @@ impl Run {
     #[must_use]
     pub const fn mermaid<'a>(&'a self, scenario: &'a Scenario) -> Mermaid<'a> {
         Mermaid::new(Story { run: self, scenario })
+    }
+
+    /// The run as a sequence diagram in SVG.
+    #[must_use]
+    pub const fn svg<'a>(&'a self, scenario: &'a Scenario) -> Svg<'a> {
+        Svg::new(Story { run: self, scenario })
     }
 
     /// The packets as a capture file that Wireshark opens, of the kind pcapng, with an interface for each link. Each packet
