@@ -9,6 +9,9 @@ use crate::rig::cannot_set;
 /// Why a scenario cannot be played with real hosts; `None` if it can.
 #[must_use]
 pub fn unplayable(scenario: &Scenario) -> Option<String> {
+    if let Some(why) = &scenario.simulated_only {
+        return Some(why.clone());
+    }
     if scenario.profile != Profile::Linux {
         return Some(String::from("its hosts are no Linux"));
     }

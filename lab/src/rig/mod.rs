@@ -185,6 +185,22 @@ impl Rig {
         Ok(rig)
     }
 
+    /// Waits until every wire carries packets, and every host knows its neighbours. A link that is up carries nothing before
+    /// the kernel has noticed that (`linkwatch_event`), which takes long where many come up at a time.
+    ///
+    /// # Errors
+    ///
+    /// If one does not.
+    pub fn warm_up(&mut self) -> Result<(), RigError> {
+        for at in 0..self.wires.len() {
+            let way = self.wires[at].way();
+            let host =
+                self.hosts.iter().find(|host| host.node() == way.from).ok_or(RigError::NoHost(way.from))?;
+            self.wires[at].warm_up(host).map_err(|error| RigError::Wire { way, error })?;
+        }
+        Ok(())
+    }
+
     /// A host.
     #[must_use]
     pub fn host(&mut self, node: NodeId) -> Option<&mut Host> {

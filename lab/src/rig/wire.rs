@@ -1,26 +1,39 @@
 //! The lab's end of a link to a host: a packet socket that hears what the host sends, and sends as its neighbour.
 
 use std::io;
+use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use nix::ifaddrs::getifaddrs;
+use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::socket::{
     AddressFamily, LinkAddr, MsgFlags, SockFlag, SockProtocol, SockType, bind, recv, setsockopt, socket,
     sockopt,
 };
 use nix::unistd::write;
+use resound_core::signal::Version;
 use resound_sim::packet::Packet;
-use resound_sim::scenario::{NodeId, Way, node_at};
+use resound_sim::scenario::{Address, NodeId, Way, address, node_at};
 use resound_sim::wire;
 
+use super::Host;
 use super::frame::{self, Frame, Mac, Question};
 use super::pieces::{Piece, Pieces};
+use super::plan::has_v6;
 
 /// The longest packet there is (RFC 791 §3.1; RFC 8200 §3 without jumbograms), with its header.
 const LONGEST: usize = frame::HEADER + 40 + 65_535;
 
 /// As many bytes may wait while the lab is busy, as the kernel counts them.
 const WAITING: usize = 8 << 20;
+
+/// Nobody hears what is sent to this port (RFC 863).
+const DISCARD: u16 = 9;
+
+/// How often a host that warms up speaks, and how long it may take.
+const WARM_AGAIN: u8 = 5;
+const WARM_BY: Duration = Duration::from_secs(20);
 
 /// The lab's end of the link between a host and one of its neighbours.
 #[derive(Debug)]
@@ -131,6 +144,36 @@ impl Wire {
             Piece::Waits => return None,
         };
         Some(taken.map_or_else(|why| self.others.add(why.to_string()), Heard::Packet))
+    }
+
+    /// Lets the host speak to its neighbour until both its question and its datagram were heard, over each IP version.
+    pub(super) fn warm_up(&mut self, host: &Host) -> io::Result<()> {
+        for version in [Version::V4, Version::V6] {
+            if version == Version::V6 && !has_v6() {
+                continue;
+            }
+            let by = Instant::now() + WARM_BY;
+            let to = SocketAddr::new(address(self.way.to, version), DISCARD);
+            'heard: loop {
+                host.run(move || {
+                    let any = SocketAddr::new(Address::Any.ip(version), 0);
+                    UdpSocket::bind(any)?.send_to(&[], to)
+                })?;
+                let mut fds = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
+                poll(&mut fds, WARM_AGAIN)?;
+                while let Some(heard) = self.receive()? {
+                    match heard {
+                        Heard::Asks(question) => self.answer(&question)?,
+                        Heard::Packet(packet) if packet.destination == to.ip() => break 'heard,
+                        Heard::Packet(_) | Heard::Other => {}
+                    }
+                }
+                if Instant::now() > by {
+                    return Err(io::Error::new(io::ErrorKind::TimedOut, "it carries nothing"));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// What was heard that no scenario has.
