@@ -36,6 +36,7 @@
 //! | `wire`, `frame` | packets, and the frames around them |
 //! | `pieces` | packets that were sent in pieces |
 
+use std::ops::Range;
 use std::{fmt, io};
 
 use resound_sim::Scenario;
@@ -114,6 +115,8 @@ pub enum RigError {
         /// What the system said.
         error: io::Error,
     },
+    /// A link did not come up.
+    Unready(io::Error),
     /// No port could be held.
     Ports(io::Error),
     /// The host has no link that way.
@@ -151,6 +154,7 @@ impl fmt::Display for RigError {
             Self::Wire { way, error } => {
                 write!(f, "no packet socket for the link from node {} to {}: {error}", way.from.0, way.to.0)
             }
+            Self::Unready(error) => write!(f, "a link between a host and the lab does not come up: {error}"),
             Self::Ports(error) => write!(f, "no port could be held: {error}"),
             Self::NoLink { host, way } => {
                 write!(f, "{host} has no link from node {} to {}", way.from.0, way.to.0)
@@ -179,9 +183,6 @@ impl Rig {
             rig.hosts.push(Host::new(plan)?);
         }
         rig.wires = rig.connect(0..rig.hosts.len())?;
-        for host in &rig.hosts {
-            host.furnish()?;
-        }
         Ok(rig)
     }
 
@@ -234,26 +235,31 @@ impl Rig {
                 *old = wire;
             }
         }
-        self.hosts[at].furnish()
+        Ok(())
     }
 
-    /// Gives these hosts their interfaces, all with one call of `ip`, and opens the lab's ends.
-    fn connect(&mut self, hosts: std::ops::Range<usize>) -> Result<Vec<Wire>, RigError> {
+    /// Gives these hosts their interfaces, all with one call of `ip`, opens the lab's ends, and then lets the hosts furnish
+    /// theirs: they are silent before, and ready to be heard and spoken to after.
+    fn connect(&mut self, hosts: Range<usize>) -> Result<Vec<Wire>, RigError> {
         let mut lines = String::new();
         let mut ends = Vec::new();
-        for host in &self.hosts[hosts] {
+        for host in &self.hosts[hosts.clone()] {
             let first = self.pairs;
             self.pairs += host.plan.legs.len() as u32;
             let names: Vec<_> = (first..self.pairs).map(|pair| format!("n{pair}")).collect();
             lines += &host.plan.pairs(&names, &host.place.path());
             ends.extend(host.plan.legs.iter().map(|leg| leg.way).zip(names));
         }
+        let names = ends.iter().map(|(_, name)| name.clone()).collect();
         self.lab.ip(lines)?;
-        self.lab.run(move || {
-            let open = |(way, name): (Way, String)| {
-                Wire::open(way, &name).map_err(|error| RigError::Wire { way, error })
-            };
-            ends.into_iter().map(open).collect()
-        })
+        let open = |(way, name): (Way, String)| {
+            Wire::open(way, &name).map_err(|error| RigError::Wire { way, error })
+        };
+        let wires = self.lab.run(move || ends.into_iter().map(open).collect::<Result<Vec<_>, _>>())?;
+        for host in &self.hosts[hosts] {
+            host.furnish()?;
+        }
+        self.lab.run(move || Wire::settle(names)).map_err(RigError::Unready)?;
+        Ok(wires)
     }
 }

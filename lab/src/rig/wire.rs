@@ -1,11 +1,12 @@
 //! The lab's end of a link to a host: a packet socket that hears what the host sends, and sends as its neighbour.
 
-use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
+use std::{io, thread};
 
-use nix::ifaddrs::getifaddrs;
+use nix::ifaddrs::{InterfaceAddress, getifaddrs};
+use nix::net::if_::InterfaceFlags;
 use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::socket::{
     AddressFamily, LinkAddr, MsgFlags, SockFlag, SockProtocol, SockType, bind, recv, setsockopt, socket,
@@ -31,9 +32,11 @@ const WAITING: usize = 8 << 20;
 /// Nobody hears what is sent to this port (RFC 863).
 const DISCARD: u16 = 9;
 
-/// How often a host that warms up speaks, and how long it may take.
+/// How often a host that warms up speaks, in milliseconds.
 const WARM_AGAIN: u8 = 5;
-const WARM_BY: Duration = Duration::from_secs(20);
+
+/// How long an interface may take to be ready, on a machine that is busy.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The lab's end of the link between a host and one of its neighbours.
 #[derive(Debug)]
@@ -76,7 +79,10 @@ impl Wire {
         let socket = socket(AddressFamily::Packet, SockType::Raw, flags, SockProtocol::EthAll)?;
         let address = link_address(interface)?;
         bind(socket.as_raw_fd(), &address)?;
-        setsockopt(&socket, sockopt::RcvBufForce, &WAITING)?;
+        // Whoever is root only in a namespace gets as much as the machine gives anybody.
+        if setsockopt(&socket, sockopt::RcvBufForce, &WAITING).is_err() {
+            setsockopt(&socket, sockopt::RcvBuf, &WAITING)?;
+        }
         let mut wire = Self {
             way,
             socket,
@@ -91,6 +97,25 @@ impl Wire {
         while wire.receive()?.is_some() {}
         wire.others = Others::default();
         Ok(wire)
+    }
+
+    /// Waits until these interfaces of this thread's namespace send what they are given. When the other end of a pair comes
+    /// up, that is still for a worker of the kernel to do (`linkwatch_event`), and meanwhile everything is lost silently.
+    pub(super) fn settle(mut interfaces: Vec<String>) -> io::Result<()> {
+        let begun = Instant::now();
+        loop {
+            let runs = |entry: &InterfaceAddress| entry.flags.contains(InterfaceFlags::IFF_RUNNING);
+            let running: Vec<_> = getifaddrs()?.filter(runs).map(|entry| entry.interface_name).collect();
+            interfaces.retain(|interface| !running.contains(interface));
+            match interfaces.first() {
+                None => return Ok(()),
+                Some(first) if begun.elapsed() > PATIENCE => {
+                    let what = format!("{first} has no carrier after {} s", PATIENCE.as_secs());
+                    return Err(io::Error::new(io::ErrorKind::TimedOut, what));
+                }
+                Some(_) => thread::sleep(Duration::from_millis(1)),
+            }
+        }
     }
 
     /// From the host to its neighbour.
@@ -152,7 +177,7 @@ impl Wire {
             if version == Version::V6 && !has_v6() {
                 continue;
             }
-            let by = Instant::now() + WARM_BY;
+            let by = Instant::now() + PATIENCE;
             let to = SocketAddr::new(address(self.way.to, version), DISCARD);
             'heard: loop {
                 host.run(move || {

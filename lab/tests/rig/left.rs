@@ -1,17 +1,15 @@
-//! Nothing is left behind, whatever ended the lab; and a user who is not root may run it.
+//! Nothing is left behind, whatever ended the lab.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::MetadataExt as _;
-use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 use std::{env, fs, process, thread};
 
-use resound_lab::rig::{self, RigError};
+use resound_lab::rig;
 
-use crate::between::{A, PATIENCE, WHOLE, passing, two};
-use crate::{VERSIONS, dial, echo, echoes};
+use crate::between::{PATIENCE, two};
 
 /// Which part of a test a process of this file has.
 const PART: &str = "RESOUND_LAB_TEST_PART";
@@ -114,40 +112,4 @@ fn agent() {
     nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL).expect("prctl");
     thread::sleep(4 * PATIENCE);
     process::exit(1);
-}
-
-/// A process that is not root, where this machine lets it: it enters a user namespace, and all is as for root.
-#[test]
-fn a_user_namespace_will_do() -> Result<(), RigError> {
-    const TEST: &str = "left::a_user_namespace_will_do";
-    if env::var(PART).as_deref() == Ok("user") {
-        match rig::prepare() {
-            Err(hindrance) => println!("skipped: {hindrance}"),
-            Ok(()) => {
-                let mut rig = two().expect("it is allowed");
-                passing(&mut rig, WHOLE, |hosts| {
-                    for version in VERSIONS {
-                        assert!(echoes(&mut dial(&hosts[0], echo(&hosts[1], version))));
-                    }
-                    hosts[0].exhaust_ports()
-                })?;
-                rig.reboot(A)?;
-                println!("done");
-            }
-        }
-        return Ok(());
-    }
-    let mut user = again(TEST, "user");
-    if nix::unistd::geteuid().is_root() {
-        user.uid(65_534).gid(65_534);
-    }
-    match user.output() {
-        Err(error) => eprintln!("skipped: another user cannot run this file: {error}"),
-        Ok(output) => {
-            let text = String::from_utf8_lossy(&output.stdout).into_owned();
-            assert!(text.contains("done") || text.contains("skipped"), "{text}");
-            eprintln!("{}", if text.contains("done") { "done" } else { &text });
-        }
-    }
-    Ok(())
 }
