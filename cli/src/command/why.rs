@@ -13,6 +13,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
 use resound_sockets::clock::Clock;
+use serde_json::Value;
 
 use crate::args::{Format, Why};
 use crate::exit::Exit;
@@ -62,6 +63,7 @@ pub(super) fn run(args: &Why) -> Exit {
         target: args.target.written.clone(),
         transport: if args.udp { Transport::Udp } else { Transport::Tcp },
         sink,
+        written: Ok(()),
         cases: Vec::new(),
         error: None,
     };
@@ -90,8 +92,8 @@ pub(super) fn run(args: &Why) -> Exit {
     if let Err(error) = started {
         return diagnosis.refuse(Exit::Local, format!("cannot start a thread: {error}"));
     }
-    let written = diagnosis.follow(&told, &interrupts);
-    diagnosis.finish(interrupts.count() > 0, written)
+    diagnosis.follow(&told, &interrupts);
+    diagnosis.finish(interrupts.count() > 0)
 }
 
 /// Starts a thread for each address.
@@ -128,13 +130,15 @@ struct Diagnosis {
     target: String,
     transport: Transport,
     sink: Sink,
+    /// Whether anybody still reads. The exit code is worth something to those who do not.
+    written: Written,
     cases: Vec<Case>,
     error: Option<String>,
 }
 
 impl Diagnosis {
     /// Takes what is told until every address has its finding.
-    fn follow(&mut self, told: &Receiver<Told>, interrupts: &Interrupts) -> Written {
+    fn follow(&mut self, told: &Receiver<Told>, interrupts: &Interrupts) {
         let complete = |cases: &[Case]| !cases.is_empty() && cases.iter().all(|case| case.finding.is_some());
         while interrupts.count() == 0 && self.error.is_none() && !complete(&self.cases) {
             match told.recv() {
@@ -142,43 +146,52 @@ impl Diagnosis {
                     let case = |peer| Case { peer: Some(peer), notes: Vec::new(), finding: None };
                     self.cases = addresses.into_iter().map(case).collect();
                 }
-                Ok(Told::Nameless(why)) => self.nameless(why)?,
-                Ok(Told::Note(to, note)) => self.take(to, note)?,
-                Ok(Told::Found(to, finding)) => self.conclude(to, finding)?,
+                Ok(Told::Nameless(why)) => self.nameless(why),
+                Ok(Told::Note(to, note)) => self.take(to, note),
+                Ok(Told::Found(to, finding)) => self.conclude(to, finding),
                 Ok(Told::Failed(error)) => self.error = Some(error),
                 Ok(Told::Interrupted) => {}
                 Err(_) => break,
             }
         }
-        Ok(())
+    }
+
+    /// Writes something, unless nobody reads any more.
+    fn write(&mut self, write: impl FnOnce(&mut Sink) -> Written) {
+        if self.written.is_ok() {
+            self.written = write(&mut self.sink);
+        }
+    }
+
+    /// Writes a line for programs, if that is what is wanted.
+    fn line(&mut self, line: impl FnOnce(&Self) -> Value) {
+        if self.sink.format == Format::Jsonl {
+            let line = line(self);
+            self.write(|sink| sink.jsonl(&line));
+        }
     }
 
     /// There is no address to examine.
-    fn nameless(&mut self, why: String) -> Written {
+    fn nameless(&mut self, why: String) {
         let note = Note { t_ns: self.clock.now().nanos(), step: "name", text: why, errno: None, icmp: None };
-        let finding = judge::nameless();
-        if self.sink.format == Format::Jsonl {
-            self.sink.jsonl(&report::note_line(&self.target, None, &note))?;
-        }
-        self.cases.push(Case { peer: None, notes: vec![note], finding: Some(finding) });
-        self.show(0)
+        self.line(|this| report::note_line(&this.target, None, &note));
+        self.cases.push(Case { peer: None, notes: vec![note], finding: Some(judge::nameless()) });
+        self.show(0);
     }
 
-    fn take(&mut self, to: SocketAddr, note: Note) -> Written {
-        if self.sink.format == Format::Jsonl {
-            self.sink.jsonl(&report::note_line(&self.target, Some(to), &note))?;
-        }
+    fn take(&mut self, to: SocketAddr, note: Note) {
+        self.line(|this| report::note_line(&this.target, Some(to), &note));
         if let Some(case) = self.case(to) {
             case.notes.push(note);
         }
-        Ok(())
     }
 
-    fn conclude(&mut self, to: SocketAddr, finding: Finding) -> Written {
-        let Some(case) = self.case(to) else { return Ok(()) };
+    fn conclude(&mut self, to: SocketAddr, finding: Finding) {
+        let Some(case) = self.case(to) else { return };
         case.finding = Some(finding);
-        let at = self.cases.iter().position(|case| case.peer == Some(to));
-        at.map_or(Ok(()), |at| self.show(at))
+        if let Some(at) = self.cases.iter().position(|case| case.peer == Some(to)) {
+            self.show(at);
+        }
     }
 
     fn case(&mut self, to: SocketAddr) -> Option<&mut Case> {
@@ -186,20 +199,16 @@ impl Diagnosis {
     }
 
     /// Writes a finding.
-    fn show(&mut self, at: usize) -> Written {
-        let now = self.clock.now().nanos();
+    fn show(&mut self, at: usize) {
         let case = &self.cases[at];
-        let Some(finding) = &case.finding else { return Ok(()) };
-        match self.sink.format {
-            Format::Text => {
-                let text = text::show(&self.target, self.transport, case, finding);
-                self.sink.text(&text)
-            }
-            Format::Jsonl => {
-                let line = report::finding_line(now, &self.target, self.transport, case.peer, finding);
-                self.sink.jsonl(&line)
-            }
-            _ => Ok(()),
+        let Some(finding) = &case.finding else { return };
+        if self.sink.format == Format::Text {
+            let text = text::show(&self.target, self.transport, case, finding);
+            self.write(|sink| sink.text(&text));
+        } else {
+            let now = self.clock.now().nanos();
+            let line = report::finding_line(now, &self.target, self.transport, case.peer, finding);
+            self.line(|_| line);
         }
     }
 
@@ -207,11 +216,11 @@ impl Diagnosis {
     fn refuse(&mut self, exit: Exit, error: String) -> Exit {
         note(&error);
         self.error = Some(error);
-        let _ = self.close(End::Error, exit);
+        self.close(End::Error, exit);
         self.sink.verdict(exit)
     }
 
-    fn finish(&mut self, interrupted: bool, written: Written) -> Exit {
+    fn finish(&mut self, interrupted: bool) -> Exit {
         let best = self.cases.iter().filter_map(|case| case.finding.as_ref().map(exit_of)).min();
         let (end, exit) = match (&self.error, best) {
             _ if interrupted => (End::Interrupted, Exit::Interrupted),
@@ -222,41 +231,31 @@ impl Diagnosis {
             (None, Some(best)) => (End::Count, best),
             (None, None) => (End::Error, Exit::Local),
         };
-        if written.is_ok() {
-            let _ = self.close(end, exit);
-        }
+        self.close(end, exit);
         self.sink.verdict(exit)
     }
 
     /// The last word.
-    fn close(&mut self, end: End, exit: Exit) -> Written {
-        match self.sink.format {
-            Format::Jsonl => {
-                let best = self
-                    .cases
-                    .iter()
-                    .filter_map(|case| case.finding.as_ref())
-                    .min_by_key(|found| exit_of(found));
-                let situation = best.map(|found| found.situation.entry().word);
-                let (now, error) = (self.clock.now().nanos(), self.error.as_deref());
-                self.sink.jsonl(&report::last_line(now, &self.target, situation, end, error))
-            }
-            Format::Json => {
-                let document = Document {
-                    schema: SCHEMA,
-                    command: "why",
-                    version: env!("CARGO_PKG_VERSION"),
-                    runtime: None,
-                    duration_ns: self.clock.now().nanos(),
-                    end,
-                    exit: exit.code(),
-                    error: self.error.clone(),
-                    body: report::Report::of(&self.target, self.transport, &self.cases),
-                };
-                self.sink.document(&document)
-            }
-            _ => Ok(()),
-        }
+    fn close(&mut self, end: End, exit: Exit) {
+        let now = self.clock.now().nanos();
+        self.line(|this| {
+            let findings = this.cases.iter().filter_map(|case| case.finding.as_ref());
+            let best = findings.min_by_key(|finding| exit_of(finding));
+            let situation = best.map(|finding| finding.situation.entry().word);
+            report::last_line(now, &this.target, situation, end, this.error.as_deref())
+        });
+        let document = Document {
+            schema: SCHEMA,
+            command: "why",
+            version: env!("CARGO_PKG_VERSION"),
+            runtime: None,
+            duration_ns: now,
+            end,
+            exit: exit.code(),
+            error: self.error.clone(),
+            body: report::Report::of(&self.target, self.transport, &self.cases),
+        };
+        self.write(|sink| sink.document(&document));
     }
 }
 

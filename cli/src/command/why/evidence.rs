@@ -3,7 +3,7 @@
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
-use resound_core::liveness::KernelView;
+use resound_core::liveness::{KernelView, Writing};
 use resound_core::signal::{Errno, IcmpError};
 
 /// All that is known about one address.
@@ -109,7 +109,9 @@ pub(super) struct Silence {
     pub(super) lasted: Duration,
     pub(super) kernel: Option<KernelView>,
     /// Whether the kernel still took everything that was written.
-    pub(super) writing: resound_core::liveness::Writing,
+    pub(super) writing: Writing,
+    /// How many bytes of the message the other kernel has acknowledged.
+    pub(super) acknowledged: usize,
 }
 
 /// What came of datagrams.

@@ -11,7 +11,7 @@
 //! What is named for certain is what was observed. Where several things would look the same from here, all of them are
 //! named.
 
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use resound_core::liveness::verdict;
 use resound_core::signal::{Cause, Errno, IcmpError, Op, Origin, Reason, Signal};
@@ -54,9 +54,29 @@ impl Finding {
         self.situation.entry().headline.replace("{who}", &self.who())
     }
 
+    /// What to try, with what is known filled in.
+    pub(super) fn advice(&self, target: &str, to: Option<SocketAddr>) -> Vec<String> {
+        self.situation.entry().advice.iter().map(|advice| filled_in(advice, target, to)).collect()
+    }
+
+    /// What would tell the candidates apart, where there are any.
+    pub(super) fn decide(&self, target: &str, to: Option<SocketAddr>) -> Option<String> {
+        let decide = self.situation.entry().decide.filter(|_| !self.certain())?;
+        Some(filled_in(decide, target, to))
+    }
+
     /// Whether one explanation is left.
     pub(super) fn certain(&self) -> bool {
         self.between.is_empty()
+    }
+}
+
+/// The textbook's sentence, about this target.
+fn filled_in(text: &str, target: &str, to: Option<SocketAddr>) -> String {
+    let text = text.replace("TARGET", target);
+    match to {
+        None => text.replace("NAME", target),
+        Some(to) => text.replace("ADDRESS", &to.ip().to_string()).replace("PORT", &to.port().to_string()),
     }
 }
 
@@ -292,6 +312,10 @@ fn by_reset(moment: Moment, others: &Others) -> Finding {
     }
 }
 
+/// More bytes than a receive buffer holds that nobody reads from: Linux lets it grow only as it is read
+/// (`tcp_rcv_space_adjust`), from 128 KiB (`tcp_rmem`).
+const MORE_THAN_A_BUFFER: usize = 512 * 1_024;
+
 /// A silence on a connection that stood: the kernel's view convicts, by the core's own rule.
 fn by_silent_session(silence: &Silence, session: &Session, route: &Route, evidence: &Evidence) -> Finding {
     use Candidate::{NotAccepted, NotEcho, ServerHung};
@@ -307,6 +331,10 @@ fn by_silent_session(silence: &Silence, session: &Session, route: &Route, eviden
         }
         // It was an echo server a moment ago.
         Reason::PeerStalled if session.echoed > 0 => Finding::new(Situation::PeerStalled, cause),
+        // No buffer holds so much: somebody reads it.
+        Reason::PeerStalled if silence.acknowledged >= MORE_THAN_A_BUFFER => {
+            Finding::new(Situation::PeerStalled, cause).between([NotEcho, ServerHung])
+        }
         Reason::PeerStalled => {
             Finding::new(Situation::PeerStalled, cause).between([ServerHung, NotAccepted, NotEcho])
         }

@@ -21,7 +21,7 @@ pub(super) struct Report {
 impl Report {
     pub(super) fn of(target: &str, transport: Transport, cases: &[Case]) -> Self {
         let findings = cases.iter().filter_map(|case| {
-            let found = finding(case.finding.as_ref()?);
+            let found = finding(case.finding.as_ref()?, target, case.peer);
             let evidence: Vec<Value> = case.notes.iter().map(note).collect();
             Some(join(vec![peer(case.peer), found, json!({ "evidence": evidence })]))
         });
@@ -41,7 +41,7 @@ fn note(note: &Note) -> Value {
 }
 
 /// What is known.
-fn finding(finding: &Finding) -> Value {
+fn finding(finding: &Finding, target: &str, to: Option<SocketAddr>) -> Value {
     let entry = finding.situation.entry();
     let between: Vec<Value> = finding
         .between
@@ -50,13 +50,12 @@ fn finding(finding: &Finding) -> Value {
         .collect();
     let cause = finding.cause.as_ref().map(Why::from).map(|why| json!(why));
     let cause = cause.unwrap_or_else(|| json!({ "reason": null, "origin": null, "errno": null }));
-    let decide = if finding.certain() { None } else { entry.decide };
     let rest = json!({
         "icmp": finding.cause.and_then(|cause| cause.icmp).as_ref().map(Icmp::from),
         "explain": finding.headline(),
         "means": entry.means,
-        "decide": decide,
-        "advice": entry.advice,
+        "decide": finding.decide(target, to),
+        "advice": finding.advice(target, to),
     });
     let head = json!({ "situation": entry.word, "certain": finding.certain(), "between": between });
     join(vec![head, cause, rest])
@@ -74,7 +73,7 @@ pub(super) fn finding_line(
     found: &Finding,
 ) -> Value {
     let transport = json!({ "transport": transport.word() });
-    join(vec![head(t_ns, "finding", target), peer(to), transport, finding(found)])
+    join(vec![head(t_ns, "finding", target), peer(to), transport, finding(found, target, to)])
 }
 
 pub(super) fn last_line(

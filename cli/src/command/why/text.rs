@@ -41,15 +41,16 @@ pub(super) fn show(target: &str, transport: Transport, case: &Case, finding: &Fi
         for candidate in &finding.between {
             let _ = writeln!(out, "    {:<width$}  {}", candidate.word(), candidate.explain());
         }
-        if let Some(decide) = entry.decide {
+        if let Some(decide) = finding.decide(target, case.peer) {
             let _ = writeln!(out, "  what would decide: {decide}");
         }
     }
     let _ = writeln!(out, "  means: {}", entry.means);
-    if !entry.advice.is_empty() {
+    let advice = finding.advice(target, case.peer);
+    if !advice.is_empty() {
         out.push_str("  try:\n");
     }
-    for advice in entry.advice {
+    for advice in advice {
         let _ = writeln!(out, "    - {advice}");
     }
     out

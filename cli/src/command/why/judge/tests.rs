@@ -48,7 +48,12 @@ fn datagrams(sent: u64, echoed: u64, end: Parting) -> Told {
 }
 
 fn silent(writing: Writing, kernel: KernelView) -> Ending {
-    Ending::Silent(Silence { lasted: Duration::from_secs(10), kernel: Some(kernel), writing })
+    Ending::Silent(Silence {
+        lasted: Duration::from_secs(10),
+        kernel: Some(kernel),
+        writing,
+        acknowledged: 56,
+    })
 }
 
 /// Everything is acknowledged.
@@ -246,7 +251,11 @@ fn a_silence_is_told_by_what_the_kernel_knows() {
     let mut queued = evidence(session(acknowledged()));
     queued.others.again = Some(Dialed::Silent);
     holds(&queued, S::PeerStalled, &[NotAccepted, ServerHung], 14);
-    let unknown = Silence { lasted: Duration::from_secs(10), kernel: None, writing: Writing::Free };
+    let Ending::Silent(swallowed) = acknowledged() else { panic!() };
+    let swallowed = Ending::Silent(Silence { acknowledged: 1_000_000, ..swallowed });
+    holds(&evidence(session(swallowed)), S::PeerStalled, &[NotEcho, ServerHung], 14);
+    let Ending::Silent(unknown) = acknowledged() else { panic!() };
+    let unknown = Silence { kernel: None, ..unknown };
     let finding = judge(&evidence(session(Ending::Silent(unknown))));
     assert_eq!((finding.situation, finding.certain()), (S::NoEcho, false));
 }
@@ -310,6 +319,15 @@ fn what_came_of_datagrams() {
     let rejected = Dialed::Failed { errno: Errno::HostUnreach, icmp: Some(icmp(3, 13, ROUTER)) };
     unanswered.others.elsewhere = Some(rejected);
     holds(&unanswered, S::Silence, &any, 11);
+}
+
+#[test]
+fn advice_can_be_pasted() {
+    let finding = judge(&evidence(Told::Dialed(Dialed::Silent)));
+    let to = Some((ip(TO), 7).into());
+    let advice = finding.advice("host:7", to).join(" ");
+    assert!(advice.contains("traceroute -T -p 7 10.0.0.3"), "{advice}");
+    assert!(nameless().advice("host:7", None).join(" ").contains("getent ahosts host:7"));
 }
 
 #[test]

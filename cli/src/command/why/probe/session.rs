@@ -27,6 +27,8 @@ const MOST_GRACE: Duration = Duration::from_millis(500);
 const MOST_PAUSE: Duration = Duration::from_secs(1);
 /// How long to wait for what a second connection is told, once the first has ended.
 const AFTERWARDS: Duration = Duration::from_millis(1_500);
+/// How long a process may take to end: its listening socket can be closed after its connections.
+const LAST_BREATH: Duration = Duration::from_millis(300);
 
 struct Talk<'a> {
     stream: &'a TcpStream,
@@ -150,9 +152,7 @@ impl Talk<'_> {
                 return None;
             }
             if silent >= self.plan.timeout {
-                return Some(
-                    self.silence(began, if written < sent.len() { Writing::Blocked } else { Writing::Free }),
-                );
+                return Some(self.silence(began, written, sent.len()));
             }
             self.look(silent);
             let wanted =
@@ -249,21 +249,26 @@ impl Talk<'_> {
         }
     }
 
-    fn silence(&self, began: Instant, writing: Writing) -> Ending {
+    /// What the kernel knows at the end of a wait in vain.
+    fn silence(&self, began: Instant, written: usize, len: usize) -> Ending {
         let lasted = self.log.now() - began;
         let kernel = kernel_view(self.stream);
         if let Some(view) = &kernel {
             self.log.note("kernel", knowledge(view));
         }
-        if let Some(bytes) = outstanding(self.stream) {
-            self.log.note("kernel", format!("{bytes} bytes are not acknowledged (SIOCOUTQ)"));
+        let outstanding = outstanding(self.stream).and_then(|bytes| usize::try_from(bytes).ok());
+        if let Some(bytes) = outstanding {
+            self.log.note("kernel", format!("{bytes} of {len} bytes are not acknowledged (SIOCOUTQ)"));
         }
         self.log.note("silence", format!("no answer within {}", time(nanos(lasted))));
-        Ending::Silent(Silence { lasted, kernel, writing })
+        let writing = if written < len { Writing::Blocked } else { Writing::Free };
+        let acknowledged = outstanding.map_or(0, |outstanding| written.saturating_sub(outstanding));
+        Ending::Silent(Silence { lasted, kernel, writing, acknowledged })
     }
 
     /// The connection is over: whether another one stands.
     fn ask_again(&mut self) {
+        std::thread::sleep(LAST_BREATH);
         let began = self.log.now();
         let limit = AFTERWARDS.min(self.plan.timeout);
         let (what, to) = ("another connection to the same port", self.to);

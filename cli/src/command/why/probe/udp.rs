@@ -127,8 +127,11 @@ impl Inquiry<'_> {
     /// Everything that has come.
     fn hear(&mut self) -> Option<Parting> {
         let mut end = None;
-        for icmp in icmp_errors(&self.socket) {
-            self.log.icmp("icmp", icmp, "");
+        let heard = icmp_errors(&self.socket);
+        for same in heard.chunk_by(|one, next| one == next) {
+            let icmp = same[0];
+            let times = if same.len() > 1 { format!("{} times ", same.len()) } else { String::new() };
+            self.log.icmp("icmp", icmp, &times);
             if ends(&icmp) {
                 end = end.or(Some(Parting::Icmp(icmp)));
             }
