@@ -26,6 +26,8 @@
 //! | [`suite`] | which scenarios, on what; many at a time; again where the machine stood still |
 //! | [`table`] | the kernel table, row by row, on the kernel that runs here |
 //! | [`costs`] | what a runtime costs: counts first, times with their spread |
+//! | [`agreement`] | all that was played, as a matrix |
+//! | [`report`] | all of it as a page |
 //!
 //! It needs Linux, `ip` (iproute2), and either root or a user namespace; [`rig::allowed`] says whether it may, and why not.
 //! Everything hangs on processes of this one: namespaces have no names and agents die with it, so nothing is left behind,
@@ -34,8 +36,10 @@
 #![cfg(target_os = "linux")]
 
 pub mod agent;
+pub mod agreement;
 pub mod costs;
 pub mod play;
+pub mod report;
 pub mod rig;
 pub mod suite;
 pub mod table;

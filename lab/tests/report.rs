@@ -1,0 +1,209 @@
+//! The page: what it holds, that it is sound, and that a browser shows it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use resound_lab::report::{Host, Page};
+use resound_lab::suite::{Item, Outcome, Player, items};
+use resound_lab::verdict::{Tolerance, Verdict, compare};
+use resound_sim::run::timeline::Svg;
+use resound_sim::{Echo, Record, Run, Scenario, World};
+
+fn play(scenario: &Scenario) -> Arc<Run> {
+    Arc::new(World::new(scenario, &mut Echo).play(Record::Everything))
+}
+
+/// What the lab would give, made by the simulator: every scenario of the library, and "real" runs on a network that is
+/// a little slower. Some do not come as predicted.
+fn made() -> Vec<Outcome> {
+    let players = |(number, item)| Player::ALL.map(|player| outcome(&item, player, number));
+    items(&[]).into_iter().enumerate().flat_map(players).collect()
+}
+
+fn outcome(item: &Item, player: Player, number: usize) -> Outcome {
+    let mut scenario = (*item.scenario).clone();
+    for link in &mut scenario.links {
+        link.delay += Duration::from_micros(40 + 30 * player as u64 + 7 * number as u64);
+    }
+    let (verdict, run) = match (number % 17, player) {
+        (3, Player::Smol) => {
+            (Verdict::NotPlayed("the agent did not answer <within> 5 s & was ended".into()), None)
+        }
+        (5, Player::Tokio) => {
+            scenario.faults.clear();
+            judged(item, &scenario)
+        }
+        _ => judged(item, &scenario),
+    };
+    let times = run.is_some().into();
+    Outcome { item: item.clone(), player, verdict, run, took: Duration::from_millis(1_234), times }
+}
+
+fn judged(item: &Item, scenario: &Scenario) -> (Verdict, Option<Arc<Run>>) {
+    let run = play(scenario);
+    let differences = compare(scenario, &item.predicted, &run, Tolerance::default());
+    let verdict = if differences.is_empty() { Verdict::Agrees } else { Verdict::Differs(differences) };
+    (verdict, Some(run))
+}
+
+fn host() -> Host {
+    Host::here("2026-01-02 03:04:05 UTC".into(), "resound compare --report <page>.html".into())
+}
+
+fn page() -> String {
+    let (host, outcomes) = (host(), made());
+    Page { host: &host, outcomes: &outcomes, no_lab: None, loopback: &[] }.to_string()
+}
+
+/// The values of an attribute of all elements.
+fn values<'a>(page: &'a roxmltree::Document<'_>, name: &'a str) -> impl Iterator<Item = &'a str> {
+    page.descendants().filter_map(move |node| node.attribute(name))
+}
+
+#[test]
+fn it_is_sound_and_each_link_leads_somewhere() {
+    let (page, outcomes) = (page(), made());
+    let allowed = roxmltree::ParsingOptions { allow_dtd: true, ..Default::default() };
+    let document = roxmltree::Document::parse_with_options(&page, allowed).expect("it is XML");
+
+    let ids: Vec<&str> = values(&document, "id").collect();
+    let unique: BTreeSet<&str> = ids.iter().copied().collect();
+    assert_eq!(ids.len(), unique.len(), "each place has a name of its own");
+    let links: Vec<&str> = values(&document, "href").filter_map(|link| link.strip_prefix('#')).collect();
+    let dead: Vec<_> = links.iter().filter(|link| !unique.contains(*link)).collect();
+    assert!(dead.is_empty(), "{dead:?}");
+    assert!(links.len() > outcomes.len(), "a link for each cell: {} of {}", links.len(), outcomes.len());
+
+    let drawn = outcomes.iter().filter(|outcome| outcome.run.is_some()).count() + outcomes.len() / 3;
+    assert_eq!(page.matches("class=\"run\"").count(), drawn, "a drawing of each prediction and each run");
+    assert!(page.contains("did not answer &lt;within&gt; 5 s &amp; was ended"));
+    assert!(page.len() < 15_000_000, "{} bytes", page.len());
+}
+
+#[test]
+fn it_needs_nothing_from_elsewhere() {
+    let page = page().replace("xmlns=\"http://www.w3.org/2000/svg\"", "");
+    for word in ["<script", "http:", "https:", "@import", "url(", "src="] {
+        assert!(!page.contains(word), "{word}");
+    }
+}
+
+#[test]
+fn without_the_lab_it_says_why() {
+    let host = host();
+    let page =
+        Page { host: &host, outcomes: &[], no_lab: Some("no <namespaces>"), loopback: &[] }.to_string();
+    assert!(page.contains("The lab was not used: no &lt;namespaces&gt;.") && !page.contains("id=\"matrix\""));
+}
+
+// Legible.
+
+/// WCAG 2.2, "relative luminance".
+fn luminance(color: &str) -> f64 {
+    let digits = color.strip_prefix('#').expect("a colour");
+    let wide: String = match digits.len() {
+        3 => digits.chars().flat_map(|digit| [digit, digit]).collect(),
+        _ => digits.to_owned(),
+    };
+    let part = |at: usize| {
+        let value = f64::from(u8::from_str_radix(&wide[at..at + 2], 16).expect("two digits")) / 255.0;
+        if value <= 0.04045 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
+    };
+    0.2126 * part(0) + 0.7152 * part(2) + 0.0722 * part(4)
+}
+
+/// The variables of each block of colours: in the light, in the dark, on paper.
+fn colors(css: &str) -> Vec<BTreeMap<String, String>> {
+    let blocks = css.split(":root{").skip(1);
+    let variable = |text: &str| text.split_once(':').map(|(name, value)| (name.to_owned(), value.to_owned()));
+    blocks.map(|block| block.split('}').next().unwrap().split(';').filter_map(variable).collect()).collect()
+}
+
+/// Every text has a contrast of at least 4.5 to 1 (WCAG 2.2, 1.4.3), in the light, in the dark and on paper.
+#[test]
+fn every_text_stands_out() {
+    let drawing = colors(Svg::COLORS);
+    let page = colors(include_str!("../src/report/style.css"));
+    assert_eq!((drawing.len(), page.len()), (3, 3));
+    for (mut colors, of_page) in drawing.into_iter().zip(page) {
+        colors.extend(of_page);
+        let (paper, sheet) = (luminance(&colors["--paper"]), luminance(&colors["--sheet"]));
+        for (name, color) in &colors {
+            if ["--paper", "--sheet", "--line"].contains(&name.as_str()) {
+                continue;
+            }
+            for ground in [paper, sheet] {
+                let (a, b) = (luminance(color).max(ground), luminance(color).min(ground));
+                let contrast = (a + 0.05) / (b + 0.05);
+                assert!(contrast >= 4.5, "{name} {color}: {contrast:.2} to 1");
+            }
+        }
+    }
+}
+
+// In a browser.
+
+const BROWSERS: [&str; 4] = ["chromium", "chromium-headless-shell", "chromium-browser", "google-chrome"];
+
+/// A browser without a window, if there is one; it says so if there is none.
+fn browser() -> Option<&'static str> {
+    let found = BROWSERS.into_iter().find(|name| Command::new(name).arg("--version").output().is_ok());
+    if found.is_none() {
+        eprintln!("SKIPPED: no page was shown in a browser: none of {BROWSERS:?} is installed");
+    }
+    found
+}
+
+/// What a browser makes of a file: its standard output, and what it logged.
+fn browse(browser: &str, profile: &Path, file: &Path, args: &[&str]) -> (String, String) {
+    let mut command = Command::new(browser);
+    command.args([
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--hide-scrollbars",
+        "--enable-logging=stderr",
+    ]);
+    command.arg(format!("--user-data-dir={}", profile.display())).args(args);
+    let ran = command.arg(format!("file://{}", file.display())).output().expect("the browser starts");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (text(&ran.stdout), text(&ran.stderr))
+}
+
+/// It renders without a word on the console: in the light, in the dark, on a telephone, on paper. The pictures stay in
+/// the build directory, for whoever wants to look at them.
+#[test]
+fn a_browser_shows_it() {
+    let Some(browser) = browser() else { return };
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let (file, profile) = (folder.join("report.html"), folder.join("browser"));
+    fs::write(&file, page()).expect("written");
+    let log = |args: &[&str]| {
+        let (out, log) = browse(browser, &profile, &file, args);
+        assert!(!log.contains("CONSOLE"), "{args:?}: {log}");
+        out
+    };
+    let shown = log(&["--dump-dom"]);
+    assert!(shown.contains("<tfoot>") && shown.trim_end().ends_with("</html>"), "it was read to its end");
+    for (name, size, more) in [
+        ("light.png", "1500,1800", "--blink-settings=preferredColorScheme=1"),
+        ("dark.png", "1500,1800", "--blink-settings=preferredColorScheme=0"),
+        ("narrow.png", "400,1600", "--blink-settings=preferredColorScheme=1"),
+    ] {
+        let picture = folder.join(name);
+        let _ = fs::remove_file(&picture);
+        let (to, size) = (format!("--screenshot={}", picture.display()), format!("--window-size={size}"));
+        log(&[&to, &size, more]);
+        // A page that shows nothing is a picture of about ten thousand bytes.
+        let bytes = fs::metadata(&picture).expect("a picture").len();
+        assert!(bytes > 40_000, "{name}: {bytes} bytes");
+    }
+    let paper = folder.join("report.pdf");
+    let _ = fs::remove_file(&paper);
+    log(&[&format!("--print-to-pdf={}", paper.display()), "--no-pdf-header-footer"]);
+    assert!(fs::read(&paper).expect("a document").starts_with(b"%PDF-"));
+}
