@@ -138,10 +138,11 @@ pub fn items_of(entry: &Entry) -> Vec<Item> {
 fn versions(scenario: &Scenario) -> Vec<Version> {
     let by_number = |what: &What| matches!(what, What::Forge { packet: Forgery::Icmp { .. }, .. });
     if scenario.faults.iter().any(|fault| by_number(&fault.what)) {
-        vec![scenario.version]
-    } else {
-        vec![Version::V4, Version::V6]
+        return vec![scenario.version];
     }
+    // A link may be too narrow for IPv6.
+    let fits = |version: &Version| Scenario { version: *version, ..scenario.clone() }.check().is_ok();
+    [Version::V4, Version::V6].into_iter().filter(fits).collect()
 }
 
 fn item(entry: &Entry, scenario: Scenario) -> Item {
