@@ -189,7 +189,6 @@ impl<'s> Stage<'s> {
         for agent in stage.agents.iter_mut().flatten() {
             agent.wait_until_ready(READY)?;
         }
-        stage.rig.warm_up()?;
         stage.start = now();
         Ok(stage)
     }

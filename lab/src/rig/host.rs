@@ -8,12 +8,14 @@ use std::process::{Child, Command};
 use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrIn, SockaddrIn6, SockaddrLike, bind, socket,
 };
+use resound_core::signal::Version;
 use resound_sim::kernel::Sysctl;
-use resound_sim::scenario::{NodeId, RouteKind, Way};
+use resound_sim::scenario::{NodeId, RouteKind, Way, address};
 
 use super::RigError;
 use super::place::Place;
 use super::plan::{Goes, Plan, has_v6};
+use super::ready;
 use super::sysctl::{self, PORT_RANGE, files};
 
 /// A network namespace, and a thread that lives in it as long as this does.
@@ -45,6 +47,10 @@ impl Host {
     /// Sets up the interfaces that have been put there.
     pub(super) fn furnish(&self) -> Result<(), RigError> {
         self.place.ip(self.plan.furnish())?;
+        if has_v6() {
+            let (own, interfaces) = (address(self.node(), Version::V6), self.plan.interfaces());
+            self.place.run(move || ready::address(own, &interfaces)).map_err(RigError::Unready)?;
+        }
         self.write(self.plan.mtu_v6().into_iter().chain(self.plan.reachable()).collect())
     }
 
@@ -54,7 +60,8 @@ impl Host {
         self.plan.node
     }
 
-    /// Does a job on the thread in the namespace, and waits for it. Sockets that it makes belong to this host for good.
+    /// Does a job on the thread in the namespace, and waits for it. Sockets that it makes belong to this host for good. A
+    /// job must not itself call this.
     ///
     /// # Panics
     ///

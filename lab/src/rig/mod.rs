@@ -31,17 +31,20 @@
 //! | `allowed` | whether this process may |
 //! | `place` | a namespace and its thread |
 //! | `plan` | which interfaces, addresses and ways a host has |
+//! | `ready` | waiting until what was set up is in force |
 //! | `host` | what can be done to a host |
 //! | `sysctl` | where a kernel has its settings |
 //! | `wire`, `frame` | packets, and the frames around them |
 //! | `pieces` | packets that were sent in pieces |
 
+use std::net::IpAddr;
 use std::ops::Range;
 use std::{fmt, io};
 
+use resound_core::signal::Version;
 use resound_sim::Scenario;
 use resound_sim::kernel::Sysctl;
-use resound_sim::scenario::{NodeId, Way};
+use resound_sim::scenario::{NodeId, Way, address};
 
 mod allowed;
 mod frame;
@@ -49,6 +52,7 @@ mod host;
 mod pieces;
 mod place;
 mod plan;
+mod ready;
 mod sysctl;
 mod wire;
 
@@ -115,7 +119,7 @@ pub enum RigError {
         /// What the system said.
         error: io::Error,
     },
-    /// A link did not come up.
+    /// What was set up is not in force after a long time.
     Unready(io::Error),
     /// No port could be held.
     Ports(io::Error),
@@ -152,19 +156,27 @@ impl fmt::Display for RigError {
                 )
             }
             Self::Wire { way, error } => {
-                write!(f, "no packet socket for the link from node {} to {}: {error}", way.from.0, way.to.0)
+                write!(f, "no packet socket for the link {}: {error}", link(*way))
             }
-            Self::Unready(error) => write!(f, "a link between a host and the lab does not come up: {error}"),
+            Self::Unready(error) => write!(f, "a network namespace does not get ready: {error}"),
             Self::Ports(error) => write!(f, "no port could be held: {error}"),
             Self::NoLink { host, way } => {
-                write!(f, "{host} has no link from node {} to {}", way.from.0, way.to.0)
+                write!(f, "{host} has no link {}", link(*way))
             }
-            Self::NoHost(node) => write!(f, "node {} is no host of the scenario", node.0),
+            Self::NoHost(node) => write!(f, "{} is no host of the scenario", v4(*node)),
         }
     }
 }
 
 impl std::error::Error for RigError {}
+
+fn v4(node: NodeId) -> IpAddr {
+    address(node, Version::V4)
+}
+
+fn link(way: Way) -> String {
+    format!("from {} to {}", v4(way.from), v4(way.to))
+}
 
 impl Rig {
     /// Makes the hosts of a scenario, ready to run programs. Routers are not made: they are the simulator's.
@@ -184,22 +196,6 @@ impl Rig {
         }
         rig.wires = rig.connect(0..rig.hosts.len())?;
         Ok(rig)
-    }
-
-    /// Waits until every wire carries packets, and every host knows its neighbours. A link that is up carries nothing before
-    /// the kernel has noticed that (`linkwatch_event`), which takes long where many come up at a time.
-    ///
-    /// # Errors
-    ///
-    /// If one does not.
-    pub fn warm_up(&mut self) -> Result<(), RigError> {
-        for at in 0..self.wires.len() {
-            let way = self.wires[at].way();
-            let host =
-                self.hosts.iter().find(|host| host.node() == way.from).ok_or(RigError::NoHost(way.from))?;
-            self.wires[at].warm_up(host).map_err(|error| RigError::Wire { way, error })?;
-        }
-        Ok(())
     }
 
     /// A host.
@@ -250,7 +246,7 @@ impl Rig {
             lines += &host.plan.pairs(&names, &host.place.path());
             ends.extend(host.plan.legs.iter().map(|leg| leg.way).zip(names));
         }
-        let names = ends.iter().map(|(_, name)| name.clone()).collect();
+        let names: Vec<_> = ends.iter().map(|(_, name)| name.clone()).collect();
         self.lab.ip(lines)?;
         let open = |(way, name): (Way, String)| {
             Wire::open(way, &name).map_err(|error| RigError::Wire { way, error })
@@ -259,7 +255,7 @@ impl Rig {
         for host in &self.hosts[hosts] {
             host.furnish()?;
         }
-        self.lab.run(move || Wire::settle(names)).map_err(RigError::Unready)?;
+        self.lab.run(move || ready::interfaces(&names)).map_err(RigError::Unready)?;
         Ok(wires)
     }
 }

@@ -87,7 +87,7 @@ impl Plan {
     }
 
     /// Settings of its kernel that do not come from the scenario, before it has interfaces: nothing is sent that no
-    /// scenario has, and nothing is taken from the machine's own settings.
+    /// scenario has, and what a new namespace copies from the machine (`devinet_init_net`, `tcp_sk_init`) is as Linux has it.
     pub(super) fn settings() -> impl Iterator<Item = (&'static str, &'static str)> {
         const V4: &[(&str, &str)] = &[("ipv4/conf/all/rp_filter", "0"), ("ipv4/conf/default/rp_filter", "0")];
         const V6: &[(&str, &str)] = &[
@@ -104,12 +104,9 @@ impl Plan {
     /// Furnishes its namespace, which has its interfaces already.
     pub(super) fn furnish(&self) -> String {
         let mut lines = String::from("link set dev lo up\n");
-        for at in 0..self.legs.len() {
-            lines += &format!("link set dev w{at} up\n");
-            self.addresses(&format!("w{at}"), &mut lines);
-        }
-        if self.legs.is_empty() {
-            self.addresses("lo", &mut lines);
+        for interface in self.interfaces() {
+            line(&mut lines, format_args!("link set dev {interface} up"));
+            self.addresses(&interface, &mut lines);
         }
         for &(to, leg) in &self.others {
             if let Some(leg) = leg {
@@ -118,6 +115,14 @@ impl Plan {
         }
         self.to_many(&mut lines);
         lines
+    }
+
+    /// What has its addresses: the ends of its links, or, without links, what every kernel has.
+    pub(super) fn interfaces(&self) -> Vec<String> {
+        match self.legs.len() {
+            0 => vec!["lo".to_owned()],
+            legs => (0..legs).map(|at| format!("w{at}")).collect(),
+        }
     }
 
     fn addresses(&self, interface: &str, lines: &mut String) {

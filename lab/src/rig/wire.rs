@@ -1,42 +1,26 @@
 //! The lab's end of a link to a host: a packet socket that hears what the host sends, and sends as its neighbour.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
-use std::time::{Duration, Instant};
-use std::{io, thread};
 
-use nix::ifaddrs::{InterfaceAddress, getifaddrs};
-use nix::net::if_::InterfaceFlags;
-use nix::poll::{PollFd, PollFlags, poll};
+use nix::ifaddrs::getifaddrs;
 use nix::sys::socket::{
     AddressFamily, LinkAddr, MsgFlags, SockFlag, SockProtocol, SockType, bind, recv, setsockopt, socket,
     sockopt,
 };
 use nix::unistd::write;
-use resound_core::signal::Version;
 use resound_sim::packet::Packet;
-use resound_sim::scenario::{Address, NodeId, Way, address, node_at};
+use resound_sim::scenario::{NodeId, Way, node_at};
 use resound_sim::wire;
 
-use super::Host;
 use super::frame::{self, Frame, Mac, Question};
 use super::pieces::{Piece, Pieces};
-use super::plan::has_v6;
 
 /// The longest packet there is (RFC 791 §3.1; RFC 8200 §3 without jumbograms), with its header.
 const LONGEST: usize = frame::HEADER + 40 + 65_535;
 
 /// As many bytes may wait while the lab is busy, as the kernel counts them.
 const WAITING: usize = 8 << 20;
-
-/// Nobody hears what is sent to this port (RFC 863).
-const DISCARD: u16 = 9;
-
-/// How often a host that warms up speaks, in milliseconds.
-const WARM_AGAIN: u8 = 5;
-
-/// How long an interface may take to be ready, on a machine that is busy.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The lab's end of the link between a host and one of its neighbours.
 #[derive(Debug)]
@@ -99,25 +83,6 @@ impl Wire {
         Ok(wire)
     }
 
-    /// Waits until these interfaces of this thread's namespace send what they are given. When the other end of a pair comes
-    /// up, that is still for a worker of the kernel to do (`linkwatch_event`), and meanwhile everything is lost silently.
-    pub(super) fn settle(mut interfaces: Vec<String>) -> io::Result<()> {
-        let begun = Instant::now();
-        loop {
-            let runs = |entry: &InterfaceAddress| entry.flags.contains(InterfaceFlags::IFF_RUNNING);
-            let running: Vec<_> = getifaddrs()?.filter(runs).map(|entry| entry.interface_name).collect();
-            interfaces.retain(|interface| !running.contains(interface));
-            match interfaces.first() {
-                None => return Ok(()),
-                Some(first) if begun.elapsed() > PATIENCE => {
-                    let what = format!("{first} has no carrier after {} s", PATIENCE.as_secs());
-                    return Err(io::Error::new(io::ErrorKind::TimedOut, what));
-                }
-                Some(_) => thread::sleep(Duration::from_millis(1)),
-            }
-        }
-    }
-
     /// From the host to its neighbour.
     #[must_use]
     pub const fn way(&self) -> Way {
@@ -171,36 +136,6 @@ impl Wire {
         Some(taken.map_or_else(|why| self.others.add(why.to_string()), Heard::Packet))
     }
 
-    /// Lets the host speak to its neighbour until both its question and its datagram were heard, over each IP version.
-    pub(super) fn warm_up(&mut self, host: &Host) -> io::Result<()> {
-        for version in [Version::V4, Version::V6] {
-            if version == Version::V6 && !has_v6() {
-                continue;
-            }
-            let by = Instant::now() + PATIENCE;
-            let to = SocketAddr::new(address(self.way.to, version), DISCARD);
-            'heard: loop {
-                host.run(move || {
-                    let any = SocketAddr::new(Address::Any.ip(version), 0);
-                    UdpSocket::bind(any)?.send_to(&[], to)
-                })?;
-                let mut fds = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
-                poll(&mut fds, WARM_AGAIN)?;
-                while let Some(heard) = self.receive()? {
-                    match heard {
-                        Heard::Asks(question) => self.answer(&question)?,
-                        Heard::Packet(packet) if packet.destination == to.ip() => break 'heard,
-                        Heard::Packet(_) | Heard::Other => {}
-                    }
-                }
-                if Instant::now() > by {
-                    return Err(io::Error::new(io::ErrorKind::TimedOut, "it carries nothing"));
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// What was heard that no scenario has.
     #[must_use]
     pub const fn others(&self) -> &Others {
@@ -221,7 +156,8 @@ impl Wire {
     ///
     /// # Errors
     ///
-    /// Those of write(2).
+    /// Those of write(2). ENOBUFS: the host's kernel did not take it, because a thousand packets wait there already
+    /// (`netdev_max_backlog`).
     pub fn send(&mut self, packet: &Packet) -> io::Result<()> {
         self.sent.clear();
         frame::header(packet.destination, self.host, self.neighbour, &mut self.sent);

@@ -194,7 +194,7 @@ fn what_is_for_many_reaches_them() {
             let port = b.local_addr().expect("its address").port();
             a.send_to(b"all", (to, port)).expect("sent");
             let mut bytes = [0; 64];
-            let (length, from) = b.recv_from(&mut bytes).expect("received");
+            let (length, from) = b.recv_from(&mut bytes).unwrap_or_else(|error| panic!("{to}: {error}"));
             assert_eq!((&bytes[..length], from.ip()), (&b"all"[..], at(A, version, 0).ip()));
         }
     });

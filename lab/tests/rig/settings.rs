@@ -6,6 +6,7 @@ use resound_lab::rig::{Host, RigError, cannot_set};
 use resound_sim::kernel::Sysctl;
 
 use crate::between::{A, rig};
+use crate::{VERSIONS, dial, echo, echoes};
 
 fn read(host: &Host, path: &str) -> String {
     let path = format!("/proc/sys/net/{path}");
@@ -65,5 +66,15 @@ fn every_setting_is_set_or_known_not_to_be() {
         for (path, value) in expected {
             assert_eq!(read(host, path), *value, "{path}");
         }
+    }
+}
+
+#[test]
+fn a_host_without_links_speaks_to_itself() {
+    let Some(mut rig) = rig("host a\nhost b\n") else { return };
+    let host = rig.host(A).expect("a host");
+    for version in VERSIONS {
+        let mut stream = dial(host, echo(host, version));
+        assert!(echoes(&mut stream));
     }
 }
