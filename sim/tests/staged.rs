@@ -104,9 +104,9 @@ fn case(name: &str) -> Case {
 
 #[test]
 fn a_kernel_that_does_something_else_differs_in_one_line() {
-    let mut case = case("tcp/syn-sent/icmp-soft IPv4 3/0");
+    let mut case = case("tcp/syn-sent/icmp-soft/v4 IPv4 3/0");
     case.scenario.profile = Profile::Unverified(Unverified::LinuxPatient);
-    let line = "tcp/syn-sent/icmp-soft IPv4 3/0: call 1, poll: the table says IN|OUT|ERR|HUP|RDHUP, this kernel gave -";
+    let line = "tcp/syn-sent/icmp-soft/v4 IPv4 3/0: call 1, poll: the table says IN|OUT|ERR|HUP|RDHUP, this kernel gave -";
     assert_eq!(case.compare(&play(&case)), Outcome::Differs(line.to_owned()));
 }
 

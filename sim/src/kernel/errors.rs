@@ -5,6 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use resound_core::signal::{Errno, IcmpError};
 
+use super::{Profile, Unverified};
+
 /// `sk_err` and `sk_err_soft`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Latches {
@@ -44,3 +46,8 @@ pub struct QueuedError {
 
 /// The error queue of a socket.
 pub(super) type ErrorQueue = VecDeque<QueuedError>;
+
+/// Only Linux has one.
+pub(super) const fn has_error_queue(profile: Profile) -> bool {
+    matches!(profile, Profile::Linux | Profile::Unverified(Unverified::LinuxPatient))
+}

@@ -268,7 +268,7 @@ impl<'s> World<'s> {
         }
         for row in effects.rows.drain(..) {
             self.coverage.row(row);
-            if matches!(table::row(row).signal, table::Signal::Route(_)) {
+            if matches!(table::row(row).signal, table::Signal::Route(_) | table::Signal::RouteLost(_)) {
                 self.faults.route_met(node, None, "a call or a packet found no way");
             }
         }

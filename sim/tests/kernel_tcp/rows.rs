@@ -109,7 +109,8 @@ fn situation(row: &Row, version: Version, recverr: bool) -> Situation {
     own.send_buffer = full.then_some(4_608);
     let peer = TcpOptions { receive_buffer: full.then_some(2_304), ..plain };
     let (fd, other, listener) = wire.pair(&own, &peer);
-    let fails = timer(row.signal);
+    let lost = matches!(row.signal, Signal::RouteLost(_));
+    let fails = timer(row.signal) || lost;
     match row.state {
         State::Sending if matches!(row.signal, Signal::Route(_)) => {}
         State::Sending | State::Orphan => {
@@ -234,10 +235,20 @@ impl Situation {
                     let fin = self.wire.forge(self.host, before, Some(seen.end()), Flags::FIN);
                     self.wire.inject(self.host, fin);
                 }
+                // What is sent again would be a lost route's: over IPv4, only an answer is not.
+                State::BothClosed | State::Orphan if self.wire.addresses[0].is_ipv4() => {
+                    let expected = self.wire.last(self.host).ack.unwrap_or_default();
+                    let syn = self.wire.forge(self.host, expected, None, Flags::SYN);
+                    self.wire.inject(self.host, syn);
+                }
                 // Something is sent again, or a probe.
                 _ => self.wire.run_for(ms(1_200)),
             }
             return;
+        }
+        if let Signal::RouteLost(kind) = row.signal {
+            self.wire.call(self.host, |kernel, _| kernel.route(None, Some(kind)));
+            return self.wire.run_for(ms(1_200));
         }
         self.wire.cut = [true; 2];
         if row.signal == Signal::RetriesExhaustedAfterIcmp {

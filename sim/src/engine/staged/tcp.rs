@@ -3,7 +3,7 @@
 //! The socket in question is the client's `a`, or, where it takes a listener, the server's `b`. A path that is to be silent
 //! is cut behind the router, so that what the router makes up still arrives.
 
-use resound_core::signal::Errno;
+use resound_core::signal::{Errno, Version};
 
 use super::Ask;
 use super::draft::{At, CLIENT, Draft, SERVER, Socket, name};
@@ -113,9 +113,15 @@ fn happen(ask: &Ask, draft: &mut Draft, at: At, host: NodeId) -> At {
         }
         Signal::Rst(seq) => draft.fault(at, format_args!("router rst to {to} seq={}", pick(seq))),
         Signal::Syn => draft.fault(at, format_args!("router syn to {to} seq=exact")),
-        Signal::Route(kind) => {
+        // What is in flight would be sent again by a lost route: over IPv4, only an answer is not.
+        Signal::Route(kind) if ask.version == Version::V4 && ask.row.state == State::BothClosed => {
             draft.fault(at, format_args!("{to} route {}", route(kind)));
-            // A second after the last segment comes a probe.
+            draft.fault(at + 20, format_args!("router syn to {to} seq=exact"));
+            return at + 20 + REACHES;
+        }
+        // A second after the last segment comes a probe; by then, what is in flight was sent again.
+        Signal::Route(kind) | Signal::RouteLost(kind) => {
+            draft.fault(at, format_args!("{to} route {}", route(kind)));
             return at + 1_250;
         }
         Signal::Fin if host == CLIENT => draft.prepare(at, SERVER, "b shutdown", "b shutdown 0"),
@@ -164,6 +170,12 @@ fn requested(ask: &Ask, draft: &mut Draft) {
         }
         // One second, and then two.
         Signal::RetriesExhausted => 3_700,
+        // What the client sends echoes the challenge's timestamp, and is not believed until the SYN-ACK came again
+        // (snt_tsval_last in tcp_check_req).
+        Signal::Rst(Pick::Inside) => {
+            happen(ask, draft, STANDS, SERVER);
+            1_500
+        }
         _ => happen(ask, draft, STANDS, SERVER),
     };
     draft.fault_when("server->router#1", format_args!("client->router cut until {whole}ms"));
@@ -215,7 +227,8 @@ fn standing(ask: &Ask, draft: &mut Draft) {
         client.push_str(" sndbuf=4608");
     }
     connect(draft, &client, if full { " rcvbuf=32768" } else { "" });
-    let silent = gives_up(signal) && signal != Signal::KeepaliveExhausted;
+    let lost = matches!(signal, Signal::RouteLost(_));
+    let silent = lost || gives_up(signal) && signal != Signal::KeepaliveExhausted;
     let mut ready = STANDS + 100;
     match state {
         State::Idle if gives_up(signal) => draft.fault(STANDS, CUT),
@@ -282,7 +295,14 @@ fn orphan(ask: &Ask, draft: &mut Draft) {
     draft.prepare(STANDS + 60, CLIENT, "a close", "a close 0");
     let signal = STANDS + 100;
     let at = match ask.row.signal {
-        Signal::Route(kind) => {
+        Signal::Route(kind) if ask.version == Version::V4 => {
+            // Only an answer is not sent again.
+            let at = signal + 100;
+            draft.fault(signal, format_args!("client route {} until {at}ms", route(kind)));
+            draft.fault(signal + 20, "router syn to client seq=exact");
+            at
+        }
+        Signal::Route(kind) | Signal::RouteLost(kind) => {
             // So much is sent again in vain.
             let at = signal + 1_000;
             draft.fault(signal, format_args!("client route {} until {at}ms", route(kind)));

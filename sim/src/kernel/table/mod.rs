@@ -126,6 +126,10 @@ pub enum Signal {
     KeepaliveExhausted,
     /// This host has no way there.
     Route(RouteKind),
+    /// This host has lost its way there: what is in flight is sent again, and finds none. Told apart from a
+    /// [route](Self::Route) only where Linux does: over IPv4, because `inet_sk_rebuild_header` keeps the error and
+    /// `__ip_queue_xmit` does not; and of a SYN.
+    RouteLost(RouteKind),
     /// The neighbour's address was not found (ARP, neighbour discovery).
     NeighbourFailed,
     /// There was no room for a datagram.
@@ -276,6 +280,13 @@ pub const ROWS: &[&[Row]] = &[
     &tcp::HALF_CLOSED_ROUTES,
     &tcp::BOTH_CLOSED_ROUTES,
     &tcp::ORPHAN_ROUTES,
+    &tcp::SYN_SENT_LOST,
+    &tcp::SENDING_LOST,
+    &tcp::UNREAD_LOST,
+    &tcp::CLOSE_WAIT_LOST,
+    &tcp::HALF_CLOSED_LOST,
+    &tcp::BOTH_CLOSED_LOST,
+    &tcp::ORPHAN_LOST,
     tcp::ANSWER_ROUTES,
     tcp::UNVERIFIED,
     udp::ROWS,

@@ -225,12 +225,19 @@ macro_rules! alone {
 
 #[rustfmt::skip]
 pub(super) const SYN_SENT: &[Row] = &[
-    linux("syn-sent/icmp-soft", State::SynSent, Icmp(Soft, Exact), Ends(OfIcmp), REFUSED, M).without_recverr(),
-    linux("syn-sent/icmp-hard", State::SynSent, Icmp(Hard, Exact), Ends(OfIcmp), REFUSED, M).without_recverr(),
-    linux("syn-sent/icmp-soft/recverr", State::SynSent, Icmp(Soft, Exact), EndsAndQueues(OfIcmp), REFUSED_AND_QUEUED, M)
-        .with_recverr(),
-    linux("syn-sent/icmp-hard/recverr", State::SynSent, Icmp(Hard, Exact), EndsAndQueues(OfIcmp), REFUSED_AND_QUEUED, M)
-        .with_recverr(),
+    // Over IPv4 an entry joins the queue whether somebody asked for that or not (ip_icmp_error, called by tcp_v4_err).
+    linux("syn-sent/icmp-soft/v4", State::SynSent, Icmp(Soft, Exact), EndsAndQueues(OfIcmp), REFUSED_AND_QUEUED, M)
+        .over(Version::V4),
+    linux("syn-sent/icmp-hard/v4", State::SynSent, Icmp(Hard, Exact), EndsAndQueues(OfIcmp), REFUSED_AND_QUEUED, M)
+        .over(Version::V4),
+    linux("syn-sent/icmp-soft/v6", State::SynSent, Icmp(Soft, Exact), Ends(OfIcmp), REFUSED, M)
+        .over(Version::V6).without_recverr(),
+    linux("syn-sent/icmp-hard/v6", State::SynSent, Icmp(Hard, Exact), Ends(OfIcmp), REFUSED, M)
+        .over(Version::V6).without_recverr(),
+    linux("syn-sent/icmp-soft/v6/recverr", State::SynSent, Icmp(Soft, Exact), EndsAndQueues(OfIcmp), REFUSED_AND_QUEUED, M)
+        .over(Version::V6).with_recverr(),
+    linux("syn-sent/icmp-hard/v6/recverr", State::SynSent, Icmp(Hard, Exact), EndsAndQueues(OfIcmp), REFUSED_AND_QUEUED, M)
+        .over(Version::V6).with_recverr(),
     linux("syn-sent/icmp-too-big", State::SynSent, Icmp(TooBig, Exact), Shrinks, CONNECTS_ON, M),
     linux("syn-sent/icmp-ignored", State::SynSent, Icmp(Ignored, Exact), Nothing, CONNECTS_ON, M),
     linux("syn-sent/icmp-soft-outside", State::SynSent, Icmp(Soft, Outside), Nothing, CONNECTS_ON, s("tcp_v4_err")),
@@ -256,7 +263,7 @@ pub(super) const SYN_RECEIVED: &[Row] = &[
     linux("syn-received/icmp-hard-outside", State::SynReceived, Icmp(Hard, Outside), Nothing, &[], s("tcp_req_err"))
         .over(Version::V4),
     linux("syn-received/rst-exact", State::SynReceived, Rst(Exact), Ends(Is(Errno::ConnReset)), &[], s("tcp_check_req")),
-    linux("syn-received/rst-inside", State::SynReceived, Rst(Inside), Ends(Is(Errno::ConnReset)), &[], s("tcp_check_req")),
+    linux("syn-received/rst-inside", State::SynReceived, Rst(Inside), Challenges, &[], s("tcp_check_req")),
     linux("syn-received/rst-outside", State::SynReceived, Rst(Outside), Nothing, &[], s("tcp_check_req")),
     linux("syn-received/retries-exhausted", State::SynReceived, Signal::RetriesExhausted, Vanishes, &[],
         s("reqsk_timer_handler")),
@@ -512,13 +519,59 @@ pub(super) const BOTH_CLOSED_ROUTES: [Row; 8] =
     stranded!("both-closed", BothClosed, [OVER, EOF], [CLEAN, PIPE]);
 pub(super) const ORPHAN_ROUTES: [Row; 8] = stranded!("orphan", Orphan, alone);
 
-/// Answers that leave without a socket: nobody is there to remember anything.
+/// What is in flight is sent again, and there is no way any more: the connection remembers why (`inet_sk_rebuild_header`).
+#[rustfmt::skip]
+macro_rules! lost {
+    ($name:literal, $state:ident, [$($before:expr),*], [$($after:expr),*]) => {
+        [
+            lost!(@ $name, "unreachable", $state, Unreachable, HostUnreach,
+                &[$($before,)* so_error(Is(Errno::HostUnreach)), $($after),*]),
+            lost!(@ $name, "prohibit", $state, Prohibit, Acces, &[$($before,)* so_error(Is(Errno::Acces)), $($after),*]),
+            lost!(@ $name, "blackhole", $state, Blackhole, Inval, &[$($before,)* so_error(Is(Errno::Inval)), $($after),*]),
+            lost!(@ $name, "missing", $state, Missing, NetUnreach,
+                &[$($before,)* so_error(Is(Errno::NetUnreach)), $($after),*]),
+        ]
+    };
+    ($name:literal, $state:ident, alone) => {
+        [
+            lost!(@ $name, "unreachable", $state, Unreachable, HostUnreach, &[]),
+            lost!(@ $name, "prohibit", $state, Prohibit, Acces, &[]),
+            lost!(@ $name, "blackhole", $state, Blackhole, Inval, &[]),
+            lost!(@ $name, "missing", $state, Missing, NetUnreach, &[]),
+        ]
+    };
+    (@ $name:literal, $route:literal, $state:ident, $kind:ident, $errno:ident, $then:expr) => {
+        linux(concat!($name, "/route-lost-", $route), State::$state, Signal::RouteLost(RouteKind::$kind),
+            Remembers(Is(Errno::$errno)), $then, s("inet_sk_rebuild_header"))
+    };
+}
+
+const fn over_v4(rows: [Row; 4]) -> [Row; 4] {
+    let [a, b, c, d] = rows;
+    [a.over(Version::V4), b.over(Version::V4), c.over(Version::V4), d.over(Version::V4)]
+}
+
+const SEND_WAITS: Gives = gives(Probe::Send, Gave::Again);
+
+pub(super) const SYN_SENT_LOST: [Row; 4] =
+    lost!("syn-sent", SynSent, [poll(NO_EVENTS), AGAIN, SEND_WAITS], [CLEAN]);
+pub(super) const SENDING_LOST: [Row; 4] = over_v4(lost!("sending", Sending, [QUIET, AGAIN], [CLEAN, SENT]));
+pub(super) const UNREAD_LOST: [Row; 4] = over_v4(lost!("unread", Unread, [DATA, AGAIN], [CLEAN, SENT]));
+pub(super) const CLOSE_WAIT_LOST: [Row; 4] =
+    over_v4(lost!("close-wait", CloseWait, [HALF, EOF], [CLEAN, SENT]));
+pub(super) const HALF_CLOSED_LOST: [Row; 4] =
+    over_v4(lost!("half-closed", HalfClosed, [AGAIN], [CLEAN, PIPE]));
+pub(super) const BOTH_CLOSED_LOST: [Row; 4] =
+    over_v4(lost!("both-closed", BothClosed, [OVER, EOF], [CLEAN, PIPE]));
+pub(super) const ORPHAN_LOST: [Row; 4] = over_v4(lost!("orphan", Orphan, alone));
+
+/// Answers that leave without a socket: nobody is there to remember anything. A SYN-ACK that finds no way ends its request.
 #[rustfmt::skip]
 pub(super) const ANSWER_ROUTES: &[Row] = &[
-    linux("syn-received/route-unreachable", State::SynReceived, UNREACHABLE, Nothing, &[], s("tcp_v4_send_synack")),
-    linux("syn-received/route-prohibit", State::SynReceived, PROHIBIT, Nothing, &[], s("tcp_v4_send_synack")),
-    linux("syn-received/route-blackhole", State::SynReceived, BLACKHOLE, Nothing, &[], s("tcp_v4_send_synack")),
-    linux("syn-received/route-missing", State::SynReceived, MISSING, Nothing, &[], s("tcp_v4_send_synack")),
+    linux("syn-received/route-unreachable", State::SynReceived, UNREACHABLE, Vanishes, &[], s("reqsk_timer_handler")),
+    linux("syn-received/route-prohibit", State::SynReceived, PROHIBIT, Vanishes, &[], s("reqsk_timer_handler")),
+    linux("syn-received/route-blackhole", State::SynReceived, BLACKHOLE, Vanishes, &[], s("reqsk_timer_handler")),
+    linux("syn-received/route-missing", State::SynReceived, MISSING, Vanishes, &[], s("reqsk_timer_handler")),
     linux("nobody/route-unreachable", State::Nobody, UNREACHABLE, Nothing, &[], s("ip_send_unicast_reply, icmp_route_lookup")),
     linux("nobody/route-prohibit", State::Nobody, PROHIBIT, Nothing, &[], s("ip_send_unicast_reply, icmp_route_lookup")),
     linux("nobody/route-blackhole", State::Nobody, BLACKHOLE, Nothing, &[], s("ip_send_unicast_reply, icmp_route_lookup")),

@@ -97,6 +97,8 @@ pub(super) struct Tcp {
     out: VecDeque<u8>,
     una: Seq,
     nxt: Seq,
+    /// Behind the last byte that has left this host, and not only been meant to.
+    left: Seq,
     /// The last byte that the peer's window allows, and one more.
     window_end: Seq,
     /// The sequence number of the segment that told the window.
@@ -178,6 +180,7 @@ impl Tcp {
             out: VecDeque::new(),
             una: iss,
             nxt: iss,
+            left: iss,
             window_end: iss,
             window_seq: Seq(0),
             mss: own_mss(local),

@@ -157,10 +157,19 @@ impl Tcp {
     fn post(&mut self, cx: &mut Context<'_>, segment: Segment) {
         if !cx.env.routes.is_empty() {
             if let Some(kind) = cx.env.routed_to(self.remote.ip()) {
-                // Over IPv6, and only there, the route's error is remembered (inet6_csk_xmit).
-                self.obey(cx, Signal::Route(kind), None);
+                let again = segment.length() > 0 && segment.seq.before(self.left);
+                let told_apart = match self.state {
+                    TcpState::SynSent => true,
+                    TcpState::SynReceived => false,
+                    _ => self.version() == Version::V4,
+                };
+                let lost = again && told_apart;
+                self.obey(cx, if lost { Signal::RouteLost(kind) } else { Signal::Route(kind) }, None);
                 return;
             }
+        }
+        if self.left.before(segment.end()) {
+            self.left = segment.end();
         }
         let mut packet = Packet::new(self.local.ip(), self.remote.ip(), Body::Tcp(segment));
         packet.fragments = self.fragments;

@@ -3,6 +3,7 @@
 use resound_core::signal::{Errno, IcmpError, Version};
 
 use super::{Context, Tcp, TcpState, output};
+use crate::kernel::errors::has_error_queue;
 use crate::kernel::table::{Code, Effect, IcmpClass, Signal, find, verdict};
 use crate::kernel::{Fate, Fd, Kernel, Profile, QueuedError, path};
 use crate::packet::Segment;
@@ -66,6 +67,9 @@ impl Tcp {
     }
 
     fn queue(&mut self, profile: Profile, code: Code, about: Option<About<'_>>) {
+        if !has_error_queue(profile) {
+            return;
+        }
         let (Some(errno), Some(about)) = (self.errno(profile, code, about), about) else { return };
         self.errors.push_back(QueuedError {
             errno,

@@ -143,10 +143,13 @@ impl Tcp {
         }
     }
 
+    /// What was remembered may be a lost route's, too: then neither `IP_RECVERR` nor a connect is in the way.
     fn exhausted(&self) -> Signal {
         match self.latches.soft {
-            Some(_) => Signal::RetriesExhaustedAfterIcmp,
-            None => Signal::RetriesExhausted,
+            Some(_) if self.orphan || !self.options.recverr && self.state != TcpState::SynSent => {
+                Signal::RetriesExhaustedAfterIcmp
+            }
+            _ => Signal::RetriesExhausted,
         }
     }
 

@@ -6,9 +6,10 @@ use resound_core::Instant;
 use resound_core::datagram::Cast;
 use resound_core::signal::{Errno, Version};
 
+use super::super::errors::has_error_queue;
 use super::super::table::{Code, Effect, Signal};
 use super::super::{Arrived, Fd, Kernel, Kind, Pid, QueuedError, UdpOptions};
-use super::{ToldBy, Udp, has_error_queue};
+use super::{ToldBy, Udp};
 use crate::packet::{Body, Datagram, Packet, is_broadcast, is_for_many, version};
 
 /// The most that a datagram carries: 65535 less the headers, of IPv4 also the IP header (`IP_MAX_MTU`).

@@ -35,7 +35,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use resound_core::signal::{Errno, Version};
 
-use super::errors::ErrorQueue;
+use super::errors::{ErrorQueue, has_error_queue};
 use super::table::State;
 use super::{Fd, Kernel, Kind, Latches, Poll, Profile, QueuedError, UdpOptions, Unverified};
 use crate::packet::version;
@@ -231,11 +231,6 @@ const fn link_and_ip(version: Version) -> usize {
         Version::V4 => 16 + 20,
         Version::V6 => 16 + 40,
     }
-}
-
-/// Only Linux has `IP_RECVERR`.
-const fn has_error_queue(profile: Profile) -> bool {
-    matches!(profile, Profile::Linux | Profile::Unverified(Unverified::LinuxPatient))
 }
 
 impl Kernel {
