@@ -2,16 +2,19 @@
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
+use resound_lab::play::Played;
 use resound_lab::table::{Finding, TableReport, verify};
 use resound_sim::engine::staged::Extent;
 use resound_sim::kernel::{Profile, Unverified};
-use resound_sim::{Echo, Record, Run, Scenario, World};
+use resound_sim::{Echo, Record, Scenario, World};
 
 const EIGHT: NonZeroUsize = NonZeroUsize::new(8).expect("not zero");
 
-fn simulated(scenario: &Scenario) -> Result<Run, String> {
-    Ok(World::new(scenario, &mut Echo).play(Record::Said))
+fn simulated(scenario: &Scenario) -> Result<Played, String> {
+    let run = World::new(scenario, &mut Echo).play(Record::Said);
+    Ok(Played { run, late: Duration::ZERO })
 }
 
 fn not_agreed(report: &TableReport) -> Vec<&str> {
@@ -40,14 +43,9 @@ fn another_kernel_differs_in_its_rows_and_in_no_others() {
         simulated(&scenario)
     };
     let report = verify(&patient, Extent::Rows, EIGHT, |_| {});
-    let soft = [
-        "syn-sent/icmp-soft",
-        "syn-sent/icmp-soft",
-        "syn-sent/icmp-soft/recverr",
-        "syn-sent/icmp-soft/recverr",
-    ];
+    let soft = ["syn-sent/icmp-soft/v4", "syn-sent/icmp-soft/v6", "syn-sent/icmp-soft/v6/recverr"];
     assert_eq!(not_agreed(&report), soft);
-    let line = "differs        tcp/syn-sent/icmp-soft IPv4 3/0: call 1, poll: \
+    let line = "differs        tcp/syn-sent/icmp-soft/v4 IPv4 3/0: call 1, poll: \
                 the table says IN|OUT|ERR|HUP|RDHUP, this kernel gave - (measured on 6.18)";
     assert_eq!(report.to_string().lines().next(), Some(line));
 }
@@ -61,7 +59,7 @@ fn a_row_that_cannot_be_played_says_why() {
     let report = verify(&broken, Extent::Rows, EIGHT, |_| {});
     let [agreed, differ, not_exercised] = report.counts();
     assert!(agreed > 0 && differ == 0 && not_exercised > 0, "{report}");
-    let line = "not exercised  tcp/syn-sent/icmp-soft IPv4 3/0: no namespace could be made";
+    let line = "not exercised  tcp/syn-sent/icmp-soft/v4 IPv4 3/0: no namespace could be made";
     assert_eq!(report.to_string().lines().next(), Some(line));
 }
 
@@ -70,14 +68,33 @@ fn a_row_that_cannot_be_played_says_why() {
 fn what_differs_only_once_does_not_count() {
     let plays = AtomicUsize::new(0);
     let late = |scenario: &Scenario| {
-        let mut run = simulated(scenario)?;
+        let mut played = simulated(scenario)?;
         if plays.fetch_add(1, Ordering::Relaxed) % 7 == 0 {
-            run.said.pop();
+            played.run.said.pop();
         }
-        Ok(run)
+        Ok(played)
     };
     let report = verify(&late, Extent::Rows, NonZeroUsize::MIN, |_| {});
     assert_eq!(not_agreed(&report), [""; 0], "{report}");
+}
+
+/// Nobody knows whether it was the kernel then.
+#[test]
+fn what_came_late_is_no_difference() {
+    let late = |scenario: &Scenario| {
+        let mut played = simulated(scenario)?;
+        if scenario.script.len() > 20 {
+            played.run.said.pop();
+            played.late = Duration::from_millis(90);
+        }
+        Ok(played)
+    };
+    let report = verify(&late, Extent::Rows, EIGHT, |_| {});
+    let [_, differ, not_exercised] = report.counts();
+    assert!(differ == 0 && not_exercised > 0, "{report}");
+    let zero = report.rows.iter().find(|row| row.row == "zero-window/icmp-soft").expect("a row");
+    let why = "tcp/zero-window/icmp-soft IPv4 3/0: the machine stood still for 90ms";
+    assert_eq!(zero.what, Finding::NotExercised(why.to_owned()));
 }
 
 #[test]
@@ -85,7 +102,7 @@ fn many_are_played_at_a_time() {
     let (now, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let slow = |scenario: &Scenario| {
         most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-        std::thread::sleep(std::time::Duration::from_millis(1));
+        std::thread::sleep(Duration::from_millis(1));
         now.fetch_sub(1, Ordering::SeqCst);
         simulated(scenario)
     };
