@@ -3,8 +3,7 @@
 //! The kernel counts them itself, at its tracepoint `raw_syscalls:sys_enter`, for the threads that a process has and gets:
 //! one counter, which the process does not notice but for some tens of nanoseconds in each call. That takes tracefs and
 //! `perf_event_open(2)`, in practice root. Else strace counts, where it is installed; it stops the process at each call,
-//! which takes so long that an answer has often come in before the process asks for it. So its numbers are not those of a
-//! process left alone: it seldom has to wait. `/proc/PID/io` counts `read` and `write` only, not what sockets are used
+//! which takes so long that an answer may have come in before the process asks for it, and then it saves the wait. `/proc/PID/io` counts `read` and `write` only, not what sockets are used
 //! with.
 
 use core::fmt;
@@ -63,7 +62,7 @@ impl fmt::Display for Counting {
         match self {
             Self::Tracepoint(_) => f.write_str("system calls counted by the kernel"),
             Self::Strace(why) => {
-                write!(f, "system calls counted by strace, under which a process seldom waits ({why})")
+                write!(f, "system calls counted by strace, which slows each of them: {why}")
             }
             Self::Nothing(why) => write!(f, "system calls not counted: {why}"),
         }
@@ -198,5 +197,62 @@ impl Drop for Strace {
             let _ = strace.kill();
             let _ = strace.wait();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A worker of which is known what it calls: a shell reads from a pipe byte by byte (POSIX, `read`: it may not take
+    /// what belongs to the next command), and writes each line at once.
+    const ECHO: &str = "while read -r line; do echo \"$line\"; done";
+
+    /// One line there and back: two reads and a write.
+    const CALLS: u64 = 3;
+
+    fn counted(counting: &Counting, lines: u64) -> io::Result<u64> {
+        let mut worker = Worker::spawn(Command::new("sh").args(["-c", ECHO]), &[])?;
+        assert_eq!(worker.ask("x")?, "x");
+        Calls::attach(counting, &worker)?.during(|| (0..lines).try_for_each(|_| worker.ask("x").map(drop)))
+    }
+
+    #[test]
+    fn whatever_counts_here_counts_what_is_called_and_nothing_else() {
+        let here = Counting::here();
+        let strace = Counting::Strace(String::from("to be tried"));
+        let has_strace = Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_ok();
+        // The shell has not said that anybody may trace it, as a worker does.
+        let restricted =
+            fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").is_ok_and(|s| s.trim() != "0");
+        let ways: Vec<&Counting> = match &here {
+            Counting::Nothing(why) => {
+                assert!(!has_strace && !why.is_empty(), "{why}");
+                return;
+            }
+            Counting::Strace(_) if restricted => return,
+            Counting::Tracepoint(_) if has_strace && !restricted => vec![&here, &strace],
+            _ => vec![&here],
+        };
+        for way in ways {
+            let (few, many) = (counted(way, 100).unwrap(), counted(way, 300).unwrap());
+            let each = (many - few) as f64 / 200.0;
+            // Where strace comes in, the read that waits may be counted twice.
+            assert!((each - CALLS as f64).abs() < 0.05, "{way}: {each} calls for a line");
+            assert!(few.abs_diff(100 * CALLS) < 10, "{way}: {few} calls for 100 lines");
+        }
+    }
+
+    #[test]
+    fn a_thread_that_begins_later_is_counted_too() {
+        let Counting::Tracepoint(id) = Counting::here() else { return };
+        // The shell's children are its own processes; they are inherited just as threads are.
+        let script = "read -r go; (while read -r line; do echo \"$line\"; done)";
+        let mut worker = Worker::spawn(Command::new("sh").args(["-c", script]), &[]).unwrap();
+        let mut calls = Calls::attach(&Counting::Tracepoint(id), &worker).unwrap();
+        worker.tell("go").unwrap();
+        assert_eq!(worker.ask("x").unwrap(), "x");
+        let counted = calls.during(|| (0..100).try_for_each(|_| worker.ask("x").map(drop))).unwrap();
+        assert!(counted.abs_diff(100 * CALLS) < 10, "{counted} calls for 100 lines");
     }
 }

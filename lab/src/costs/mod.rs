@@ -36,7 +36,6 @@
 //! What [`measure`] starts must call [`worker::main`] with the arguments that are added to the command.
 
 use core::time::Duration;
-use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::process::Command;
@@ -47,6 +46,7 @@ use resound_core::Rng;
 use serde::Serialize;
 
 mod calls;
+mod ledger;
 mod metric;
 mod plain;
 mod process;
@@ -59,9 +59,9 @@ pub use calls::Counting;
 pub use metric::{Configuration, Metric, Side, Unit};
 pub use statistics::{Pair, Verdict};
 
+use ledger::{Came, Contest, Ledger};
 use process::Worker;
-use runs::{Run, Stage, Yield};
-use statistics::{judge, median, percentile, spread, thinned};
+use runs::{Run, Stage};
 
 /// How many single times are kept for each figure.
 pub const SAMPLES: usize = 1_000;
@@ -110,7 +110,7 @@ impl Config {
             rounds: 4,
             single: 300,
             many: 4_000,
-            counted: 100,
+            counted: 200,
             connections: 200,
             resets: 10,
             pause: Duration::from_millis(10),
@@ -126,7 +126,7 @@ impl Config {
             rounds: 9,
             single: 1_000,
             many: 20_000,
-            counted: 300,
+            counted: 500,
             resets: 20,
             silence: Duration::from_secs(1),
             idle: Duration::from_secs(2),
@@ -251,7 +251,7 @@ impl Costs {
 /// Measures. `launch` makes the command that a worker is started with, ready to get the arguments of
 /// [`worker::main`]; `progress` is told now and then what is being done.
 ///
-/// What fails once is left out and told ([`Costs::failures`]); what fails always has a reason instead of a figure.
+/// Nothing else should be running meanwhile. What fails once is left out and told ([`Costs::failures`]); what fails always has a reason instead of a figure.
 ///
 /// # Errors
 ///
@@ -296,7 +296,7 @@ pub fn measure(
     };
     let comparisons = ledger.comparisons(&config.configurations);
     let rows = ledger.rows(&config.configurations, &comparisons);
-    let failures = ledger.failures.into_keys().collect();
+    let failures = ledger.failures();
     let config = config.clone();
     Ok(Costs { config, machine, counting, rows, comparisons, failures, took: began.elapsed() })
 }
@@ -304,9 +304,6 @@ pub fn measure(
 fn load() -> Option<f64> {
     fs::read_to_string("/proc/loadavg").ok()?.split(' ').next()?.parse().ok()
 }
-
-/// Two configurations to be run side by side.
-type Contest = (Configuration, Configuration);
 
 /// Each with itself, and each with each that comes after it; both in an order drawn by lot.
 fn contests(configurations: &[Configuration], rng: &mut Rng) -> (Vec<Contest>, Vec<Contest>) {
@@ -327,9 +324,6 @@ fn shuffle<T>(all: &mut [T], rng: &mut Rng) {
         all.swap(i, j);
     }
 }
-
-/// What came of both sides of a contest.
-type Came = [io::Result<Yield>; 2];
 
 /// One after the other, in an order drawn by lot.
 fn alone(stage: &Stage<'_>, run: Run, (a, b): Contest, rng: &mut Rng) -> Came {
@@ -352,114 +346,4 @@ fn at_once(stage: &Stage<'_>, run: Run, contests: &[Contest]) -> Vec<(Contest, C
         };
         all.into_iter().map(|(contest, running)| (contest, running.map(end))).collect()
     })
-}
-
-/// What was measured so far.
-#[derive(Default)]
-struct Ledger {
-    pairs: BTreeMap<(Metric, Configuration, Configuration), Vec<Pair>>,
-    samples: BTreeMap<(Metric, Configuration), Vec<f64>>,
-    times: BTreeMap<(Metric, Configuration), Vec<u64>>,
-    missing: BTreeMap<(Metric, Configuration), String>,
-    failures: BTreeMap<String, ()>,
-}
-
-impl Ledger {
-    fn enter(&mut self, run: Run, (a, b): Contest, came: Came) {
-        let [of_a, of_b] = came;
-        let [of_a, of_b] = [self.take(run, a, of_a), self.take(run, b, of_b)];
-        for &(metric, a_figure) in &of_a {
-            if let Some(&(_, b_figure)) = of_b.iter().find(|(other, _)| *other == metric) {
-                self.pairs.entry((metric, a, b)).or_default().push(Pair { a: a_figure, b: b_figure });
-            }
-        }
-    }
-
-    /// One side. Returns its figures.
-    fn take(&mut self, run: Run, on: Configuration, came: io::Result<Yield>) -> Vec<(Metric, f64)> {
-        let came = came.unwrap_or_else(|error| {
-            for &metric in run.metrics() {
-                self.missing.insert((metric, on), error.to_string());
-            }
-            self.failures.insert(format!("{on}: {error}"), ());
-            Yield::default()
-        });
-        for (metric, times) in came.times {
-            self.times.entry((metric, on)).or_default().extend(times);
-        }
-        for &(metric, figure) in &came.figures {
-            self.samples.entry((metric, on)).or_default().push(figure);
-        }
-        came.figures
-    }
-
-    fn spread(&self, metric: Metric, on: Configuration) -> Option<f64> {
-        spread(self.pairs.get(&(metric, on, on))?, metric.resolution())
-    }
-
-    fn comparisons(&self, configurations: &[Configuration]) -> Vec<Comparison> {
-        let mut all = Vec::new();
-        for &metric in Metric::ALL {
-            for (i, &a) in configurations.iter().enumerate() {
-                all.extend(configurations[i + 1..].iter().filter_map(|&b| self.comparison(metric, a, b)));
-            }
-        }
-        all
-    }
-
-    fn comparison(&self, metric: Metric, a: Configuration, b: Configuration) -> Option<Comparison> {
-        let pairs = self.pairs.get(&(metric, a, b))?.clone();
-        let spread = self.spread(metric, a)?.max(self.spread(metric, b)?);
-        let (ratio, verdict) = judge(&pairs, spread, metric.resolution())?;
-        Some(Comparison { metric, a, b, ratio, spread, verdict, pairs })
-    }
-
-    fn rows(&self, configurations: &[Configuration], comparisons: &[Comparison]) -> Vec<Row> {
-        let metrics = Metric::ALL.iter();
-        metrics
-            .flat_map(|&metric| configurations.iter().map(move |&on| self.row(metric, on, comparisons)))
-            .collect()
-    }
-
-    fn row(&self, metric: Metric, on: Configuration, comparisons: &[Comparison]) -> Row {
-        let key = (metric, on);
-        let samples = self.samples.get(&key).cloned().unwrap_or_default();
-        let mut times = self.times.get(&key).cloned().unwrap_or_default();
-        times.sort_unstable();
-        let of_times = |percent| percentile(&times, percent).map(|nanos| nanos as f64);
-        let median = of_times(50).or_else(|| median(&samples));
-        let missing = median.is_none().then(|| {
-            let why = self.missing.get(&key).map(String::as_str);
-            why.unwrap_or("nothing came of the runs").to_string()
-        });
-        Row {
-            metric,
-            configuration: on,
-            median,
-            p99: of_times(99),
-            spread: self.spread(metric, on),
-            standing: standing(on, comparisons.iter().filter(|c| c.metric == metric)),
-            samples,
-            times: thinned(&times, SAMPLES),
-            missing,
-        }
-    }
-}
-
-fn standing<'a>(on: Configuration, comparisons: impl Iterator<Item = &'a Comparison>) -> Standing {
-    let mut standing = Standing::Alike;
-    for comparison in comparisons {
-        let verdict = match comparison.verdict {
-            Verdict::Less if comparison.b == on => Verdict::More,
-            Verdict::More if comparison.b == on => Verdict::Less,
-            verdict if comparison.a == on => verdict,
-            _ => continue,
-        };
-        match verdict {
-            Verdict::More => return Standing::More,
-            Verdict::Less => standing = Standing::Least,
-            Verdict::Same => {}
-        }
-    }
-    standing
 }

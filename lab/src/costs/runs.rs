@@ -131,8 +131,8 @@ impl Stage<'_> {
         worker.ask("start")?;
         echo(&mut worker, WARM_UP, 1)?;
         let mut each = |messages: u32, window: u32| -> io::Result<f64> {
-            let asked = calls.during(|| echo(&mut worker, window, window))?;
-            let all = calls.during(|| echo(&mut worker, window + messages, window))?;
+            let asked = calls.during(|| echo(&mut worker, 1, window))?;
+            let all = calls.during(|| echo(&mut worker, 1 + messages, window))?;
             Ok(all.saturating_sub(asked) as f64 / f64::from(messages))
         };
         let mut came = Yield::default();
@@ -169,12 +169,11 @@ impl Stage<'_> {
         let asked = used(&mut worker, |worker| echo(worker, 1, 1))?;
         let used_single = used(&mut worker, |worker| echo(worker, 1 + single, 1))?;
         let times = worker.ask("round-trips")?;
-        let asked_many = used(&mut worker, |worker| echo(worker, WINDOW, WINDOW))?;
-        let used_many = used(&mut worker, |worker| echo(worker, WINDOW + many, WINDOW))?;
+        let used_many = used(&mut worker, |worker| echo(worker, 1 + many, WINDOW))?;
         let one = each(used_single.since(asked), single);
         came.figure(Metric::ClientSwitchesSingle, one.0);
         came.figure(Metric::ClientCpuSingle, one.1);
-        let one = each(used_many.since(asked_many), many);
+        let one = each(used_many.since(asked), many);
         came.figure(Metric::ClientSwitchesMany, one.0);
         came.figure(Metric::ClientCpuMany, one.1);
         came.times(Metric::ClientRoundTrip, numbers(&times)?);

@@ -70,14 +70,14 @@ impl Costs {
             return Ok(());
         }
         let indent = self.title(metric).chars().count() + 2;
-        write!(f, "{:TITLE$}", format!("{:indent$}, p99", ""))?;
+        let mut line = format!("{:TITLE$}", format!("{:indent$}, p99", ""));
         for row in &rows {
             let figure = row.p99.map_or(String::from("-"), |figure| scale.show(figure));
             // Beneath the figure, not the spread.
             let spread = row.spread.map_or(0, |spread| shown_spread(spread).chars().count());
-            write!(f, "{:>width$}{:spread$}", figure, "", width = COLUMN.saturating_sub(spread))?;
+            line += &format!("{:>width$}{:spread$}", figure, "", width = COLUMN.saturating_sub(spread));
         }
-        writeln!(f)
+        writeln!(f, "{}", line.trim_end())
     }
 
     fn title(&self, metric: Metric) -> String {
@@ -136,6 +136,8 @@ impl Scale {
     fn show(self, figure: f64) -> String {
         let figure = figure / self.by;
         match figure {
+            0.0 => String::from("0"),
+            ..0.1 => format!("{figure:.3}"),
             ..10.0 => format!("{figure:.2}"),
             ..100.0 => format!("{figure:.1}"),
             _ => format!("{figure:.0}"),

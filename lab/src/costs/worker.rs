@@ -33,6 +33,7 @@ use resound_conformance::on::{smol::Smol, std::Std, tokio::Tokio};
 use resound_conformance::{ClientSession, Dial, EchoClient, Runtime, ServerConfig};
 use resound_core::stream::client::{Command, Config, Event};
 use resound_core::{backoff, liveness, race};
+use rustix::process::{PTracer, set_ptracer};
 
 use super::Configuration;
 use super::process::Timers;
@@ -70,6 +71,9 @@ pub fn main(args: impl IntoIterator<Item = String>) -> ExitCode {
 }
 
 fn play(args: &[String]) -> io::Result<()> {
+    // For strace, which is no ancestor of this process (Yama, `ptrace_scope` 1). A kernel without Yama refuses, and asks
+    // for nothing of the kind.
+    let _ = set_ptracer(PTracer::Any);
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match args[..] {
         ["server", on] => server(&*runtime(parsed(on)?)),
@@ -128,11 +132,25 @@ fn server(runtime: &dyn Runtime) -> io::Result<()> {
 struct Work {
     /// Messages not yet sent.
     unsent: u32,
-    /// Messages not yet back.
-    unechoed: u32,
+    in_flight: u32,
     window: u32,
     sent: Option<Instant>,
     round_trips: Vec<u64>,
+}
+
+impl Work {
+    /// A message came back: how many to send next, so that as many as may be are in flight.
+    fn next(&mut self) -> u32 {
+        if let Some(sent) = self.sent.take() {
+            self.round_trips.push(nanos(sent.elapsed()));
+        }
+        self.in_flight = self.in_flight.saturating_sub(1);
+        let next = self.unsent.min(self.window.saturating_sub(self.in_flight));
+        self.unsent -= next;
+        self.in_flight += next;
+        self.sent = (self.window == 1 && next > 0).then(Instant::now);
+        next
+    }
 }
 
 type Session = Arc<OnceLock<Box<dyn ClientSession>>>;
@@ -152,15 +170,11 @@ fn client(runtime: &dyn Runtime, timers: Timers, peer: SocketAddr) -> io::Result
             Event::Up { .. } => drop(tell.send(Ok(()))),
             Event::Echoed { payload, .. } => {
                 let mut work = work.lock().unwrap_or_else(PoisonError::into_inner);
-                if let Some(sent) = work.sent.take() {
-                    work.round_trips.push(nanos(sent.elapsed()));
+                for _ in 0..work.next() {
+                    // Refused only after an end, which is told.
+                    let _ = session.command(Command::Send(payload.clone()));
                 }
-                work.unechoed = work.unechoed.saturating_sub(1);
-                if work.unsent > 0 {
-                    work.unsent -= 1;
-                    work.sent = (work.window == 1).then(Instant::now);
-                    let _ = session.command(Command::Send(payload));
-                } else if work.unechoed == 0 {
+                if work.in_flight == 0 {
                     let _ = tell.send(Ok(()));
                 }
             }
@@ -177,18 +191,18 @@ fn client(runtime: &dyn Runtime, timers: Timers, peer: SocketAddr) -> io::Result
         match line.iter().map(String::as_str).collect::<Vec<_>>()[..] {
             ["echo", count, window] => {
                 let (count, window): (u32, u32) = (parsed(count)?, parsed(window)?);
-                let first = window.min(count);
+                if count == 0 || window == 0 {
+                    return Err(io::Error::other("echo wants at least one message, and one in flight"));
+                }
                 *work.lock().unwrap_or_else(PoisonError::into_inner) = Work {
-                    unsent: count - first,
-                    unechoed: count,
+                    unsent: count - 1,
+                    in_flight: 1,
                     window,
                     sent: (window == 1).then(Instant::now),
                     round_trips: Vec::with_capacity(if window == 1 { count as usize } else { 0 }),
                 };
-                for _ in 0..first {
-                    let send = Command::Send(vec![7; PAYLOAD].into());
-                    session.command(send).map_err(io::Error::other)?;
-                }
+                // The others follow when it is back, from within its event: as a program does that is told of things.
+                session.command(Command::Send(vec![7; PAYLOAD].into())).map_err(io::Error::other)?;
                 wait(&happened)?;
                 say("done")?;
             }
