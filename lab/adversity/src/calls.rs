@@ -7,10 +7,13 @@
 use core::ffi::{c_int, c_short, c_uint, c_void};
 use core::slice;
 use core::sync::atomic::{AtomicU8, Ordering};
+use core::time::Duration;
+use std::thread;
 
 use libc::{
-    EAGAIN, ECONNABORTED, EINPROGRESS, EINTR, ENOTCONN, MSG_ERRQUEUE, POLLERR, POLLIN, POLLOUT, epoll_event,
-    iovec, mmsghdr, msghdr, nfds_t, pollfd, size_t, sockaddr, socklen_t, ssize_t, timespec,
+    EAGAIN, ECONNABORTED, EHOSTUNREACH, EINPROGRESS, EINTR, ENETDOWN, ENOTCONN, EOPNOTSUPP, EPERM, EPROTO,
+    MSG_ERRQUEUE, POLLERR, POLLIN, POLLOUT, epoll_event, iovec, mmsghdr, msghdr, nfds_t, pollfd, size_t,
+    sockaddr, socklen_t, ssize_t, timespec,
 };
 
 use crate::plan::{Kind, Plan};
@@ -59,7 +62,7 @@ fn fate(call: Call, fd: c_int, way: c_short, flags: c_int) -> Fate {
     }
     if plan.roll(Kind::Again).is_some() && ready(fd, way) {
         bent(call, Kind::Again);
-        edges::bring(fd);
+        arrives(plan, call, fd);
         set_errno(EAGAIN);
         return Fate::Fails;
     }
@@ -72,56 +75,81 @@ fn ready(fd: c_int, way: c_short) -> bool {
     unsafe { real::poll(&raw mut asked, 1, 0) == 1 }
 }
 
-/// How much of it, if it is to be less: often one, for that is where the mistakes are.
-fn less(plan: &Plan, kind: Kind, whole: usize) -> Option<usize> {
-    if whole < 2 {
-        return None;
+/// What was held back arrives: at once, and maybe long before this thread goes on.
+fn arrives(plan: &Plan, call: Call, fd: c_int) {
+    edges::bring(fd);
+    if plan.roll(Kind::Pause).is_some() {
+        bent(call, Kind::Pause);
+        thread::sleep(Duration::from_micros(100));
     }
-    let drawn = usize::try_from(plan.roll(kind)? >> 8).unwrap_or(0);
-    Some(if drawn & 1 == 0 { 1 } else { 1 + (drawn >> 1) % (whole.min(4_096) - 1) })
 }
 
-/// Counts what moved no more than the bend let it, and has the rest arrive.
-fn moved(call: Call, kind: Kind, fd: c_int, all: bool) {
-    if all {
-        bent(call, kind);
-        edges::bring(fd);
+/// Less than was asked for.
+struct Part {
+    plan: &'static Plan,
+    kind: Kind,
+    most: usize,
+}
+
+impl Part {
+    /// How much of the whole, if it is to be less: often one, for that is where the mistakes are.
+    fn of(plan: &'static Plan, kind: Kind, whole: usize) -> Option<Self> {
+        if whole < 2 {
+            return None;
+        }
+        let drawn = usize::try_from(plan.roll(kind)?).unwrap_or(0);
+        let most = if drawn % 2 == 0 { 1 } else { 1 + (drawn / 2) % (whole.min(4_096) - 1) };
+        Some(Self { plan, kind, most })
     }
+
+    /// Whether it was bent: as much moved as could. Where there was less, nothing was held back.
+    fn is_all(&self, moved: usize) -> bool {
+        moved == self.most
+    }
+
+    /// After the call: counts it, and has the rest arrive. errno is left as the call left it.
+    fn moved(self, call: Call, fd: c_int, moved: usize) {
+        if self.is_all(moved) {
+            let last = errno();
+            bent(call, self.kind);
+            arrives(self.plan, call, fd);
+            set_errno(last);
+        }
+    }
+}
+
+/// What a call says that it moved; nothing, if it failed.
+fn count(answer: impl TryInto<usize>) -> usize {
+    answer.try_into().unwrap_or(0)
 }
 
 // Streams.
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn recv(fd: c_int, buf: *mut c_void, len: size_t, flags: c_int) -> ssize_t {
-    let some = match fate(Call::Recv, fd, POLLIN, flags) {
-        Fate::AsIs => None,
+    let part = match fate(Call::Recv, fd, POLLIN, flags) {
+        Fate::Made(plan, Inet::Stream) => Part::of(plan, Kind::Short, len),
+        Fate::Made(..) | Fate::AsIs => None,
         Fate::Fails => return -1,
-        Fate::Made(plan, inet) => less(plan, Kind::Short, len).filter(|_| inet == Inet::Stream),
     };
+    let most = part.as_ref().map_or(len, |part| part.most);
     // SAFETY: the caller's buffer, or the beginning of it.
-    let got = unsafe { real::recv(fd, buf, some.unwrap_or(len), flags) };
-    if let Some(some) = some {
-        let last = errno();
-        moved(Call::Recv, Kind::Short, fd, usize::try_from(got) == Ok(some));
-        set_errno(last);
-    }
+    let got = unsafe { real::recv(fd, buf, most, flags) };
+    part.into_iter().for_each(|part| part.moved(Call::Recv, fd, count(got)));
     got
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn send(fd: c_int, buf: *const c_void, len: size_t, flags: c_int) -> ssize_t {
-    let some = match fate(Call::Send, fd, POLLOUT, flags) {
-        Fate::AsIs => None,
+    let part = match fate(Call::Send, fd, POLLOUT, flags) {
+        Fate::Made(plan, Inet::Stream) => Part::of(plan, Kind::Short, len),
+        Fate::Made(..) | Fate::AsIs => None,
         Fate::Fails => return -1,
-        Fate::Made(plan, inet) => less(plan, Kind::Short, len).filter(|_| inet == Inet::Stream),
     };
+    let most = part.as_ref().map_or(len, |part| part.most);
     // SAFETY: the caller's buffer, or the beginning of it.
-    let sent = unsafe { real::send(fd, buf, some.unwrap_or(len), flags) };
-    if let Some(some) = some {
-        let last = errno();
-        moved(Call::Send, Kind::Short, fd, usize::try_from(sent) == Ok(some));
-        set_errno(last);
-    }
+    let sent = unsafe { real::send(fd, buf, most, flags) };
+    part.into_iter().for_each(|part| part.moved(Call::Send, fd, count(sent)));
     sent
 }
 
@@ -147,21 +175,31 @@ unsafe extern "C" fn sendmsg(fd: c_int, message: *const msghdr, flags: c_int) ->
             },
         )
     };
-    let whole = pieces.iter().map(|piece| piece.iov_len).sum();
     let mut some = [iovec { iov_base: core::ptr::null_mut(), iov_len: 0 }; MOST];
-    let cut = less(plan, Kind::Short, whole);
-    if let Some(most) = cut {
-        header.msg_iovlen = real::cut(pieces, most, &mut some);
+    let part = Part::of(plan, Kind::Short, pieces.iter().map(|piece| piece.iov_len).sum());
+    if let Some(part) = &part {
+        header.msg_iovlen = cut(pieces, part.most, &mut some);
         header.msg_iov = some.as_mut_ptr();
     }
     // SAFETY: the caller's header, with the caller's pieces or the beginning of them.
     let sent = unsafe { real::sendmsg(fd, &raw const header, flags) };
-    if let Some(most) = cut {
-        let last = errno();
-        moved(Call::SendMsg, Kind::Short, fd, usize::try_from(sent) == Ok(most));
-        set_errno(last);
-    }
+    part.into_iter().for_each(|part| part.moved(Call::SendMsg, fd, count(sent)));
     sent
+}
+
+/// The first pieces of `pieces` that hold at most `most` bytes, the last of them cut; how many they are.
+fn cut(pieces: &[iovec], most: usize, into: &mut [iovec]) -> usize {
+    let (mut left, mut used) = (most, 0);
+    for (piece, slot) in pieces.iter().zip(into) {
+        if left == 0 {
+            break;
+        }
+        let len = piece.iov_len.min(left);
+        *slot = iovec { iov_base: piece.iov_base, iov_len: len };
+        left -= len;
+        used += 1;
+    }
+    used
 }
 
 // Datagrams.
@@ -170,36 +208,34 @@ unsafe extern "C" fn sendmsg(fd: c_int, message: *const msghdr, flags: c_int) ->
 unsafe extern "C" fn recvmmsg(
     fd: c_int,
     messages: *mut mmsghdr,
-    count: c_uint,
+    slots: c_uint,
     flags: c_int,
     timeout: *mut timespec,
 ) -> c_int {
-    let some = match fate(Call::RecvMmsg, fd, POLLIN, flags) {
+    let part = match fate(Call::RecvMmsg, fd, POLLIN, flags) {
+        Fate::Made(plan, _) => Part::of(plan, Kind::Few, slots as usize),
         Fate::AsIs => None,
         Fate::Fails => return -1,
-        Fate::Made(plan, _) => less(plan, Kind::Few, count as usize).map(|some| some as c_uint),
     };
+    let most = part.as_ref().map_or(slots, |part| part.most as c_uint);
     // SAFETY: the caller's messages, or the first of them.
-    let got = unsafe { real::recvmmsg(fd, messages, some.unwrap_or(count), flags, timeout) };
-    if let Some(some) = some {
-        let last = errno();
-        moved(Call::RecvMmsg, Kind::Few, fd, c_uint::try_from(got) == Ok(some));
-        set_errno(last);
-    }
+    let got = unsafe { real::recvmmsg(fd, messages, most, flags, timeout) };
+    part.into_iter().for_each(|part| part.moved(Call::RecvMmsg, fd, count(got)));
     got
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn sendmmsg(fd: c_int, messages: *mut mmsghdr, count: c_uint, flags: c_int) -> c_int {
-    let some = match fate(Call::SendMmsg, fd, POLLOUT, flags) {
+unsafe extern "C" fn sendmmsg(fd: c_int, messages: *mut mmsghdr, filled: c_uint, flags: c_int) -> c_int {
+    let part = match fate(Call::SendMmsg, fd, POLLOUT, flags) {
+        Fate::Made(plan, _) => Part::of(plan, Kind::Few, filled as usize),
         Fate::AsIs => None,
         Fate::Fails => return -1,
-        Fate::Made(plan, _) => less(plan, Kind::Few, count as usize).map(|some| some as c_uint),
     };
+    let most = part.as_ref().map_or(filled, |part| part.most as c_uint);
     // SAFETY: the caller's messages, or the first of them.
-    let sent = unsafe { real::sendmmsg(fd, messages, some.unwrap_or(count), flags) };
+    let sent = unsafe { real::sendmmsg(fd, messages, most, flags) };
     // It brings no edge: that fewer were sent does not say that there was no room (sendmmsg(2)).
-    if some.is_some_and(|some| c_uint::try_from(sent) == Ok(some)) {
+    if part.is_some_and(|part| part.is_all(count(sent))) {
         bent(Call::SendMmsg, Kind::Few);
     }
     sent
@@ -306,16 +342,21 @@ unsafe extern "C" fn epoll_ctl(epoll: c_int, op: c_int, fd: c_int, event: *mut e
 
 // The beginning.
 
+/// What accept(2) says of a connection that it does not hand over, and asks to be passed over.
+const OF_ANOTHER: [c_int; 6] = [ECONNABORTED, EHOSTUNREACH, ENETDOWN, EOPNOTSUPP, EPERM, EPROTO];
+
 #[unsafe(no_mangle)]
 unsafe extern "C" fn accept4(fd: c_int, addr: *mut sockaddr, len: *mut socklen_t, flags: c_int) -> c_int {
     match fate(Call::Accept4, fd, POLLIN, 0) {
         Fate::Fails => return -1,
-        Fate::Made(plan, _) if plan.roll(Kind::Aborted).is_some() => {
-            bent(Call::Accept4, Kind::Aborted);
-            set_errno(ECONNABORTED);
-            return -1;
+        Fate::Made(plan, _) => {
+            if let Some(drawn) = plan.roll(Kind::Aborted) {
+                bent(Call::Accept4, Kind::Aborted);
+                set_errno(OF_ANOTHER[(drawn % OF_ANOTHER.len() as u64) as usize]);
+                return -1;
+            }
         }
-        Fate::AsIs | Fate::Made(..) => {}
+        Fate::AsIs => {}
     }
     // SAFETY: the caller's own promise.
     unsafe { real::accept4(fd, addr, len, flags) }
@@ -356,7 +397,7 @@ unsafe extern "C" fn getpeername(fd: c_int, addr: *mut sockaddr, len: *mut sockl
     if may > 0 && plan.roll(Kind::Later).is_some() {
         left.store(may - 1, Ordering::Relaxed);
         bent(Call::GetPeerName, Kind::Later);
-        edges::bring(fd);
+        arrives(plan, Call::GetPeerName, fd);
         set_errno(ENOTCONN);
         return -1;
     }

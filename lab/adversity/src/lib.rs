@@ -27,8 +27,9 @@
 //! | `short` | a stream gives or takes some of the bytes | small segments; a send buffer that is nearly full |
 //! | `few` | `recvmmsg`, `sendmmsg` do some of the messages | the next one met an error, or came a moment later |
 //! | `ghost` | a report of readiness that is not there, from `poll` and `epoll_wait` | as `again` |
-//! | `aborted` | ECONNABORTED from `accept4`, of a connection that nobody knows of | one that was reset while it waited (accept(2)) |
+//! | `aborted` | ECONNABORTED and its like from `accept4`, of a connection that nobody knows of | one that ended while it waited (accept(2), error handling) |
 //! | `later` | a dial that is not over although the socket was reported, twice at most | as `ghost` |
+//! | `pause` | once there is an edge, 100 µs pass before the bent call returns | the scheduler, at any time |
 //!
 //! Nothing is ever taken away: what a bent call held back is there for the next one.
 //!

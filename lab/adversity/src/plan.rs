@@ -20,16 +20,26 @@ pub enum Kind {
     Few,
     /// A report of what is not there.
     Ghost,
-    /// ECONNABORTED.
+    /// ECONNABORTED, or another error of a connection that is not handed over.
     Aborted,
     /// A dial that is not over.
     Later,
+    /// A thread that is not let go on between the edge and the end of its call.
+    Pause,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Eintr, Self::Again, Self::Short, Self::Few, Self::Ghost, Self::Aborted, Self::Later];
+    pub const ALL: [Self; 8] = [
+        Self::Eintr,
+        Self::Again,
+        Self::Short,
+        Self::Few,
+        Self::Ghost,
+        Self::Aborted,
+        Self::Later,
+        Self::Pause,
+    ];
 
     /// Its word in a plan and in a tally.
     #[must_use]
@@ -42,11 +52,12 @@ impl Kind {
             Self::Ghost => "ghost",
             Self::Aborted => "aborted",
             Self::Later => "later",
+            Self::Pause => "pause",
         }
     }
 }
 
-/// What is to be bent: `seed=7,eintr=10,again=10,short=30,few=30,ghost=10,aborted=20,later=50`, each in percent of the
+/// What is to be bent: `seed=7,eintr=10,again=10,short=30,few=30,ghost=10,aborted=20,later=50,pause=20`, each in percent of the
 /// calls that can be bent so, 90 at most; `signal=500` sends a signal to each thread every so many microseconds;
 /// `threads=resound+tokio` leaves all threads alone whose names begin otherwise.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -5,9 +5,7 @@
 use core::ffi::{CStr, c_int, c_uint, c_void};
 use core::sync::atomic::{AtomicPtr, Ordering};
 
-use libc::{
-    epoll_event, iovec, mmsghdr, msghdr, nfds_t, pollfd, size_t, sockaddr, socklen_t, ssize_t, timespec,
-};
+use libc::{epoll_event, mmsghdr, msghdr, nfds_t, pollfd, size_t, sockaddr, socklen_t, ssize_t, timespec};
 
 /// A function that is looked up once.
 struct Symbol {
@@ -69,19 +67,4 @@ real! {
     accept4(fd: c_int, addr: *mut sockaddr, len: *mut socklen_t, flags: c_int) -> c_int;
     connect(fd: c_int, addr: *const sockaddr, len: socklen_t) -> c_int;
     getpeername(fd: c_int, addr: *mut sockaddr, len: *mut socklen_t) -> c_int;
-}
-
-/// The first pieces of `pieces` that hold at most `most` bytes, the last of them cut; how many they are.
-pub(crate) fn cut(pieces: &[iovec], most: usize, into: &mut [iovec]) -> usize {
-    let (mut left, mut used) = (most, 0);
-    for (piece, slot) in pieces.iter().zip(into) {
-        if left == 0 {
-            break;
-        }
-        let len = piece.iov_len.min(left);
-        *slot = iovec { iov_base: piece.iov_base, iov_len: len };
-        left -= len;
-        used += 1;
-    }
-    used
 }

@@ -60,8 +60,8 @@ fn bounded(said: &Said, runtime: &str, over: &str) {
 }
 
 fn all_bent(runtime: &str) {
-    const EACH: &str = "eintr=10,again=10,short=30,few=30,ghost=10,aborted=50,later=50";
-    const MUCH: &str = "eintr=50,again=50,short=80,few=80,ghost=50,aborted=80,later=90";
+    const EACH: &str = "eintr=10,again=10,short=30,few=30,ghost=10,aborted=50,later=50,pause=20";
+    const MUCH: &str = "eintr=50,again=50,short=80,few=80,ghost=50,aborted=80,later=90,pause=20";
     let plans = [(1, EACH), (2, EACH), (3, MUCH)];
     let mut seen = Vec::new();
     for over in ["tcp", "udp"] {
