@@ -11,6 +11,12 @@ use nix::unistd::{getegid, geteuid};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hindrance(String);
 
+impl Hindrance {
+    pub(super) fn no_v6() -> Self {
+        Self("this kernel has no IPv6".into())
+    }
+}
+
 impl fmt::Display for Hindrance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

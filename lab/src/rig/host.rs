@@ -110,12 +110,13 @@ impl Host {
     pub fn mtu(&mut self, way: Way, mtu: u16) -> Result<(), RigError> {
         let leg = self.leg(way)?;
         self.plan.legs[leg].mtu = mtu;
-        let of = |node| self.plan.others.iter().find(|(other, _)| *other == node).and_then(|(_, leg)| *leg);
-        self.place.ip(self.plan.mtu(leg, |node| goes(&self.lost, node, of(node))))?;
+        let is_lost = |node| self.lost.contains_key(&Some(node)) || self.lost.contains_key(&None);
+        self.place.ip(self.plan.mtu(leg, is_lost))?;
         self.write(self.plan.mtu_v6())
     }
 
-    /// Forgets its neighbour's Ethernet address: the next packet that goes there asks for it.
+    /// Forgets its neighbour's Ethernet address: the next packet that goes there asks for it. A neighbour that answered once
+    /// is believed in until then, also if it hears nothing any more.
     ///
     /// # Errors
     ///
@@ -160,13 +161,12 @@ impl Host {
             Sysctl::PortHigh => Some((Sysctl::PortLow, self.setting(Sysctl::PortLow))),
             _ => None,
         });
-        let files = files(&settings)?;
-        self.settings.push((sysctl, value));
+        let mut files = files(&settings)?;
         // While no port is given out, a range is kept for later.
-        if files.iter().any(|(path, _)| *path == PORT_RANGE) && !self.holders.is_empty() {
-            return Ok(());
-        }
-        self.write(owned(files))
+        files.retain(|(path, _)| *path != PORT_RANGE || self.holders.is_empty());
+        self.write(owned(files))?;
+        self.settings.push((sysctl, value));
+        Ok(())
     }
 
     fn setting(&self, sysctl: Sysctl) -> u64 {
@@ -190,8 +190,7 @@ fn owned(files: Vec<(&'static str, String)>) -> Vec<(String, String)> {
 /// Where packets to a node go that is reached by this leg, as long as nothing else was said.
 fn goes(lost: &BTreeMap<Option<NodeId>, RouteKind>, node: NodeId, leg: Option<usize>) -> Goes {
     match lost.get(&Some(node)).or_else(|| lost.get(&None)) {
-        Some(RouteKind::Missing) => Goes::Nowhere,
-        Some(&kind) => Goes::Told(kind),
+        Some(&kind) => Goes::lost(kind),
         None => leg.map_or(Goes::Nowhere, Goes::By),
     }
 }

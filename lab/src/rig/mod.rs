@@ -63,7 +63,7 @@ pub use sysctl::cannot_set;
 pub use wire::{Heard, Others, Wire};
 
 use place::Place;
-use plan::Plan;
+use plan::{Plan, has_v6};
 
 /// The hosts of a scenario, and the wires to them.
 #[derive(Debug)]
@@ -185,11 +185,13 @@ impl Rig {
     ///
     /// What could not be made, and why.
     pub fn build(scenario: &Scenario) -> Result<Self, RigError> {
+        if scenario.version == Version::V6 && !has_v6() {
+            return Err(RigError::Hindered(Hindrance::no_v6()));
+        }
         let lab = Place::new("the lab")?;
-        lab.run(|| match plan::has_v6() {
-            true => sysctl::write("ipv6/conf/default/disable_ipv6", "1"),
-            false => Ok(()),
-        })?;
+        if has_v6() {
+            lab.run(|| sysctl::write("ipv6/conf/default/disable_ipv6", "1"))?;
+        }
         let mut rig = Self { hosts: Vec::new(), wires: Vec::new(), lab, pairs: 0 };
         for plan in Plan::all(scenario) {
             rig.hosts.push(Host::new(plan)?);

@@ -9,13 +9,13 @@
 //! it sends as it would for that link, but hears whatever the network brings: another MTU for one direction only is
 //! possible, and one too small for IPv6 does not take IPv6 away from the interface.
 
-use std::fmt::Write as _;
+use std::fmt::{Arguments, Write as _};
 use std::path::Path;
 
 use resound_core::signal::Version;
 use resound_sim::Scenario;
 use resound_sim::kernel::Sysctl;
-use resound_sim::scenario::{NodeId, RouteKind, Way, address};
+use resound_sim::scenario::{NodeId, Role, RouteKind, Way, address};
 use resound_sim::world::first_ways_of;
 
 use super::wire::{Side, mac};
@@ -42,10 +42,22 @@ pub(super) struct Leg {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Goes {
     By(usize),
-    /// Nowhere: a route says so.
-    Told(RouteKind),
+    /// Nowhere: a route of this type says so.
+    Told(&'static str),
     /// Nowhere: there is no route.
     Nowhere,
+}
+
+impl Goes {
+    /// Where packets to a node go whose way was lost in this manner.
+    pub(super) const fn lost(kind: RouteKind) -> Self {
+        match kind {
+            RouteKind::Unreachable => Self::Told("unreachable"),
+            RouteKind::Prohibit => Self::Told("prohibit"),
+            RouteKind::Blackhole => Self::Told("blackhole"),
+            RouteKind::Missing => Self::Nowhere,
+        }
+    }
 }
 
 /// The longest packet there is: what every interface takes.
@@ -55,7 +67,7 @@ const LONGEST: u32 = 65_535;
 const LEAST_MTU_V6: u16 = 1_280;
 
 impl Plan {
-    pub(super) fn of(scenario: &Scenario, ways: &[Option<Way>], node: NodeId) -> Self {
+    fn of(scenario: &Scenario, ways: &[Option<Way>], node: NodeId) -> Self {
         let legs: Vec<_> = scenario
             .links
             .iter()
@@ -77,7 +89,7 @@ impl Plan {
         let ways = first_ways_of(scenario);
         let hosts = (0..=u8::MAX).map(NodeId).zip(&scenario.nodes).zip(&ways);
         hosts
-            .filter(|((_, node), _)| node.role == resound_sim::scenario::Role::Host)
+            .filter(|((_, node), _)| node.role == Role::Host)
             .map(|((id, _), ways)| Self::of(scenario, ways, id))
             .collect()
     }
@@ -89,7 +101,14 @@ impl Plan {
     /// Settings of its kernel that do not come from the scenario, before it has interfaces: nothing is sent that no
     /// scenario has, and what a new namespace copies from the machine (`devinet_init_net`, `tcp_sk_init`) is as Linux has it.
     pub(super) fn settings() -> impl Iterator<Item = (&'static str, &'static str)> {
-        const V4: &[(&str, &str)] = &[("ipv4/conf/all/rp_filter", "0"), ("ipv4/conf/default/rp_filter", "0")];
+        const V4: &[(&str, &str)] = &[
+            ("ipv4/conf/all/rp_filter", "0"),
+            ("ipv4/conf/default/rp_filter", "0"),
+            // A host passes nothing on.
+            ("ipv4/ip_forward", "0"),
+            ("ipv4/tcp_rmem", "4096 131072 6291456"),
+            ("ipv4/tcp_wmem", "4096 16384 4194304"),
+        ];
         const V6: &[(&str, &str)] = &[
             ("ipv6/conf/default/accept_dad", "0"),
             ("ipv6/conf/default/accept_ra", "0"),
@@ -145,13 +164,11 @@ impl Plan {
         }
     }
 
-    /// The MTU of a leg, on every way that goes by it.
-    pub(super) fn mtu(&self, leg: usize, goes: impl Fn(NodeId) -> Goes) -> String {
+    /// The MTU of a leg, on every way that goes by it and is not lost.
+    pub(super) fn mtu(&self, leg: usize, is_lost: impl Fn(NodeId) -> bool) -> String {
         let mut lines = String::new();
-        for &(to, _) in &self.others {
-            if goes(to) == Goes::By(leg) {
-                self.route(to, Goes::Nowhere, Goes::By(leg), &mut lines);
-            }
+        for &(to, _) in self.others.iter().filter(|&&(to, by)| by == Some(leg) && !is_lost(to)) {
+            self.route(to, Goes::By(leg), Goes::By(leg), &mut lines);
         }
         if leg == 0 {
             self.to_many(&mut lines);
@@ -190,7 +207,7 @@ impl Plan {
                     line(lines, format_args!(" dev w{at}{onlink} src {own} mtu {mtu}"));
                 }
                 Goes::Told(kind) => {
-                    line(lines, format_args!("route replace {} {destination}", kind_name(kind)));
+                    line(lines, format_args!("route replace {kind} {destination}"));
                 }
                 Goes::Nowhere if was == Goes::Nowhere => {}
                 Goes::Nowhere => line(lines, format_args!("route del {destination}")),
@@ -225,19 +242,11 @@ fn versions() -> impl Iterator<Item = Version> {
     [Version::V4, Version::V6].into_iter().filter(move |version| v6 || *version == Version::V4)
 }
 
-const fn kind_name(kind: RouteKind) -> &'static str {
-    match kind {
-        RouteKind::Unreachable | RouteKind::Missing => "unreachable",
-        RouteKind::Prohibit => "prohibit",
-        RouteKind::Blackhole => "blackhole",
-    }
-}
-
 fn colons(mac: [u8; 6]) -> String {
     mac.map(|byte| format!("{byte:02x}")).join(":")
 }
 
-fn line(lines: &mut String, text: std::fmt::Arguments<'_>) {
+fn line(lines: &mut String, text: Arguments<'_>) {
     // A String takes whatever is written.
     let _ = writeln!(lines, "{text}");
 }
