@@ -34,6 +34,9 @@ fn alone(hosts: u8) -> bool {
         assert!(done.as_ref().is_ok_and(std::process::ExitStatus::success), "ip {arguments}: {done:?}");
     };
     ip("link set lo up");
+    // Groups are joined where a route leads.
+    ip("route add default dev lo");
+    ip("-6 route add default dev lo");
     for host in 1..=hosts {
         ip(&format!("addr add 10.0.0.{host}/32 dev lo"));
         ip(&format!("addr add fd00::{host}/128 dev lo nodad"));
@@ -293,6 +296,21 @@ fn single_calls_say_what_simulated_ones_say() {
         v recv 2
         v shutdown
         v close
+        m = udp loopback:10
+        n = udp loopback:11 recverr
+        n sendto loopback:10 4 bytes
+        n sendto loopback:10 4 bytes
+        m recv 2
+        m recv-all
+        n sendto loopback:9 4 bytes
+        n sendto loopback:9 4 bytes
+        n errqueue-all
+        k = tcp connect here:7 from loopback:12
+        o = tcp connect loopback:7 from loopback:12
+        p = accept l
+        p recv 10
+        n join group-1
+        n leave group-2
     ";
     let line = |(at, call): (usize, &str)| format!("{at} here call {}\n", call.trim());
     let script: String = calls.trim().lines().enumerate().map(line).collect();
@@ -342,8 +360,24 @@ fn what_nobody_takes_is_refused_and_what_makes_no_sense_ends_it_with_a_reason() 
     assert!(error.starts_with(expected), "{error}");
 }
 
-/// An agent whose parent is a shell and whose orders come from here; the shell, and the agent's number.
-fn grandchild(scenario: &Scenario) -> (Child, i32) {
+/// An agent whose parent is a shell and whose orders come from here.
+struct Grandchild {
+    shell: Child,
+    pid: i32,
+}
+
+impl Drop for Grandchild {
+    /// A test that fails leaves nothing behind either. Until it ended nobody else has its number.
+    fn drop(&mut self) {
+        if is_there(self.pid) {
+            let _ = kill(Pid::from_raw(self.pid), Signal::SIGKILL);
+        }
+        let _ = self.shell.kill();
+        let _ = self.shell.wait();
+    }
+}
+
+fn grandchild(scenario: &Scenario) -> Grandchild {
     let mut shell = Command::new("sh");
     // Whatever runs in the background has no stdin, unless that is given another number before.
     shell.args(["-c", "exec 3<&0; \"$0\" <&3 & echo $!; wait", env!("CARGO_BIN_EXE_resound-lab-agent")]);
@@ -355,17 +389,18 @@ fn grandchild(scenario: &Scenario) -> (Child, i32) {
     let lines = [lines.next().unwrap(), lines.next().unwrap()];
     assert!(lines.iter().any(|line| line == "ready"), "{lines:?}");
     let pid = lines.iter().find_map(|line| line.parse().ok()).unwrap();
-    (shell, pid)
+    Grandchild { shell, pid }
 }
 
-/// Waits until a process is no more, or nothing but a number that nobody has asked for yet.
+/// Whether a process has not ended; one that nobody has asked after yet has.
+fn is_there(pid: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(')').next().is_some_and(|behind| !behind.is_empty() && !behind.starts_with(" Z"))
+}
+
 fn await_end(pid: i32) {
     let by = Instant::now() + PATIENCE;
-    let is_there = || {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        stat.rsplit(')').next().is_some_and(|behind| !behind.is_empty() && !behind.starts_with(" Z"))
-    };
-    while is_there() {
+    while is_there(pid) {
         assert!(Instant::now() < by, "it outlives its parent");
         thread::sleep(Duration::from_millis(5));
     }
@@ -374,20 +409,20 @@ fn await_end(pid: i32) {
 #[test]
 fn it_ends_with_its_orders_and_with_its_parent_also_while_it_is_stopped() {
     let scenario = scenario("host here", Version::V4);
-    let (mut shell, pid) = grandchild(&scenario);
-    drop(shell.stdin.take());
-    await_end(pid);
-    assert!(shell.wait().unwrap().success());
+    let mut with_orders = grandchild(&scenario);
+    drop(with_orders.shell.stdin.take());
+    await_end(with_orders.pid);
+    assert!(with_orders.shell.wait().unwrap().success());
     for stopped in [false, true] {
-        let (mut shell, pid) = grandchild(&scenario);
+        let Grandchild { shell, pid } = &mut grandchild(&scenario);
         if stopped {
-            kill(Pid::from_raw(pid), Signal::SIGSTOP).unwrap();
+            kill(Pid::from_raw(*pid), Signal::SIGSTOP).unwrap();
         }
         // `wait` would close it.
         let orders = shell.stdin.take();
         shell.kill().unwrap();
         shell.wait().unwrap();
-        await_end(pid);
+        await_end(*pid);
         drop(orders);
     }
 }

@@ -12,7 +12,7 @@ use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, 
 use resound_core::signal::{Errno, Signal, Version};
 use resound_core::stream::Close;
 use resound_sim::kernel::Poll;
-use resound_sim::programs::words::bytes;
+use resound_sim::programs::words::{bytes, gave, gave_a_part, gave_in_all, info};
 use resound_sim::scenario::{Address, Call, Open, Said, SocketKnobs};
 use resound_sockets::{errno, tcp};
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -81,9 +81,7 @@ impl Shell {
                 let mut buffer = vec![MaybeUninit::uninit(); *most as usize];
                 let Named { socket, kind } = self.socket(name)?;
                 match socket.recv_vectored(&mut [MaybeUninitSlice::new(&mut buffer)]) {
-                    Ok((n, flags)) if *kind == Kind::Datagram && flags.is_truncated() => {
-                        Said::other(format_args!("{name} recv {n} truncated"))
-                    }
+                    Ok((n, flags)) if *kind == Kind::Datagram && flags.is_truncated() => gave_a_part(name, n),
                     result => gave(name, "recv", count(result.map(|(n, _)| n))),
                 }
             }
@@ -105,8 +103,8 @@ impl Shell {
                 Err(errno) => gave(name, "errqueue", Err(errno)),
             },
             Call::Send(name, payload) => {
-                // The standard library leaves SIGPIPE ignored.
-                gave(name, "send", count(self.socket(name)?.socket.send(&bytes(payload))))
+                let Named { socket, .. } = self.socket(name)?;
+                gave(name, "send", count(socket.send_with_flags(&bytes(payload), nix::libc::MSG_NOSIGNAL)))
             }
             Call::SendTo(name, peer, payload) => {
                 let to = peer.socket_addr(self.version);
@@ -133,13 +131,7 @@ impl Shell {
             Call::Info(name) => {
                 let Named { socket, kind } = self.socket(name)?;
                 let view = if *kind == Kind::Stream { tcp::kernel_view(socket) } else { None };
-                Said::other(match view {
-                    None => format!("{name} info -"),
-                    Some(view) => format!(
-                        "{name} info unacked={} unsent={} retransmits={} backoff={} probes={}",
-                        view.unacked, view.unsent, view.retransmits, view.backoff, view.probes
-                    ),
-                })
+                info(name, view.as_ref())
             }
         })
     }
@@ -148,7 +140,7 @@ impl Shell {
         self.sockets.get(name).ok_or_else(|| name.to_owned())
     }
 
-    /// As the simulator's shell: a call on each until nothing is left, and how often it gave something, the most first.
+    /// Makes a call on each of these sockets until nothing is left, and says how often it gave something.
     fn all(
         &self,
         names: &[String],
@@ -168,10 +160,7 @@ impl Shell {
             }
             counts.push(count);
         }
-        counts.sort_unstable_by(|a, b| b.cmp(a));
-        let counts: Vec<String> = counts.iter().map(u32::to_string).collect();
-        let name = names.first().map_or("", String::as_str);
-        Ok(Said::other(format_args!("{name} {word} {}", counts.join(" "))))
+        Ok(gave_in_all(names.first().map_or("", String::as_str), word, counts))
     }
 
     /// On the host's first link: that of the address that leads to everybody.
@@ -306,10 +295,6 @@ fn whole_seconds(time: Duration) -> Duration {
     Duration::from_secs((time.as_secs() + up).max(1))
 }
 
-fn gave(name: &str, call: &str, result: Result<u64, Errno>) -> Said {
-    Said::Call(format!("{name} {call}").into_boxed_str(), result)
-}
-
 fn nothing(result: io::Result<()>) -> Result<u64, Errno> {
     result.map(|()| 0).map_err(|error| name_of(&error))
 }
@@ -361,5 +346,30 @@ fn poll(socket: &Socket) -> Poll {
         error: is.contains(PollFlags::ERR),
         hangup: is.contains(PollFlags::HUP),
         read_hangup: is.contains(PollFlags::RDHUP),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_is_as_large_as_the_kernel_is_to_count_it() {
+        let shell = Shell::new(Version::V4);
+        let knobs =
+            SocketKnobs { receive_buffer: Some(20_000), send_buffer: Some(30_000), ..SocketKnobs::default() };
+        for kind in [Kind::Stream, Kind::Datagram] {
+            let socket = shell.new_socket(kind).unwrap();
+            shell.prepare(&socket, kind, &knobs).unwrap();
+            assert_eq!(socket.recv_buffer_size().unwrap(), 20_000);
+            assert_eq!(socket.send_buffer_size().unwrap(), 30_000);
+        }
+    }
+
+    #[test]
+    fn keepalive_is_in_seconds_and_never_sooner_than_said() {
+        assert_eq!(whole_seconds(Duration::ZERO), Duration::from_secs(1));
+        assert_eq!(whole_seconds(Duration::from_millis(1_001)), Duration::from_secs(2));
+        assert_eq!(whole_seconds(Duration::from_secs(3)), Duration::from_secs(3));
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use resound_core::signal::Errno;
 use resound_core::stream::Close;
 
-use super::words::bytes;
+use super::words::{bytes, gave, gave_a_part, gave_in_all, info};
 use crate::kernel::{Fd, TcpOptions, UdpOptions};
 use crate::scenario::{Address, Call, Command, Open, Said, SocketKnobs};
 use crate::world::{Answer, Calls, Next, Program};
@@ -38,9 +38,6 @@ impl Shell {
     }
 
     fn make(&mut self, calls: &mut Calls<'_>, call: &Call) -> Result<Said, String> {
-        let gave = |name: &str, call: &str, result: Result<u64, Errno>| {
-            Said::Call(format!("{name} {call}").into_boxed_str(), result)
-        };
         let nothing = |result: Result<(), Errno>| result.map(|()| 0);
         let count = |result: Result<usize, Errno>| result.map(|n| n as u64);
         Ok(match call {
@@ -75,7 +72,7 @@ impl Shell {
                 let fd = self.socket(name)?;
                 let mut buffer = vec![0; *most as usize];
                 match recv(calls, fd, &mut buffer) {
-                    Ok((n, Cut::Short)) => Said::other(format_args!("{name} recv {n} truncated")),
+                    Ok((n, Cut::Short)) => gave_a_part(name, n),
                     result => gave(name, "recv", count(result.map(|(n, _)| n))),
                 }
             }
@@ -148,19 +145,12 @@ impl Shell {
             }
             Call::Info(name) => {
                 let fd = self.socket(name)?;
-                Said::other(match calls.tcp_info(fd) {
-                    None => format!("{name} info -"),
-                    Some(view) => format!(
-                        "{name} info unacked={} unsent={} retransmits={} backoff={} probes={}",
-                        view.unacked, view.unsent, view.retransmits, view.backoff, view.probes
-                    ),
-                })
+                info(name, calls.tcp_info(fd).as_ref())
             }
         })
     }
 
-    /// Makes a call on each of these sockets until nothing is left, and says how often it gave something: the most first, so
-    /// that it does not matter which socket that was.
+    /// Makes a call on each of these sockets until nothing is left, and says how often it gave something.
     fn all(&self, names: &[String], word: &str, mut call: impl FnMut(Fd) -> Another) -> Result<Said, String> {
         let mut counts = Vec::new();
         for name in names {
@@ -175,16 +165,13 @@ impl Shell {
             }
             counts.push(count);
         }
-        counts.sort_unstable_by(|a, b| b.cmp(a));
-        let counts: Vec<String> = counts.iter().map(u32::to_string).collect();
-        let name = names.first().map_or("", String::as_str);
-        Ok(Said::other(format_args!("{name} {word} {}", counts.join(" "))))
+        Ok(gave_in_all(names.first().map_or("", String::as_str), word, counts))
     }
 
     fn close(&mut self, calls: &mut Calls<'_>, name: &str, word: &str, how: Close) -> Result<Said, String> {
         let fd = self.sockets.remove(name).ok_or_else(|| name.to_owned())?;
         calls.close(fd, how);
-        Ok(Said::Call(format!("{name} {word}").into_boxed_str(), Ok(0)))
+        Ok(gave(name, word, Ok(0)))
     }
 }
 

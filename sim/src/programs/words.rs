@@ -1,4 +1,4 @@
-//! What the echo programs do with the lines of a script, and the words for what they have to tell.
+//! What programs do with the lines of a script, and the words for what they have to tell.
 //!
 //! There is one table of words. The simulated programs use it, and so do those that run on a real kernel: where both say
 //! the same, it is because the same happened.
@@ -7,6 +7,8 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use resound_core::datagram::{client as datagram_client, server as datagram_server};
+use resound_core::liveness::KernelView;
+use resound_core::signal::Errno;
 use resound_core::stream::{client as stream_client, server as stream_server};
 use resound_core::{Instant, link};
 
@@ -175,4 +177,39 @@ pub fn describe_datagram_server(event: &datagram_server::Event) -> Option<Said> 
         datagram_server::Event::Overrun { lost } => Some(Said::other(format_args!("overrun {lost}"))),
         datagram_server::Event::Failed { .. } | datagram_server::Event::Stopped => None,
     }
+}
+
+// Single calls.
+
+/// What a call on the socket of this name gave.
+#[must_use]
+pub fn gave(name: &str, call: &str, result: Result<u64, Errno>) -> Said {
+    Said::Call(format!("{name} {call}").into_boxed_str(), result)
+}
+
+/// What a `recv` of so many bytes gave of a datagram that was longer.
+#[must_use]
+pub fn gave_a_part(name: &str, bytes: usize) -> Said {
+    Said::other(format_args!("{name} recv {bytes} truncated"))
+}
+
+/// What calls gave that were made on several sockets, of which this is the first, until nothing was left: how often each
+/// gave something, the most first, so that it does not matter which socket that was.
+#[must_use]
+pub fn gave_in_all(name: &str, call: &str, mut counts: Vec<u32>) -> Said {
+    counts.sort_unstable_by(|a, b| b.cmp(a));
+    let counts: Vec<String> = counts.iter().map(u32::to_string).collect();
+    Said::other(format_args!("{name} {call} {}", counts.join(" ")))
+}
+
+/// What `TCP_INFO` says; `None`: it is no connection.
+#[must_use]
+pub fn info(name: &str, view: Option<&KernelView>) -> Said {
+    Said::other(match view {
+        None => format!("{name} info -"),
+        Some(view) => format!(
+            "{name} info unacked={} unsent={} retransmits={} backoff={} probes={}",
+            view.unacked, view.unsent, view.retransmits, view.backoff, view.probes
+        ),
+    })
 }
