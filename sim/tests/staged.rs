@@ -6,6 +6,7 @@ use resound_core::signal::{Version, icmp};
 use resound_sim::engine::staged::{Case, Extent, Outcome, cases};
 use resound_sim::kernel::table::{ORDERS, ROWS, RowId, row};
 use resound_sim::kernel::{Profile, Unverified};
+use resound_sim::run::{Happened, Moment};
 use resound_sim::{Echo, Record, Run, Scenario, World};
 
 fn play(case: &Case) -> Run {
@@ -117,6 +118,24 @@ fn what_a_peer_sees_differs_in_one_line() {
     let line =
         "tcp/orphan/rst-exact IPv6: by the table server's b recv gives EAGAIN, with this kernel it gave 5";
     assert_eq!(case.compare(&play(&case)), Outcome::Differs(line.to_owned()));
+}
+
+/// No call shows a challenge, nor that segments are shorter: the packets do.
+#[test]
+fn what_no_call_shows_is_looked_for_among_the_packets() {
+    for (name, what) in [
+        ("tcp/idle/rst-inside IPv4", "it is answered with an acknowledgement"),
+        ("tcp/sending/icmp-too-big IPv4 3/4", "shorter segments are sent"),
+    ] {
+        let case = case(name);
+        let mut run = play(&case);
+        let forged =
+            |moment: &Moment| matches!(&moment.what, Happened::Sent { packet, .. } if packet.fault.is_some());
+        let signal = run.moments.iter().position(forged).expect("it was forged");
+        run.moments.truncate(signal + 1);
+        let line = format!("{name}: the table says that {what}, this kernel sent none");
+        assert_eq!(case.compare(&run), Outcome::Differs(line));
+    }
 }
 
 #[test]

@@ -110,7 +110,8 @@ impl TableReport {
 /// Why it could not be played.
 pub fn on_this_kernel(launcher: &Launcher, scenario: &Scenario) -> Result<Played, String> {
     // No machine runs, so it does not matter on what.
-    let setup = play::Setup { launcher, player: Player::Std, record: Record::Said, ends: scenario.until };
+    let setup =
+        play::Setup { launcher, player: Player::Std, record: Record::Everything, ends: scenario.until };
     play::play(&Arc::new(scenario.clone()), &setup).map_err(|error| error.to_string())
 }
 

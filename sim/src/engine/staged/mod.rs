@@ -13,7 +13,8 @@
 //! ```
 //!
 //! Where no program is there that could make a call, its peer is: what it hears of a connection that goes on is not what
-//! it hears of one that is gone. Those words are [`Part::Seen`].
+//! it hears of one that is gone. Those words are [`Part::Seen`]. What no call shows, a challenge and a shorter segment, shows
+//! in the packets, if the run has them.
 //!
 //! The times leave room for a machine that is busy: what is to come before something else does so by 50 ms or more, but for
 //! the calls of the row themselves, which follow each other as fast as a program makes them.
@@ -25,15 +26,17 @@
 //! | `udp` | the same of UDP |
 
 use std::fmt;
+use std::time::Duration;
 
 use resound_core::signal::icmp::TABLE;
 use resound_core::signal::{Errno, IcmpError, Version};
 
 use crate::kernel::Profile;
 use crate::kernel::table::{
-    Code, Gave, Gives, IcmpClass, ORDERS, Probe, ROWS, Row, RowId, Signal, State, row,
+    Code, Effect, Gave, Gives, IcmpClass, ORDERS, Probe, ROWS, Row, RowId, Signal, State, row,
 };
-use crate::run::Run;
+use crate::packet::{Body, Segment};
+use crate::run::{Happened, Run};
 use crate::scenario::{NodeId, Scenario};
 
 mod draft;
@@ -276,7 +279,43 @@ impl Case {
                 return self.differs(expected, said.as_deref());
             }
         }
-        Outcome::Agrees
+        self.answered(run)
+    }
+
+    /// Whether the packets are those of the row, where no call shows what it does. Nobody knows if they were not recorded.
+    fn answered(&self, run: &Run) -> Outcome {
+        let row = row(self.row);
+        let host = match row.state {
+            State::SynReceived | State::Queued | State::TimeWait => SERVER,
+            _ => CLIENT,
+        };
+        let sent = run.moments.iter().filter_map(|moment| match &moment.what {
+            Happened::Sent { way, packet, .. } => Some((moment.at, way.from, packet)),
+            _ => None,
+        });
+        let mut after = sent.skip_while(|(.., packet)| packet.fault.is_none());
+        let Some((signal, ..)) = after.next() else { return Outcome::Agrees };
+        let mut segments = after.filter_map(|(at, from, packet)| match &packet.body {
+            Body::Tcp(segment) if from == host && packet.fault.is_none() => Some((at - signal, segment)),
+            _ => None,
+        });
+        let (seen, what) = match (row.effect, row.state) {
+            (Effect::Challenges, _) => {
+                let bare =
+                    |segment: &Segment| segment.ack.is_some() && segment.length() == 0 && !segment.flags.rst;
+                let challenge = segments.find(|(later, segment)| *later < ANSWERS && bare(segment));
+                (challenge.is_some(), "it is answered with an acknowledgement")
+            }
+            (Effect::Shrinks, State::Sending) => {
+                let shorter = |segment: &Segment| (100..LONG).contains(&segment.payload.len());
+                (segments.any(|(_, segment)| shorter(segment)), "shorter segments are sent")
+            }
+            _ => return Outcome::Agrees,
+        };
+        if seen {
+            return Outcome::Agrees;
+        }
+        Outcome::Differs(format!("{self}: the table says that {what}, this kernel sent none"))
     }
 
     fn differs(&self, expected: &Expected, said: Option<&str>) -> Outcome {
@@ -303,6 +342,12 @@ impl Case {
         }
     }
 }
+
+/// From a signal to the answer of whom it reaches: the link there, and what a busy machine needs.
+const ANSWERS: Duration = Duration::from_millis(100);
+
+/// More bytes than fit into a segment when the path has become narrower.
+const LONG: usize = 1_400;
 
 /// Whether what is said begins with these words.
 fn begins(said: &str, words: &str) -> bool {

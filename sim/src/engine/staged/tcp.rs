@@ -5,8 +5,8 @@
 
 use resound_core::signal::{Errno, Version};
 
-use super::Ask;
 use super::draft::{At, CLIENT, Draft, SERVER, Socket, name};
+use super::{Ask, LONG};
 use crate::kernel::table::{Code, Effect, Signal, State};
 use crate::scenario::{NodeId, Pick, RouteKind};
 
@@ -237,7 +237,11 @@ fn standing(ask: &Ask, draft: &mut Draft) {
                 Signal::Route(kind) => draft.fault(STANDS, format_args!("client route {}", route(kind))),
                 _ => draft.fault(STANDS, CUT),
             }
-            draft.prepare(STANDS + 50, CLIENT, "a send \"hello\"", "a send 5");
+            if ask.row.effect == Effect::Shrinks {
+                draft.prepare(STANDS + 50, CLIENT, format_args!("a send {LONG} bytes"), "a send 1400");
+            } else {
+                draft.prepare(STANDS + 50, CLIENT, "a send \"hello\"", "a send 5");
+            }
             if matches!(signal, Signal::Route(_)) {
                 draft.then(STANDS + 50 + REACHES, ask, A);
                 return;

@@ -16,9 +16,10 @@
 //! ```
 //!
 //! A row is [measured](Verified::On) only if its own case was: this signal, in this state, on that kernel, and what the
-//! calls then gave. That the same function of the kernel runs in another state too makes that state's row one of the
-//! [source](Verified::Source), named by the function, until somebody has made it happen. Of ICMP a class was measured by
-//! its members, each by itself.
+//! calls then gave; of a socket that no program has, what its peer saw. That the same function of the kernel runs in
+//! another state too makes that state's row one of the [source](Verified::Source), until somebody has made it happen. How
+//! each row of Linux is made to happen, here and there, is in [`staged`](crate::engine::staged); the lab does it on the
+//! kernel that it finds.
 //!
 //! Which ICMP type and code becomes which errno, hard or soft, is the core's own
 //! [table](resound_core::signal::icmp::TABLE), and not repeated here: rows speak of [classes](IcmpClass).

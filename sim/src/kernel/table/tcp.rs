@@ -20,12 +20,8 @@ use IcmpClass::{Hard, Ignored, Soft, TooBig};
 use Pick::{Exact, Inside, Outside};
 use Signal::{Icmp, Refusal, Rst, Syn};
 
-/// This case was measured: this state, this signal.
-const M: Verified = Verified::On("6.18");
-
-const fn s(function: &'static str) -> Verified {
-    Verified::Source(function)
-}
+/// Every row of Linux was made to happen on this one, as [`staged`](crate::engine::staged) does it.
+const MEASURED: Verified = Verified::On("6.18");
 
 const fn linux(
     name: &'static str,
@@ -33,9 +29,9 @@ const fn linux(
     signal: Signal,
     effect: Effect,
     then: &'static [Gives],
-    verified: Verified,
 ) -> Row {
-    Row { name, profile: Profile::Linux, version: None, state, recverr: None, signal, effect, then, verified }
+    let (profile, verified) = (Profile::Linux, MEASURED);
+    Row { name, profile, version: None, state, recverr: None, signal, effect, then, verified }
 }
 
 impl Row {
@@ -51,8 +47,8 @@ impl Row {
         Self { version: Some(version), ..self }
     }
 
-    const fn of(self, system: Unverified) -> Self {
-        Self { profile: Profile::Unverified(system), ..self }
+    const fn of(self, system: Unverified, verified: Verified) -> Self {
+        Self { profile: Profile::Unverified(system), verified, ..self }
     }
 }
 
@@ -131,94 +127,47 @@ const FULL: &[Gives] = &[poll(NO_EVENTS), AGAIN, CLEAN, gives(Probe::Send, Gave:
 const FULL_REMEMBERED: &[Gives] = &[AGAIN, so_error(OfIcmp), CLEAN, gives(Probe::Send, Gave::Again)];
 const FULL_LATCHED: &[Gives] = &[recv(OfIcmp), AGAIN, NO_ENTRY, gives(Probe::Send, Gave::Again)];
 
-/// Where the rows of a state in which a connection stands come from, by what reaches it.
-#[derive(Clone, Copy)]
-struct Seen {
-    /// ICMP errors, with `IP_RECVERR` and without.
-    icmp: Verified,
-    /// An exact reset.
-    reset: Verified,
-    /// Resets and SYNs that are not believed.
-    challenge: Verified,
-}
-
-impl Seen {
-    /// None of it was measured in this state.
-    const NOTHING: Self =
-        Self { icmp: s("tcp_v4_err"), reset: s("tcp_reset"), challenge: s("tcp_validate_incoming") };
-    const RESET: Self = Self { reset: M, ..Self::NOTHING };
-    const ICMP_AND_RESET: Self = Self { icmp: M, ..Self::RESET };
-    const ALL: Self = Self { challenge: M, ..Self::ICMP_AND_RESET };
-}
-
-/// The rows of a state in which a connection stands: ICMP, resets and SYNs.
+/// The rows of a state in which a connection stands: ICMP, resets and SYNs (`tcp_v4_err`, `tcp_reset`,
+/// `tcp_validate_incoming`).
 #[rustfmt::skip]
 macro_rules! standing {
-    ($name:literal, $state:ident, $seen:expr, $lives:ident, $remembered:ident, $latched:ident, $reset:expr, $after:expr) => {
+    ($name:literal, $state:ident, $lives:ident, $remembered:ident, $latched:ident, $reset:expr, $after:expr) => {
         [
-            linux(concat!($name, "/icmp-soft"), State::$state, Icmp(Soft, Exact), Remembers(OfIcmp), $remembered, $seen.icmp)
+            linux(concat!($name, "/icmp-soft"), State::$state, Icmp(Soft, Exact), Remembers(OfIcmp), $remembered)
                 .without_recverr(),
-            linux(concat!($name, "/icmp-hard"), State::$state, Icmp(Hard, Exact), Remembers(OfIcmp), $remembered, $seen.icmp)
+            linux(concat!($name, "/icmp-hard"), State::$state, Icmp(Hard, Exact), Remembers(OfIcmp), $remembered)
                 .without_recverr(),
-            linux(concat!($name, "/icmp-soft/recverr"), State::$state, Icmp(Soft, Exact), Latches(OfIcmp), $latched, $seen.icmp)
+            linux(concat!($name, "/icmp-soft/recverr"), State::$state, Icmp(Soft, Exact), Latches(OfIcmp), $latched)
                 .with_recverr(),
-            linux(concat!($name, "/icmp-hard/recverr"), State::$state, Icmp(Hard, Exact), Latches(OfIcmp), $latched, $seen.icmp)
+            linux(concat!($name, "/icmp-hard/recverr"), State::$state, Icmp(Hard, Exact), Latches(OfIcmp), $latched)
                 .with_recverr(),
-            linux(concat!($name, "/icmp-too-big"), State::$state, Icmp(TooBig, Exact), Shrinks, $lives, $seen.icmp),
-            linux(concat!($name, "/icmp-ignored"), State::$state, Icmp(Ignored, Exact), Nothing, $lives, $seen.icmp),
-            linux(concat!($name, "/icmp-soft-outside"), State::$state, Icmp(Soft, Outside), Nothing, $lives, $seen.icmp),
-            linux(concat!($name, "/icmp-hard-outside"), State::$state, Icmp(Hard, Outside), Nothing, $lives, $seen.icmp),
-            linux(concat!($name, "/icmp-too-big-outside"), State::$state, Icmp(TooBig, Outside), Nothing, $lives, s("tcp_v4_err")),
-            linux(concat!($name, "/rst-exact"), State::$state, Rst(Exact), $reset, $after, $seen.reset),
-            linux(concat!($name, "/rst-inside"), State::$state, Rst(Inside), Challenges, $lives, $seen.challenge),
-            linux(concat!($name, "/rst-outside"), State::$state, Rst(Outside), Nothing, $lives, $seen.challenge),
-            linux(concat!($name, "/syn"), State::$state, Syn, Challenges, $lives, $seen.challenge),
+            linux(concat!($name, "/icmp-too-big"), State::$state, Icmp(TooBig, Exact), Shrinks, $lives),
+            linux(concat!($name, "/icmp-ignored"), State::$state, Icmp(Ignored, Exact), Nothing, $lives),
+            linux(concat!($name, "/icmp-soft-outside"), State::$state, Icmp(Soft, Outside), Nothing, $lives),
+            linux(concat!($name, "/icmp-hard-outside"), State::$state, Icmp(Hard, Outside), Nothing, $lives),
+            linux(concat!($name, "/icmp-too-big-outside"), State::$state, Icmp(TooBig, Outside), Nothing, $lives),
+            linux(concat!($name, "/rst-exact"), State::$state, Rst(Exact), $reset, $after),
+            linux(concat!($name, "/rst-inside"), State::$state, Rst(Inside), Challenges, $lives),
+            linux(concat!($name, "/rst-outside"), State::$state, Rst(Outside), Nothing, $lives),
+            linux(concat!($name, "/syn"), State::$state, Syn, Challenges, $lives),
         ]
     };
 }
 
 /// The rows of a state in which no program is there to be told.
 macro_rules! alone {
-    ($name:literal, $state:ident, $icmp:expr, $reset:expr, $source:literal) => {
+    ($name:literal, $state:ident, $icmp:expr, $reset:expr) => {
         [
-            linux(concat!($name, "/icmp-soft"), State::$state, Icmp(Soft, Exact), $icmp, &[], s($source)),
-            linux(concat!($name, "/icmp-hard"), State::$state, Icmp(Hard, Exact), $icmp, &[], s($source)),
-            linux(
-                concat!($name, "/icmp-too-big"),
-                State::$state,
-                Icmp(TooBig, Exact),
-                Shrinks,
-                &[],
-                s($source),
-            ),
-            linux(
-                concat!($name, "/icmp-ignored"),
-                State::$state,
-                Icmp(Ignored, Exact),
-                Nothing,
-                &[],
-                s($source),
-            ),
-            linux(
-                concat!($name, "/icmp-soft-outside"),
-                State::$state,
-                Icmp(Soft, Outside),
-                Nothing,
-                &[],
-                s($source),
-            ),
-            linux(
-                concat!($name, "/icmp-hard-outside"),
-                State::$state,
-                Icmp(Hard, Outside),
-                Nothing,
-                &[],
-                s($source),
-            ),
-            linux(concat!($name, "/rst-exact"), State::$state, Rst(Exact), $reset, &[], s($source)),
-            linux(concat!($name, "/rst-inside"), State::$state, Rst(Inside), Challenges, &[], s($source)),
-            linux(concat!($name, "/rst-outside"), State::$state, Rst(Outside), Nothing, &[], s($source)),
-            linux(concat!($name, "/syn"), State::$state, Syn, Challenges, &[], s($source)),
+            linux(concat!($name, "/icmp-soft"), State::$state, Icmp(Soft, Exact), $icmp, &[]),
+            linux(concat!($name, "/icmp-hard"), State::$state, Icmp(Hard, Exact), $icmp, &[]),
+            linux(concat!($name, "/icmp-too-big"), State::$state, Icmp(TooBig, Exact), Shrinks, &[]),
+            linux(concat!($name, "/icmp-ignored"), State::$state, Icmp(Ignored, Exact), Nothing, &[]),
+            linux(concat!($name, "/icmp-soft-outside"), State::$state, Icmp(Soft, Outside), Nothing, &[]),
+            linux(concat!($name, "/icmp-hard-outside"), State::$state, Icmp(Hard, Outside), Nothing, &[]),
+            linux(concat!($name, "/rst-exact"), State::$state, Rst(Exact), $reset, &[]),
+            linux(concat!($name, "/rst-inside"), State::$state, Rst(Inside), Challenges, &[]),
+            linux(concat!($name, "/rst-outside"), State::$state, Rst(Outside), Nothing, &[]),
+            linux(concat!($name, "/syn"), State::$state, Syn, Challenges, &[]),
         ]
     };
 }
@@ -226,47 +175,46 @@ macro_rules! alone {
 #[rustfmt::skip]
 pub(super) const SYN_SENT: &[Row] = &[
     // Over IPv4 an entry joins the queue whether somebody asked for that or not (ip_icmp_error, called by tcp_v4_err).
-    linux("syn-sent/icmp-soft/v4", State::SynSent, Icmp(Soft, Exact), EndsAndQueues(OfIcmp), REFUSED_AND_QUEUED, M)
+    linux("syn-sent/icmp-soft/v4", State::SynSent, Icmp(Soft, Exact), EndsAndQueues(OfIcmp), REFUSED_AND_QUEUED)
         .over(Version::V4),
-    linux("syn-sent/icmp-hard/v4", State::SynSent, Icmp(Hard, Exact), EndsAndQueues(OfIcmp), REFUSED_AND_QUEUED, M)
+    linux("syn-sent/icmp-hard/v4", State::SynSent, Icmp(Hard, Exact), EndsAndQueues(OfIcmp), REFUSED_AND_QUEUED)
         .over(Version::V4),
-    linux("syn-sent/icmp-soft/v6", State::SynSent, Icmp(Soft, Exact), Ends(OfIcmp), REFUSED, M)
+    linux("syn-sent/icmp-soft/v6", State::SynSent, Icmp(Soft, Exact), Ends(OfIcmp), REFUSED)
         .over(Version::V6).without_recverr(),
-    linux("syn-sent/icmp-hard/v6", State::SynSent, Icmp(Hard, Exact), Ends(OfIcmp), REFUSED, M)
+    linux("syn-sent/icmp-hard/v6", State::SynSent, Icmp(Hard, Exact), Ends(OfIcmp), REFUSED)
         .over(Version::V6).without_recverr(),
-    linux("syn-sent/icmp-soft/v6/recverr", State::SynSent, Icmp(Soft, Exact), EndsAndQueues(OfIcmp), REFUSED_AND_QUEUED, M)
+    linux("syn-sent/icmp-soft/v6/recverr", State::SynSent, Icmp(Soft, Exact), EndsAndQueues(OfIcmp), REFUSED_AND_QUEUED)
         .over(Version::V6).with_recverr(),
-    linux("syn-sent/icmp-hard/v6/recverr", State::SynSent, Icmp(Hard, Exact), EndsAndQueues(OfIcmp), REFUSED_AND_QUEUED, M)
+    linux("syn-sent/icmp-hard/v6/recverr", State::SynSent, Icmp(Hard, Exact), EndsAndQueues(OfIcmp), REFUSED_AND_QUEUED)
         .over(Version::V6).with_recverr(),
-    linux("syn-sent/icmp-too-big", State::SynSent, Icmp(TooBig, Exact), Shrinks, CONNECTS_ON, M),
-    linux("syn-sent/icmp-ignored", State::SynSent, Icmp(Ignored, Exact), Nothing, CONNECTS_ON, M),
-    linux("syn-sent/icmp-soft-outside", State::SynSent, Icmp(Soft, Outside), Nothing, CONNECTS_ON, s("tcp_v4_err")),
-    linux("syn-sent/icmp-hard-outside", State::SynSent, Icmp(Hard, Outside), Nothing, CONNECTS_ON, s("tcp_v4_err")),
-    linux("syn-sent/icmp-too-big-outside", State::SynSent, Icmp(TooBig, Outside), Nothing, CONNECTS_ON, s("tcp_v4_err")),
+    linux("syn-sent/icmp-too-big", State::SynSent, Icmp(TooBig, Exact), Shrinks, CONNECTS_ON),
+    linux("syn-sent/icmp-ignored", State::SynSent, Icmp(Ignored, Exact), Nothing, CONNECTS_ON),
+    linux("syn-sent/icmp-soft-outside", State::SynSent, Icmp(Soft, Outside), Nothing, CONNECTS_ON),
+    linux("syn-sent/icmp-hard-outside", State::SynSent, Icmp(Hard, Outside), Nothing, CONNECTS_ON),
+    linux("syn-sent/icmp-too-big-outside", State::SynSent, Icmp(TooBig, Outside), Nothing, CONNECTS_ON),
     linux("syn-sent/refusal", State::SynSent, Refusal, Ends(Is(Errno::ConnRefused)),
-        &[ALL, recv(Is(Errno::ConnRefused)), OVER, EOF, PIPE, CLEAN], M),
-    linux("syn-sent/rst-without-ack", State::SynSent, Rst(Exact), Nothing, CONNECTS_ON, M),
-    linux("syn-sent/rst-of-something-else", State::SynSent, Rst(Outside), Nothing, CONNECTS_ON, M),
+        &[ALL, recv(Is(Errno::ConnRefused)), OVER, EOF, PIPE, CLEAN]),
+    linux("syn-sent/rst-without-ack", State::SynSent, Rst(Exact), Nothing, CONNECTS_ON),
+    linux("syn-sent/rst-of-something-else", State::SynSent, Rst(Outside), Nothing, CONNECTS_ON),
 ];
 
-/// `tcp_req_err` and `tcp_check_req`: there is no socket yet, so nobody hears of it.
+/// `tcp_req_err`, `tcp_check_req` and `reqsk_timer_handler`: there is no socket yet, so nobody hears of it.
 #[rustfmt::skip]
 pub(super) const SYN_RECEIVED: &[Row] = &[
-    linux("syn-received/icmp-drops", State::SynReceived, Signal::Drops(Exact), Vanishes, &[], s("tcp_req_err")),
-    linux("syn-received/icmp-drops-outside", State::SynReceived, Signal::Drops(Outside), Nothing, &[], s("tcp_req_err")),
-    linux("syn-received/icmp-soft", State::SynReceived, Icmp(Soft, Exact), Nothing, &[], s("tcp_req_err")),
-    linux("syn-received/icmp-hard", State::SynReceived, Icmp(Hard, Exact), Nothing, &[], s("tcp_req_err"))
+    linux("syn-received/icmp-drops", State::SynReceived, Signal::Drops(Exact), Vanishes, &[]),
+    linux("syn-received/icmp-drops-outside", State::SynReceived, Signal::Drops(Outside), Nothing, &[]),
+    linux("syn-received/icmp-soft", State::SynReceived, Icmp(Soft, Exact), Nothing, &[]),
+    linux("syn-received/icmp-hard", State::SynReceived, Icmp(Hard, Exact), Nothing, &[])
         .over(Version::V4),
-    linux("syn-received/icmp-too-big", State::SynReceived, Icmp(TooBig, Exact), Nothing, &[], s("tcp_req_err")),
-    linux("syn-received/icmp-ignored", State::SynReceived, Icmp(Ignored, Exact), Nothing, &[], s("tcp_v4_err")),
-    linux("syn-received/icmp-soft-outside", State::SynReceived, Icmp(Soft, Outside), Nothing, &[], s("tcp_req_err")),
-    linux("syn-received/icmp-hard-outside", State::SynReceived, Icmp(Hard, Outside), Nothing, &[], s("tcp_req_err"))
+    linux("syn-received/icmp-too-big", State::SynReceived, Icmp(TooBig, Exact), Nothing, &[]),
+    linux("syn-received/icmp-ignored", State::SynReceived, Icmp(Ignored, Exact), Nothing, &[]),
+    linux("syn-received/icmp-soft-outside", State::SynReceived, Icmp(Soft, Outside), Nothing, &[]),
+    linux("syn-received/icmp-hard-outside", State::SynReceived, Icmp(Hard, Outside), Nothing, &[])
         .over(Version::V4),
-    linux("syn-received/rst-exact", State::SynReceived, Rst(Exact), Ends(Is(Errno::ConnReset)), &[], s("tcp_check_req")),
-    linux("syn-received/rst-inside", State::SynReceived, Rst(Inside), Challenges, &[], s("tcp_check_req")),
-    linux("syn-received/rst-outside", State::SynReceived, Rst(Outside), Nothing, &[], s("tcp_check_req")),
-    linux("syn-received/retries-exhausted", State::SynReceived, Signal::RetriesExhausted, Vanishes, &[],
-        s("reqsk_timer_handler")),
+    linux("syn-received/rst-exact", State::SynReceived, Rst(Exact), Ends(Is(Errno::ConnReset)), &[]),
+    linux("syn-received/rst-inside", State::SynReceived, Rst(Inside), Challenges, &[]),
+    linux("syn-received/rst-outside", State::SynReceived, Rst(Outside), Nothing, &[]),
+    linux("syn-received/retries-exhausted", State::SynReceived, Signal::RetriesExhausted, Vanishes, &[]),
 ];
 
 const SENDER_RESET: &[Gives] = &[ALL, recv(Is(Errno::ConnReset)), OVER, EOF, PIPE, CLEAN];
@@ -277,21 +225,12 @@ const CLOSER_RESET: &[Gives] = &[ALL, recv(Is(Errno::ConnReset)), OVER, EOF, PIP
 const LAST_RESET: &[Gives] = &[ALL, EOF, so_error(Is(Errno::ConnReset)), OVER, EOF, PIPE];
 
 pub(super) const IDLE: [Row; 13] =
-    standing!("idle", Idle, Seen::ALL, LIVES_ON, REMEMBERED, LATCHED, Ends(Is(Errno::ConnReset)), RESET);
-pub(super) const SENDING: [Row; 13] = standing!(
-    "sending",
-    Sending,
-    Seen::ICMP_AND_RESET,
-    LIVES_ON,
-    REMEMBERED,
-    LATCHED,
-    Ends(Is(Errno::ConnReset)),
-    SENDER_RESET
-);
+    standing!("idle", Idle, LIVES_ON, REMEMBERED, LATCHED, Ends(Is(Errno::ConnReset)), RESET);
+pub(super) const SENDING: [Row; 13] =
+    standing!("sending", Sending, LIVES_ON, REMEMBERED, LATCHED, Ends(Is(Errno::ConnReset)), SENDER_RESET);
 pub(super) const ZERO_WINDOW: [Row; 13] = standing!(
     "zero-window",
     ZeroWindow,
-    Seen::NOTHING,
     FULL,
     FULL_REMEMBERED,
     FULL_LATCHED,
@@ -301,7 +240,6 @@ pub(super) const ZERO_WINDOW: [Row; 13] = standing!(
 pub(super) const UNREAD: [Row; 13] = standing!(
     "unread",
     Unread,
-    Seen::RESET,
     UNREAD_LIVES_ON,
     UNREAD_REMEMBERED,
     UNREAD_LATCHED,
@@ -311,7 +249,6 @@ pub(super) const UNREAD: [Row; 13] = standing!(
 pub(super) const CLOSE_WAIT: [Row; 13] = standing!(
     "close-wait",
     CloseWait,
-    Seen::RESET,
     HALF_OPEN,
     HALF_OPEN_REMEMBERED,
     HALF_OPEN_LATCHED,
@@ -321,7 +258,6 @@ pub(super) const CLOSE_WAIT: [Row; 13] = standing!(
 pub(super) const HALF_CLOSED: [Row; 13] = standing!(
     "half-closed",
     HalfClosed,
-    Seen::RESET,
     READS_ON,
     READS_ON_REMEMBERED,
     READS_ON_LATCHED,
@@ -331,7 +267,6 @@ pub(super) const HALF_CLOSED: [Row; 13] = standing!(
 pub(super) const BOTH_CLOSED: [Row; 13] = standing!(
     "both-closed",
     BothClosed,
-    Seen::NOTHING,
     ENDED,
     ENDED_REMEMBERED,
     ENDED_LATCHED,
@@ -339,102 +274,88 @@ pub(super) const BOTH_CLOSED: [Row; 13] = standing!(
     LAST_RESET
 );
 /// What `then` shows is seen by whoever accepts it afterwards.
-pub(super) const QUEUED: [Row; 13] = standing!(
-    "queued",
-    Queued,
-    Seen::RESET,
-    LIVES_ON,
-    REMEMBERED,
-    LATCHED,
-    Ends(Is(Errno::ConnReset)),
-    RESET
-);
-pub(super) const ORPHAN: [Row; 10] =
-    alone!("orphan", Orphan, Remembers(OfIcmp), Ends(Is(Errno::ConnReset)), "tcp_v4_err, tcp_reset");
+pub(super) const QUEUED: [Row; 13] =
+    standing!("queued", Queued, LIVES_ON, REMEMBERED, LATCHED, Ends(Is(Errno::ConnReset)), RESET);
+pub(super) const ORPHAN: [Row; 10] = alone!("orphan", Orphan, Remembers(OfIcmp), Ends(Is(Errno::ConnReset)));
 
 /// The program, if there is one, has a closed socket; what is left of the connection is not its own
 /// (`tcp_time_wait`, `tcp_timewait_state_process`).
 #[rustfmt::skip]
 pub(super) const TIME_WAIT: &[Row] = &[
-    linux("time-wait/icmp-soft", State::TimeWait, Icmp(Soft, Exact), Nothing, ENDED, s("tcp_v4_err")),
-    linux("time-wait/icmp-hard", State::TimeWait, Icmp(Hard, Exact), Nothing, ENDED, s("tcp_v4_err")),
-    linux("time-wait/icmp-too-big", State::TimeWait, Icmp(TooBig, Exact), Nothing, ENDED, s("tcp_v4_err")),
-    linux("time-wait/icmp-ignored", State::TimeWait, Icmp(Ignored, Exact), Nothing, ENDED, s("tcp_v4_err")),
-    linux("time-wait/rst", State::TimeWait, Rst(Exact), Vanishes, ENDED, s("tcp_timewait_state_process")),
-    linux("time-wait/rst-inside", State::TimeWait, Rst(Inside), Nothing, ENDED, s("tcp_timewait_state_process")),
-    linux("time-wait/rst-outside", State::TimeWait, Rst(Outside), Nothing, ENDED, s("tcp_timewait_state_process")),
-    linux("time-wait/syn", State::TimeWait, Syn, Challenges, ENDED, s("tcp_timewait_state_process")),
+    linux("time-wait/icmp-soft", State::TimeWait, Icmp(Soft, Exact), Nothing, ENDED),
+    linux("time-wait/icmp-hard", State::TimeWait, Icmp(Hard, Exact), Nothing, ENDED),
+    linux("time-wait/icmp-too-big", State::TimeWait, Icmp(TooBig, Exact), Nothing, ENDED),
+    linux("time-wait/icmp-ignored", State::TimeWait, Icmp(Ignored, Exact), Nothing, ENDED),
+    linux("time-wait/rst", State::TimeWait, Rst(Exact), Vanishes, ENDED),
+    linux("time-wait/rst-inside", State::TimeWait, Rst(Inside), Nothing, ENDED),
+    linux("time-wait/rst-outside", State::TimeWait, Rst(Outside), Nothing, ENDED),
+    linux("time-wait/syn", State::TimeWait, Syn, Challenges, ENDED),
 ];
 
-/// The peer's FIN, and data that nobody will read.
+/// The peer's FIN (`tcp_fin`), and data that nobody will read (`tcp_rcv_state_process`).
 #[rustfmt::skip]
 pub(super) const ENDS: &[Row] = &[
-    linux("idle/fin", State::Idle, Signal::Fin, HalfCloses, &[HALF, EOF, EOF, CLEAN, SENT], M),
-    linux("sending/fin", State::Sending, Signal::Fin, HalfCloses, &[HALF, EOF, EOF, CLEAN, SENT], s("tcp_fin")),
+    linux("idle/fin", State::Idle, Signal::Fin, HalfCloses, &[HALF, EOF, EOF, CLEAN, SENT]),
+    linux("sending/fin", State::Sending, Signal::Fin, HalfCloses, &[HALF, EOF, EOF, CLEAN, SENT]),
     linux("zero-window/fin", State::ZeroWindow, Signal::Fin, HalfCloses,
-        &[poll(Poll { readable: true, read_hangup: true, ..NO_EVENTS }), EOF, CLEAN], s("tcp_fin")),
-    linux("unread/fin", State::Unread, Signal::Fin, HalfCloses, &[HALF, DATA, EOF, EOF, CLEAN, SENT], M),
-    linux("half-closed/fin", State::HalfClosed, Signal::Fin, HalfCloses, ENDED, M),
-    linux("half-closed/late-data", State::HalfClosed, Signal::LateData, Ends(Is(Errno::ConnReset)), CLOSER_RESET, M),
-    linux("orphan/late-data", State::Orphan, Signal::LateData, Ends(Is(Errno::ConnReset)), &[],
-        s("tcp_rcv_state_process")),
-    linux("orphan/fin", State::Orphan, Signal::Fin, HalfCloses, &[], s("tcp_fin")),
-    linux("queued/fin", State::Queued, Signal::Fin, HalfCloses, &[HALF, EOF, EOF, CLEAN, SENT], s("tcp_fin")),
+        &[poll(Poll { readable: true, read_hangup: true, ..NO_EVENTS }), EOF, CLEAN]),
+    linux("unread/fin", State::Unread, Signal::Fin, HalfCloses, &[HALF, DATA, EOF, EOF, CLEAN, SENT]),
+    linux("half-closed/fin", State::HalfClosed, Signal::Fin, HalfCloses, ENDED),
+    linux("half-closed/late-data", State::HalfClosed, Signal::LateData, Ends(Is(Errno::ConnReset)), CLOSER_RESET),
+    linux("orphan/late-data", State::Orphan, Signal::LateData, Ends(Is(Errno::ConnReset)), &[]),
+    linux("orphan/fin", State::Orphan, Signal::Fin, HalfCloses, &[]),
+    linux("queued/fin", State::Queued, Signal::Fin, HalfCloses, &[HALF, EOF, EOF, CLEAN, SENT]),
 ];
 
 const GIVES_UP: Effect = Ends(RememberedOr(Errno::TimedOut));
 
-/// Timers that give up.
+/// Timers that give up (`tcp_write_err`, `tcp_keepalive_timer`, `tcp_probe_timer`).
 #[rustfmt::skip]
 pub(super) const TIMERS: &[Row] = &[
-    linux("syn-sent/retries-exhausted", State::SynSent, Signal::RetriesExhausted, GIVES_UP, TIMED_OUT, M),
-    linux("syn-sent/user-timeout", State::SynSent, Signal::UserTimeout, GIVES_UP, TIMED_OUT, M),
-    linux("sending/retries-exhausted", State::Sending, Signal::RetriesExhausted, GIVES_UP, TIMED_OUT, M),
+    linux("syn-sent/retries-exhausted", State::SynSent, Signal::RetriesExhausted, GIVES_UP, TIMED_OUT),
+    linux("syn-sent/user-timeout", State::SynSent, Signal::UserTimeout, GIVES_UP, TIMED_OUT),
+    linux("sending/retries-exhausted", State::Sending, Signal::RetriesExhausted, GIVES_UP, TIMED_OUT),
     linux("sending/retries-exhausted-after-icmp", State::Sending, Signal::RetriesExhaustedAfterIcmp, GIVES_UP,
-        AS_REMEMBERED, M).without_recverr(),
-    linux("sending/user-timeout", State::Sending, Signal::UserTimeout, GIVES_UP, TIMED_OUT, M),
-    linux("zero-window/retries-exhausted", State::ZeroWindow, Signal::RetriesExhausted, GIVES_UP, TIMED_OUT, M),
+        AS_REMEMBERED).without_recverr(),
+    linux("sending/user-timeout", State::Sending, Signal::UserTimeout, GIVES_UP, TIMED_OUT),
+    linux("zero-window/retries-exhausted", State::ZeroWindow, Signal::RetriesExhausted, GIVES_UP, TIMED_OUT),
     linux("zero-window/retries-exhausted-after-icmp", State::ZeroWindow, Signal::RetriesExhaustedAfterIcmp, GIVES_UP,
-        AS_REMEMBERED, s("tcp_write_err")).without_recverr(),
-    linux("zero-window/user-timeout", State::ZeroWindow, Signal::UserTimeout, GIVES_UP, TIMED_OUT, M),
-    linux("idle/keepalive-exhausted", State::Idle, Signal::KeepaliveExhausted, GIVES_UP, TIMED_OUT, M),
-    linux("idle/user-timeout", State::Idle, Signal::UserTimeout, GIVES_UP, TIMED_OUT, M),
+        AS_REMEMBERED).without_recverr(),
+    linux("zero-window/user-timeout", State::ZeroWindow, Signal::UserTimeout, GIVES_UP, TIMED_OUT),
+    linux("idle/keepalive-exhausted", State::Idle, Signal::KeepaliveExhausted, GIVES_UP, TIMED_OUT),
+    linux("idle/user-timeout", State::Idle, Signal::UserTimeout, GIVES_UP, TIMED_OUT),
     linux("unread/keepalive-exhausted", State::Unread, Signal::KeepaliveExhausted, GIVES_UP,
-        &[ALL, DATA, recv(Is(Errno::TimedOut)), OVER, EOF, PIPE], s("tcp_keepalive_timer")),
+        &[ALL, DATA, recv(Is(Errno::TimedOut)), OVER, EOF, PIPE]),
     linux("unread/user-timeout", State::Unread, Signal::UserTimeout, GIVES_UP,
-        &[ALL, DATA, recv(Is(Errno::TimedOut)), OVER, EOF, PIPE], s("tcp_write_err")),
+        &[ALL, DATA, recv(Is(Errno::TimedOut)), OVER, EOF, PIPE]),
     linux("unread/retries-exhausted", State::Unread, Signal::RetriesExhausted, GIVES_UP,
-        &[ALL, DATA, recv(Is(Errno::TimedOut)), OVER, EOF, PIPE], s("tcp_write_err")),
+        &[ALL, DATA, recv(Is(Errno::TimedOut)), OVER, EOF, PIPE]),
     linux("unread/retries-exhausted-after-icmp", State::Unread, Signal::RetriesExhaustedAfterIcmp, GIVES_UP,
-        &[ALL, DATA, recv(OfIcmp), OVER, EOF, PIPE], s("tcp_write_err")).without_recverr(),
+        &[ALL, DATA, recv(OfIcmp), OVER, EOF, PIPE]).without_recverr(),
     linux("close-wait/retries-exhausted", State::CloseWait, Signal::RetriesExhausted, GIVES_UP,
-        &[ALL, EOF, send(Is(Errno::TimedOut)), OVER, EOF, PIPE], s("tcp_write_err")),
+        &[ALL, EOF, send(Is(Errno::TimedOut)), OVER, EOF, PIPE]),
     linux("close-wait/retries-exhausted-after-icmp", State::CloseWait, Signal::RetriesExhaustedAfterIcmp, GIVES_UP,
-        &[ALL, EOF, send(OfIcmp), OVER, EOF, PIPE], s("tcp_write_err")).without_recverr(),
+        &[ALL, EOF, send(OfIcmp), OVER, EOF, PIPE]).without_recverr(),
     linux("close-wait/user-timeout", State::CloseWait, Signal::UserTimeout, GIVES_UP,
-        &[ALL, EOF, send(Is(Errno::TimedOut)), OVER, EOF, PIPE], s("tcp_write_err")),
+        &[ALL, EOF, send(Is(Errno::TimedOut)), OVER, EOF, PIPE]),
     linux("close-wait/keepalive-exhausted", State::CloseWait, Signal::KeepaliveExhausted, GIVES_UP,
-        &[ALL, EOF, send(Is(Errno::TimedOut)), OVER, EOF, PIPE], s("tcp_keepalive_timer")),
-    linux("half-closed/retries-exhausted", State::HalfClosed, Signal::RetriesExhausted, GIVES_UP, TIMED_OUT,
-        s("tcp_write_err")),
+        &[ALL, EOF, send(Is(Errno::TimedOut)), OVER, EOF, PIPE]),
+    linux("half-closed/retries-exhausted", State::HalfClosed, Signal::RetriesExhausted, GIVES_UP, TIMED_OUT),
     linux("half-closed/retries-exhausted-after-icmp", State::HalfClosed, Signal::RetriesExhaustedAfterIcmp, GIVES_UP,
-        AS_REMEMBERED, s("tcp_write_err")).without_recverr(),
-    linux("half-closed/user-timeout", State::HalfClosed, Signal::UserTimeout, GIVES_UP, TIMED_OUT, s("tcp_write_err")),
-    linux("half-closed/keepalive-exhausted", State::HalfClosed, Signal::KeepaliveExhausted, GIVES_UP, TIMED_OUT,
-        s("tcp_keepalive_timer")),
+        AS_REMEMBERED).without_recverr(),
+    linux("half-closed/user-timeout", State::HalfClosed, Signal::UserTimeout, GIVES_UP, TIMED_OUT),
+    linux("half-closed/keepalive-exhausted", State::HalfClosed, Signal::KeepaliveExhausted, GIVES_UP, TIMED_OUT),
     linux("both-closed/retries-exhausted", State::BothClosed, Signal::RetriesExhausted, GIVES_UP,
-        &[ALL, EOF, so_error(Is(Errno::TimedOut)), OVER, PIPE], s("tcp_write_err")),
+        &[ALL, EOF, so_error(Is(Errno::TimedOut)), OVER, PIPE]),
     linux("both-closed/retries-exhausted-after-icmp", State::BothClosed, Signal::RetriesExhaustedAfterIcmp, GIVES_UP,
-        &[ALL, EOF, so_error(OfIcmp), OVER, PIPE], s("tcp_write_err")).without_recverr(),
+        &[ALL, EOF, so_error(OfIcmp), OVER, PIPE]).without_recverr(),
     linux("both-closed/user-timeout", State::BothClosed, Signal::UserTimeout, GIVES_UP,
-        &[ALL, EOF, so_error(Is(Errno::TimedOut)), OVER, PIPE], s("tcp_write_err")),
-    linux("queued/keepalive-exhausted", State::Queued, Signal::KeepaliveExhausted, GIVES_UP, TIMED_OUT,
-        s("tcp_keepalive_timer")),
-    linux("queued/user-timeout", State::Queued, Signal::UserTimeout, GIVES_UP, TIMED_OUT, s("tcp_keepalive_timer")),
-    linux("orphan/retries-exhausted", State::Orphan, Signal::RetriesExhausted, Vanishes, &[], M),
-    linux("orphan/retries-exhausted-after-icmp", State::Orphan, Signal::RetriesExhaustedAfterIcmp, Vanishes, &[],
-        s("tcp_write_err")),
-    linux("orphan/user-timeout", State::Orphan, Signal::UserTimeout, Vanishes, &[], M),
+        &[ALL, EOF, so_error(Is(Errno::TimedOut)), OVER, PIPE]),
+    linux("queued/keepalive-exhausted", State::Queued, Signal::KeepaliveExhausted, GIVES_UP, TIMED_OUT),
+    linux("queued/user-timeout", State::Queued, Signal::UserTimeout, GIVES_UP, TIMED_OUT),
+    linux("orphan/retries-exhausted", State::Orphan, Signal::RetriesExhausted, Vanishes, &[]),
+    linux("orphan/retries-exhausted-after-icmp", State::Orphan, Signal::RetriesExhaustedAfterIcmp, Vanishes, &[]),
+    linux("orphan/user-timeout", State::Orphan, Signal::UserTimeout, Vanishes, &[]),
 ];
 
 const UNREACHABLE: Signal = Signal::Route(RouteKind::Unreachable);
@@ -446,26 +367,27 @@ const MISSING: Signal = Signal::Route(RouteKind::Missing);
 /// remembers why.
 #[rustfmt::skip]
 pub(super) const ROUTES: &[Row] = &[
-    linux("syn-sent/route-unreachable", State::SynSent, UNREACHABLE, Fails(Is(Errno::HostUnreach)), &[], M),
-    linux("syn-sent/route-prohibit", State::SynSent, PROHIBIT, Fails(Is(Errno::Acces)), &[], M),
-    linux("syn-sent/route-blackhole", State::SynSent, BLACKHOLE, Fails(Is(Errno::Inval)), &[], M),
-    linux("syn-sent/route-missing", State::SynSent, MISSING, Fails(Is(Errno::NetUnreach)), &[], M),
-    linux("sending/route-unreachable/v4", State::Sending, UNREACHABLE, Nothing, LIVES_ON, M).over(Version::V4),
-    linux("sending/route-prohibit/v4", State::Sending, PROHIBIT, Nothing, LIVES_ON, M).over(Version::V4),
-    linux("sending/route-blackhole/v4", State::Sending, BLACKHOLE, Nothing, LIVES_ON, M).over(Version::V4),
-    linux("sending/route-missing/v4", State::Sending, MISSING, Nothing, LIVES_ON, M).over(Version::V4),
+    linux("syn-sent/route-unreachable", State::SynSent, UNREACHABLE, Fails(Is(Errno::HostUnreach)), &[]),
+    linux("syn-sent/route-prohibit", State::SynSent, PROHIBIT, Fails(Is(Errno::Acces)), &[]),
+    linux("syn-sent/route-blackhole", State::SynSent, BLACKHOLE, Fails(Is(Errno::Inval)), &[]),
+    linux("syn-sent/route-missing", State::SynSent, MISSING, Fails(Is(Errno::NetUnreach)), &[]),
+    linux("sending/route-unreachable/v4", State::Sending, UNREACHABLE, Nothing, LIVES_ON).over(Version::V4),
+    linux("sending/route-prohibit/v4", State::Sending, PROHIBIT, Nothing, LIVES_ON).over(Version::V4),
+    linux("sending/route-blackhole/v4", State::Sending, BLACKHOLE, Nothing, LIVES_ON).over(Version::V4),
+    linux("sending/route-missing/v4", State::Sending, MISSING, Nothing, LIVES_ON).over(Version::V4),
     linux("sending/route-unreachable/v6", State::Sending, UNREACHABLE, Remembers(Is(Errno::HostUnreach)),
-        &[QUIET, AGAIN, so_error(Is(Errno::HostUnreach)), CLEAN], M).over(Version::V6),
+        &[QUIET, AGAIN, so_error(Is(Errno::HostUnreach)), CLEAN]).over(Version::V6),
     linux("sending/route-prohibit/v6", State::Sending, PROHIBIT, Remembers(Is(Errno::Acces)),
-        &[QUIET, AGAIN, so_error(Is(Errno::Acces)), CLEAN], M).over(Version::V6),
+        &[QUIET, AGAIN, so_error(Is(Errno::Acces)), CLEAN]).over(Version::V6),
     linux("sending/route-blackhole/v6", State::Sending, BLACKHOLE, Remembers(Is(Errno::Inval)),
-        &[QUIET, AGAIN, so_error(Is(Errno::Inval)), CLEAN], M).over(Version::V6),
+        &[QUIET, AGAIN, so_error(Is(Errno::Inval)), CLEAN]).over(Version::V6),
     linux("sending/route-missing/v6", State::Sending, MISSING, Remembers(Is(Errno::NetUnreach)),
-        &[QUIET, AGAIN, so_error(Is(Errno::NetUnreach)), CLEAN], M).over(Version::V6),
+        &[QUIET, AGAIN, so_error(Is(Errno::NetUnreach)), CLEAN]).over(Version::V6),
 ];
 
-/// A connection sends something, or again, or probes, and there is no way: over IPv4 it never hears of it, over IPv6 it
-/// remembers why (`inet6_csk_xmit`). The calls before and after the one that shows it.
+/// A connection sends something, or probes, or answers, and there is no way: over IPv4 it never hears of it
+/// (`__ip_queue_xmit`), over IPv6 it remembers why, and also if it sends something again (`inet6_csk_xmit`). The calls
+/// before and after the one that shows it.
 #[rustfmt::skip]
 macro_rules! stranded {
     ($name:literal, $state:ident, [$($before:expr),*], [$($after:expr),*]) => {
@@ -497,12 +419,11 @@ macro_rules! stranded {
         ]
     };
     (@v4 $name:literal, $route:literal, $state:ident, $signal:ident, $then:expr) => {
-        linux(concat!($name, "/route-", $route, "/v4"), State::$state, $signal, Nothing, $then, s("__ip_queue_xmit"))
+        linux(concat!($name, "/route-", $route, "/v4"), State::$state, $signal, Nothing, $then)
             .over(Version::V4)
     };
     (@v6 $name:literal, $route:literal, $state:ident, $signal:ident, $errno:ident, $then:expr) => {
-        linux(concat!($name, "/route-", $route, "/v6"), State::$state, $signal, Remembers(Is(Errno::$errno)), $then,
-            s("inet6_csk_xmit")).over(Version::V6)
+        linux(concat!($name, "/route-", $route, "/v6"), State::$state, $signal, Remembers(Is(Errno::$errno)), $then).over(Version::V6)
     };
 }
 
@@ -520,6 +441,7 @@ pub(super) const BOTH_CLOSED_ROUTES: [Row; 8] =
 pub(super) const ORPHAN_ROUTES: [Row; 8] = stranded!("orphan", Orphan, alone);
 
 /// What is in flight is sent again, and there is no way any more: the connection remembers why (`inet_sk_rebuild_header`).
+/// The calls before and after the one that shows it.
 #[rustfmt::skip]
 macro_rules! lost {
     ($name:literal, $state:ident, [$($before:expr),*], [$($after:expr),*]) => {
@@ -542,7 +464,7 @@ macro_rules! lost {
     };
     (@ $name:literal, $route:literal, $state:ident, $kind:ident, $errno:ident, $then:expr) => {
         linux(concat!($name, "/route-lost-", $route), State::$state, Signal::RouteLost(RouteKind::$kind),
-            Remembers(Is(Errno::$errno)), $then, s("inet_sk_rebuild_header"))
+            Remembers(Is(Errno::$errno)), $then)
     };
 }
 
@@ -565,37 +487,40 @@ pub(super) const BOTH_CLOSED_LOST: [Row; 4] =
     over_v4(lost!("both-closed", BothClosed, [OVER, EOF], [CLEAN, PIPE]));
 pub(super) const ORPHAN_LOST: [Row; 4] = over_v4(lost!("orphan", Orphan, alone));
 
-/// Answers that leave without a socket: nobody is there to remember anything. A SYN-ACK that finds no way ends its request.
+/// Answers that leave without a socket: nobody is there to remember anything (`ip_send_unicast_reply`,
+/// `icmp_route_lookup`, `tcp_v4_timewait_ack`). A SYN-ACK that finds no way ends its request (`reqsk_timer_handler`).
 #[rustfmt::skip]
 pub(super) const ANSWER_ROUTES: &[Row] = &[
-    linux("syn-received/route-unreachable", State::SynReceived, UNREACHABLE, Vanishes, &[], s("reqsk_timer_handler")),
-    linux("syn-received/route-prohibit", State::SynReceived, PROHIBIT, Vanishes, &[], s("reqsk_timer_handler")),
-    linux("syn-received/route-blackhole", State::SynReceived, BLACKHOLE, Vanishes, &[], s("reqsk_timer_handler")),
-    linux("syn-received/route-missing", State::SynReceived, MISSING, Vanishes, &[], s("reqsk_timer_handler")),
-    linux("nobody/route-unreachable", State::Nobody, UNREACHABLE, Nothing, &[], s("ip_send_unicast_reply, icmp_route_lookup")),
-    linux("nobody/route-prohibit", State::Nobody, PROHIBIT, Nothing, &[], s("ip_send_unicast_reply, icmp_route_lookup")),
-    linux("nobody/route-blackhole", State::Nobody, BLACKHOLE, Nothing, &[], s("ip_send_unicast_reply, icmp_route_lookup")),
-    linux("nobody/route-missing", State::Nobody, MISSING, Nothing, &[], s("ip_send_unicast_reply, icmp_route_lookup")),
-    linux("time-wait/route-unreachable", State::TimeWait, UNREACHABLE, Nothing, ENDED, s("tcp_v4_timewait_ack")),
-    linux("time-wait/route-prohibit", State::TimeWait, PROHIBIT, Nothing, ENDED, s("tcp_v4_timewait_ack")),
-    linux("time-wait/route-blackhole", State::TimeWait, BLACKHOLE, Nothing, ENDED, s("tcp_v4_timewait_ack")),
-    linux("time-wait/route-missing", State::TimeWait, MISSING, Nothing, ENDED, s("tcp_v4_timewait_ack")),
+    linux("syn-received/route-unreachable", State::SynReceived, UNREACHABLE, Vanishes, &[]),
+    linux("syn-received/route-prohibit", State::SynReceived, PROHIBIT, Vanishes, &[]),
+    linux("syn-received/route-blackhole", State::SynReceived, BLACKHOLE, Vanishes, &[]),
+    linux("syn-received/route-missing", State::SynReceived, MISSING, Vanishes, &[]),
+    linux("nobody/route-unreachable", State::Nobody, UNREACHABLE, Nothing, &[]),
+    linux("nobody/route-prohibit", State::Nobody, PROHIBIT, Nothing, &[]),
+    linux("nobody/route-blackhole", State::Nobody, BLACKHOLE, Nothing, &[]),
+    linux("nobody/route-missing", State::Nobody, MISSING, Nothing, &[]),
+    linux("time-wait/route-unreachable", State::TimeWait, UNREACHABLE, Nothing, ENDED),
+    linux("time-wait/route-prohibit", State::TimeWait, PROHIBIT, Nothing, ENDED),
+    linux("time-wait/route-blackhole", State::TimeWait, BLACKHOLE, Nothing, ENDED),
+    linux("time-wait/route-missing", State::TimeWait, MISSING, Nothing, ENDED),
 ];
 
-const XNU: Verified = s("xnu e3723e1f1, bsd/netinet/tcp_subr.c");
+const XNU: Verified = Verified::Source("xnu e3723e1f1, bsd/netinet/tcp_subr.c");
+/// The commit that was reverted before it was released.
+const PATIENT: Verified = Verified::Source("Linux 0a8de364ff7a, net/ipv4/tcp_ipv4.c");
 
 /// Where systems that nobody has verified differ.
 #[rustfmt::skip]
 pub(super) const UNVERIFIED: &[Row] = &[
     // tcp_notify: an unreachable host or network does not end a connect, not the first time.
-    linux("macos/syn-sent/icmp-soft", State::SynSent, Icmp(Soft, Exact), Remembers(OfIcmp), CONNECTS_ON, XNU)
-        .of(Unverified::MacOs),
-    linux("macos/syn-sent/icmp-hard", State::SynSent, Icmp(Hard, Exact), Ends(OfIcmp), REFUSED, XNU)
-        .of(Unverified::MacOs),
-    linux("macos/idle/icmp-soft", State::Idle, Icmp(Soft, Exact), Nothing, LIVES_ON, XNU).of(Unverified::MacOs),
-    linux("macos/sending/icmp-soft", State::Sending, Icmp(Soft, Exact), Nothing, LIVES_ON, XNU).of(Unverified::MacOs),
-    linux("patient/syn-sent/icmp-soft", State::SynSent, Icmp(Soft, Exact), Remembers(OfIcmp), CONNECTS_ON,
-        s("0a8de364ff7a")).of(Unverified::LinuxPatient),
+    linux("macos/syn-sent/icmp-soft", State::SynSent, Icmp(Soft, Exact), Remembers(OfIcmp), CONNECTS_ON)
+        .of(Unverified::MacOs, XNU),
+    linux("macos/syn-sent/icmp-hard", State::SynSent, Icmp(Hard, Exact), Ends(OfIcmp), REFUSED)
+        .of(Unverified::MacOs, XNU),
+    linux("macos/idle/icmp-soft", State::Idle, Icmp(Soft, Exact), Nothing, LIVES_ON).of(Unverified::MacOs, XNU),
+    linux("macos/sending/icmp-soft", State::Sending, Icmp(Soft, Exact), Nothing, LIVES_ON).of(Unverified::MacOs, XNU),
+    linux("patient/syn-sent/icmp-soft", State::SynSent, Icmp(Soft, Exact), Remembers(OfIcmp), CONNECTS_ON)
+        .of(Unverified::LinuxPatient, PATIENT),
 ];
 
 /// What else a row gives, when its calls are made in another order.
@@ -610,7 +535,7 @@ pub struct Order {
 }
 
 const fn order(row: &'static str, then: &'static [Gives]) -> Order {
-    Order { row, then, verified: M }
+    Order { row, then, verified: MEASURED }
 }
 
 /// The one who asks first takes the error.

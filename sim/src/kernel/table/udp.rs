@@ -14,7 +14,6 @@ use super::{Code, Effect, Gave, Gives, IcmpClass, Probe, Row, Signal, State, Ver
 use crate::scenario::{Pick, RouteKind};
 
 const MEASURED: Verified = Verified::On("6.18");
-const ENQUEUE: Verified = Verified::Source("Linux, __udp_enqueue_schedule_skb");
 const XNU: Verified = Verified::Source("xnu e3723e1f1, bsd/netinet/udp_usrreq.c");
 
 const SOFT: Signal = Signal::Icmp(IcmpClass::Soft, Pick::Exact);
@@ -193,9 +192,9 @@ pub(super) const ROWS: &[Row] = {
         route("udp/unconnected/route-blackhole",   Unconnected, Way::Blackhole,   Errno::Inval,       fails!(Inval)),
         route("udp/unconnected/route-missing",     Unconnected, Way::Missing,     Errno::NetUnreach,  fails!(NetUnreach)),
 
-        // That drops are counted and nobody gets an error was measured; how many fit in the least buffer was not.
-        Row { verified: ENQUEUE, ..linux("udp/connected/overflow",   Connected,   None, Overflow, Drops, OVERFLOWN) },
-        Row { verified: ENQUEUE, ..linux("udp/unconnected/overflow", Unconnected, None, Overflow, Drops, OVERFLOWN) },
+        // __udp_enqueue_schedule_skb
+        linux("udp/connected/overflow",   Connected,   None, Overflow, Drops, OVERFLOWN),
+        linux("udp/unconnected/overflow", Unconnected, None, Overflow, Drops, OVERFLOWN),
 
         // udp_notify sets so_error for whatever the map has; it looks for the full 4-tuple, so that only connected sockets
         // are found. There is no error queue.
