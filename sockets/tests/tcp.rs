@@ -17,8 +17,10 @@ use resound_core::stream::{Close, Established};
 use resound_sockets::errno;
 use resound_sockets::tcp::{
     DialOptions, Dialing, GATHER, Linger, ListenOptions, ReadBack, Sharing, Wildcard, accept, arrival, close,
-    describe, dial, finish_dial, kernel_view, listen, read, shutdown_write, write,
+    describe, dial, dial_witnessed, finish_dial, kernel_view, listen, outstanding, read, shutdown_write,
+    write,
 };
+use resound_sockets::udp::icmp_errors;
 use socket2::{Domain, SockRef, Socket, Type};
 
 /// Far more than anything on loopback takes, on any machine.
@@ -503,4 +505,35 @@ fn a_user_timeout_beyond_what_the_kernel_takes_is_the_longest_that_it_takes() {
     let (Dialing::Up(stream, _) | Dialing::Pending(stream)) = dialed;
     let longest = Duration::from_millis(i32::MAX.unsigned_abs().into());
     assert_eq!(SockRef::from(&stream).tcp_user_timeout().unwrap(), Some(longest));
+}
+
+/// What a dial hears of ICMP is in `cli/tests/why_rig.rs`: loopback has no routers.
+#[test]
+fn a_witnessed_dial_ends_as_any_other() {
+    let (listener, addr) = listening();
+    let stream = dial_witnessed(addr).unwrap();
+    eventually("the dial to end", || finish_dial(&stream)).unwrap();
+    assert!(icmp_errors(&stream).is_empty());
+    drop(listener);
+    let refused = dial_witnessed(addr).unwrap();
+    let ended = eventually("the dial to end", || finish_dial(&refused));
+    assert_eq!(ended, Err(Signal::Errno(Errno::ConnRefused)));
+    assert!(icmp_errors(&refused).is_empty(), "a RST is no ICMP");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn what_the_peer_does_not_take_is_outstanding() {
+    let (listener, addr) = listening();
+    let (stream, _) = dialed(addr, &DialOptions::default()).unwrap();
+    assert_eq!(outstanding(&stream), Some(0));
+    let mut taken = 0;
+    while let Some(Ok(n)) = write(&stream, &[&[7; 65_536]]) {
+        taken += n;
+    }
+    // Its buffer takes some of it, and no more until somebody reads.
+    let left = outstanding(&stream).unwrap() as usize;
+    assert!(left > 0 && left < taken, "{left} of {taken}");
+    drop(listener);
+    assert_eq!(outstanding(std::fs::File::open("/dev/null").unwrap()), None);
 }

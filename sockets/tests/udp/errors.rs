@@ -8,7 +8,9 @@ use std::os::fd::AsFd;
 use resound_core::datagram::{Port, Sending};
 use resound_core::signal::{Errno, Version};
 use resound_sockets::poll::{PollFd, PollFlags, wait};
-use resound_sockets::udp::{Errors, Exchange, Fragmentation, Options, Share, Sizes, bind, missing_family};
+use resound_sockets::udp::{
+    Errors, Exchange, Fragmentation, Options, Share, Sizes, bind, icmp_errors, missing_family,
+};
 
 use crate::driver::{Driven, Told};
 
@@ -346,4 +348,25 @@ fn a_flood_of_errors_ends_the_turn_and_not_the_session() {
     }
     client.run();
     assert_eq!((received(&peer).len(), destinations(&client.told()).len()), (100, 100));
+}
+
+#[test]
+fn the_queue_of_a_single_socket_is_read_by_hand() {
+    for addr in LOCAL {
+        let socket = match bind(addr.parse().unwrap(), &hearing()) {
+            Ok(socket) => socket,
+            Err(_) if addr.starts_with('[') => return println!("SKIPPED: no IPv6"),
+            Err(error) => panic!("{error}"),
+        };
+        assert!(icmp_errors(&socket).is_empty());
+        let (_grave, dead) = dead(addr);
+        socket.send_to(b"anybody?", dead).unwrap();
+        let mut fds = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
+        wait(&mut fds, Some(core::time::Duration::from_secs(20))).unwrap();
+        let [error] = icmp_errors(&socket)[..] else { panic!("one error for one datagram") };
+        assert_eq!((error.destination, error.offender), (Some(dead), Some(dead.ip())));
+        // It took away what the next call would have failed with.
+        let nothing = socket.recv(&mut [0; 8]).unwrap_err();
+        assert_eq!(nothing.kind(), std::io::ErrorKind::WouldBlock);
+    }
 }

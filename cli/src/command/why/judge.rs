@@ -172,10 +172,14 @@ fn by_icmp(icmp: &IcmpError, errno: Option<Errno>, route: &Route, evidence: &Evi
 fn by_neighbour(cause: Cause, route: &Route, to: IpAddr) -> Finding {
     match route.hop {
         Hop::Gateway(gateway, _) if gateway != to => {
-            Finding { who: Some(gateway), ..Finding::new(Situation::GatewaySilent, cause) }
+            let silent = Finding { who: Some(gateway), ..Finding::new(Situation::GatewaySilent, cause) };
+            silent.between([Candidate::GatewayDown, Candidate::LinkCut])
         }
-        _ => Finding::new(Situation::NeighbourSilent, cause)
-            .between([Candidate::HostDown, Candidate::AddressUnused]),
+        _ => Finding::new(Situation::NeighbourSilent, cause).between([
+            Candidate::HostDown,
+            Candidate::AddressUnused,
+            Candidate::LinkCut,
+        ]),
     }
 }
 

@@ -105,12 +105,13 @@ situations! {
     NeighbourSilent "neighbour-silent"
         "on this link nobody answers for that address"
         "This host itself says so: it asked for the hardware address (ARP, or neighbour discovery), and nobody answered."
-        ["ask a second host on that link: `ip neigh show ADDRESS`", "see whether the host has power and a link", "check that the address and the prefix length are right"]
-        decide "whoever administers that network knows whether the address is in use";
+        ["see whether anything on that link answers: `ip neigh`", "see whether the host has power and a link", "check that the address and the prefix length are right"]
+        decide "whether anything else on that link answers, and whether the address is in use";
     GatewaySilent "gateway-silent"
         "the next hop, {who}, does not answer on this link"
         "This host itself says so: it asked for the hardware address of its gateway, and nobody answered. The destination was never asked."
-        ["see whether the gateway is up, and whether other destinations behind it answer", "check the route: `ip route get ADDRESS`"];
+        ["see whether anything on that link answers: `ip neigh`", "see whether the gateway is up, and whether other destinations behind it answer", "check the route: `ip route get ADDRESS`"]
+        decide "whether anything else on that link answers";
 
     // -- The way --------------------------------------------------------------------------------------------------
     HostUnreachable "host-unreachable"
@@ -277,6 +278,8 @@ macro_rules! candidates {
 candidates! {
     HostDown "host-down" "the host is down, or off its link";
     AddressUnused "address-unused" "nobody has that address";
+    GatewayDown "gateway-down" "the gateway is down, or off its link";
+    LinkCut "link-cut" "this host's own link is cut: a cable, a switch, a radio";
     Filtered "filtered" "a firewall on the way drops the packets without a word";
     LocalFilter "local-filter" "a packet filter of this host drops them: it did with a datagram";
     PathCut "path-cut" "the path is broken, there or on the way back";

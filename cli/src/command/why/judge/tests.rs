@@ -159,12 +159,12 @@ fn who_says_so_makes_a_difference() {
     assert_eq!(finding.cause.unwrap().reason, Reason::ConnRefused);
     holds(&evidence(failed(Errno::ConnRefused, None)), Situation::PortClosed, &[], 10);
     let ours = failed(Errno::HostUnreach, Some(icmp(3, 1, HERE)));
-    let absent = [Candidate::HostDown, Candidate::AddressUnused];
+    let absent = [Candidate::HostDown, Candidate::AddressUnused, Candidate::LinkCut];
     let finding = holds(&evidence(ours.clone()), Situation::NeighbourSilent, &absent, 12);
     assert_eq!(finding.cause.unwrap().origin, Origin::Local);
     let mut behind = evidence(ours);
     behind.route = Ok(Route { source: ip(HERE), hop: Hop::Gateway(ip(ROUTER), "eth0".into()) });
-    let finding = holds(&behind, Situation::GatewaySilent, &[], 12);
+    let finding = holds(&behind, Situation::GatewaySilent, &[Candidate::GatewayDown, Candidate::LinkCut], 12);
     assert!(finding.headline().contains(ROUTER), "{}", finding.headline());
     let filtered = failed(Errno::ConnRefused, Some(icmp(3, 3, HERE)));
     holds(&evidence(filtered), Situation::LocalReject, &[], 10);
@@ -273,7 +273,7 @@ fn whoever_stops_a_second_connection_tells_why_the_first_is_dead() {
     let by_datagram = Some(Replied::Icmp(icmp(3, 13, ROUTER)));
     holds(&dead(Some(Dialed::Silent), by_datagram, None), Situation::Prohibited, &[], 12);
     let here = Dialed::Failed { errno: Errno::HostUnreach, icmp: Some(icmp(3, 1, HERE)) };
-    let absent = [HostDown, Candidate::AddressUnused];
+    let absent = [HostDown, Candidate::AddressUnused, Candidate::LinkCut];
     holds(&dead(Some(here), None, None), Situation::NeighbourSilent, &absent, 12);
     let flow = [FlowForgotten, MtuBlackHole];
     holds(&dead(Some(Dialed::Stands), None, None), Situation::FlowDead, &flow, 14);

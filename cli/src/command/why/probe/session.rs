@@ -22,7 +22,7 @@ use crate::stats::nanos;
 /// How long a peer may take to say of its own accord that it does not want the connection: long enough for a word that
 /// follows the accept, short enough to be worth it.
 const LEAST_GRACE: Duration = Duration::from_millis(50);
-const MOST_GRACE: Duration = Duration::from_millis(500);
+const MOST_GRACE: Duration = Duration::from_secs(1);
 /// From the end of an answer to the next message.
 const MOST_PAUSE: Duration = Duration::from_secs(1);
 /// How long to wait for what a second connection is told, once the first has ended.
