@@ -22,7 +22,7 @@ mod time;
 mod timers;
 mod why;
 
-pub(crate) use compare::Compare;
+pub(crate) use compare::{Compare, Part, UseLab};
 pub(crate) use echo::Echo;
 #[cfg(target_os = "linux")]
 pub(crate) use icmpd::Icmpd;

@@ -31,5 +31,9 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
+    #[cfg(target_os = "linux")]
+    if let Some(exit) = command::within_lab() {
+        return exit;
+    }
     command::run(args::Cli::parse().command).into()
 }

@@ -7,9 +7,12 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
+use resound_core::signal::Version;
 use resound_lab::report::{Host, Page};
 use resound_lab::suite::{Item, Outcome, Player, items};
+use resound_lab::table::{Finding, RowReport, TableReport};
 use resound_lab::verdict::{Tolerance, Verdict, compare};
+use resound_sim::kernel::table::Verified;
 use resound_sim::run::timeline::Svg;
 use resound_sim::{Echo, Record, Run, Scenario, World};
 
@@ -54,9 +57,31 @@ fn host() -> Host {
     Host::here("2026-01-02 03:04:05 UTC".into(), "resound compare --report <page>.html".into())
 }
 
+fn table() -> TableReport {
+    let row = |row, version, what| RowReport {
+        row,
+        version,
+        verified: Verified::On("6.18"),
+        cases: 2,
+        what,
+        took: Duration::from_secs(1),
+    };
+    let rows = vec![
+        row("tcp/syn-sent/rst", Version::V4, Finding::Agreed),
+        row(
+            "tcp/syn-sent/rst",
+            Version::V6,
+            Finding::Differs("poll: the table says <IN>, this kernel gave -".into()),
+        ),
+        row("udp/own-port", Version::V4, Finding::NotExercised("nobody knows how".into())),
+    ];
+    TableReport { kernel: "6.18.0".into(), rows }
+}
+
 fn page() -> String {
     let (host, outcomes) = (host(), made());
-    Page { host: &host, outcomes: &outcomes, no_lab: None, loopback: &[] }.to_string()
+    Page { host: &host, outcomes: &outcomes, no_lab: None, table: Some(&table()), costs: None, loopback: &[] }
+        .to_string()
 }
 
 /// The values of an attribute of all elements.
@@ -95,8 +120,15 @@ fn it_needs_nothing_from_elsewhere() {
 #[test]
 fn without_the_lab_it_says_why() {
     let host = host();
-    let page =
-        Page { host: &host, outcomes: &[], no_lab: Some("no <namespaces>"), loopback: &[] }.to_string();
+    let page = Page {
+        host: &host,
+        outcomes: &[],
+        no_lab: Some("no <namespaces>"),
+        table: None,
+        costs: None,
+        loopback: &[],
+    }
+    .to_string();
     assert!(page.contains("The lab was not used: no &lt;namespaces&gt;.") && !page.contains("id=\"matrix\""));
 }
 

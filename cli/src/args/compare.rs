@@ -1,8 +1,11 @@
 //! `resound compare`.
 
-use clap::Args;
+use std::path::PathBuf;
+
 use clap::builder::PossibleValuesParser;
+use clap::{Args, ValueEnum};
 use resound_conformance::Scenario;
+use resound_sim::library;
 
 use super::RuntimeName;
 use super::output::{Output, TableFormat};
@@ -10,25 +13,98 @@ use crate::exit;
 
 /// Run the same faults on each runtime and show what each one saw, when, and where they differ.
 ///
-/// Needs no arguments and no other machine: it brings its own peers and its own faults, and ends within a minute.
-/// Beside udp-three-servers-v4 and -v6 it shows what plain sockets are told of the same (not in csv).
-/// Exit code 3 if a promise is broken or the runtimes differ.
+/// Needs no arguments and no other machine: it brings its own peers and its own faults. First, for a few seconds, what each
+/// runtime promises is tried on loopback. Then, on Linux and where network namespaces may be made (as root or in a user
+/// namespace), the lab: every scenario that the simulator knows is played with real hosts through each runtime, over IPv4 and
+/// IPv6, and held against the simulator's prediction; the kernel is held against the table of what it is said to do; and what
+/// each runtime costs is measured. All of it takes less than five minutes.
+///
+/// Exit code 3 if a promise is broken, runtimes differ, or something came otherwise than predicted; or if it is worse than
+/// --baseline.
 #[derive(Debug, Args)]
 #[command(after_help = exit::HELP)]
 pub(crate) struct Compare {
-    /// Only these scenarios (see --list)
+    /// Only these scenarios, of the runtimes' promises and of the lab's (see --list)
     #[arg(long, value_name = "NAME", num_args = 1.., value_delimiter = ',', value_parser = scenarios(), hide_possible_values = true)]
     pub(crate) scenario: Vec<String>,
     /// Only these runtimes
     #[arg(long, value_name = "NAME", num_args = 1.., value_delimiter = ',', value_enum)]
     pub(crate) runtime: Vec<RuntimeName>,
-    /// List the scenarios and what each one promises
+    /// Only these parts [default: all; with --scenario: promises and scenarios]
+    #[arg(long, value_name = "PART", num_args = 1.., value_delimiter = ',', value_enum)]
+    pub(crate) part: Vec<Part>,
+    /// Whether to use the lab, which is all but the promises
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
+    pub(crate) lab: UseLab,
+    /// List the scenarios and what each one promises, or is about
     #[arg(long)]
     pub(crate) list: bool,
+    /// Write a page to this file: all of it, with drawings of what was predicted and what came
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+    /// Compare with an earlier run, a document of --output json, and exit with 3 if something is worse
+    ///
+    /// Worse is: a promise that was kept and is not, a run or a row of the kernel table that agreed and does not, and a time or
+    /// a cost that has grown by more than --threshold, and by more than the noise.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) baseline: Option<PathBuf>,
+    /// By how much a time or a cost may grow, in percent
+    #[arg(long, value_name = "PERCENT", requires = "baseline", default_value = "20", value_parser = percent)]
+    pub(crate) threshold: u32,
     #[command(flatten)]
     pub(crate) output: Output<TableFormat>,
 }
 
+/// A part of the comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    /// What each runtime promises, on loopback
+    Promises,
+    /// The simulator's scenarios with real hosts
+    Scenarios,
+    /// The table of what kernels do
+    Table,
+    /// What each runtime costs
+    Costs,
+}
+
+/// When the lab is used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum UseLab {
+    /// Where it may be; why not is said
+    #[default]
+    Auto,
+    /// Or exit with 17
+    Always,
+    Never,
+}
+
+impl Compare {
+    /// Whether this part is asked for.
+    pub(crate) fn wants(&self, part: Part) -> bool {
+        let of_lab = part != Part::Promises;
+        if of_lab && self.lab == UseLab::Never {
+            return false;
+        }
+        match (&self.part[..], &self.scenario[..]) {
+            ([], []) => true,
+            ([], _) => matches!(part, Part::Promises | Part::Scenarios),
+            (parts, _) => parts.contains(&part),
+        }
+    }
+
+    /// Whether anything of the lab is.
+    pub(crate) fn wants_lab(&self) -> bool {
+        [Part::Scenarios, Part::Table, Part::Costs].into_iter().any(|part| self.wants(part))
+    }
+}
+
 fn scenarios() -> PossibleValuesParser {
-    Scenario::ALL.iter().map(Scenario::name).collect::<Vec<_>>().into()
+    let promises = Scenario::ALL.iter().map(Scenario::name);
+    promises.chain(library::ALL.iter().map(|entry| entry.name)).collect::<Vec<_>>().into()
+}
+
+fn percent(written: &str) -> Result<u32, String> {
+    let number = written.strip_suffix('%').unwrap_or(written);
+    number.parse().map_err(|_| "a whole number of percent is wanted: 20 or 20%".to_owned())
 }

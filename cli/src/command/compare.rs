@@ -1,95 +1,135 @@
 //! `resound compare`: the same faults on each runtime, what each one saw, and where they differ.
 //!
-//! What is played and what is promised is the conformance suite's; here it is shown. The suite runs on a thread of its
-//! own, so that what is known by then can be shown whenever the program is asked to end.
+//! What is played and what is promised is the conformance suite's; what is predicted and played with real hosts is the
+//! [lab]'s; here it is shown. Both run on a thread of their own, so that what is known by then can be shown whenever the
+//! program is asked to end.
 
 use core::net::Ipv6Addr;
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
+use std::fs::File;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::net::UdpSocket;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
 use resound_conformance::{Outcome, Runtime, Scenario, run_all};
+use resound_sim::library::{self, Entry};
 use resound_sockets::clock::Clock;
 
-use crate::args::{Compare, Format, RuntimeName};
+use crate::args::{Compare, Format, Part, RuntimeName};
 use crate::exit::Exit;
 use crate::interrupt::Interrupts;
 use crate::output::event::{Document, End, SCHEMA};
 use crate::output::{Sink, Written, note};
 use crate::runtime::{Threads, runtime};
 
+mod baseline;
+#[cfg(target_os = "linux")]
+pub(crate) mod lab;
+#[cfg(not(target_os = "linux"))]
+#[path = "compare/no_lab.rs"]
+mod lab;
 mod markdown;
 mod report;
 mod story;
 mod table;
 mod textbook;
 
+use baseline::{Baseline, Unreadable};
+use lab::{Hindered, Lab, News, Plan};
 use report::{Event, Report};
 
 /// Sessions mostly wait: this many at a time leave even a small machine idle enough for what is measured.
 const TOGETHER: usize = 12;
 
+/// Nothing that is waited for takes so long.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What the thread that does it all tells.
+#[derive(Debug)]
+enum Told {
+    /// A promise was tried.
+    Outcome(Box<Outcome>),
+    /// Of the lab.
+    Lab(News),
+    /// A signal has come.
+    Woken,
+    /// There is no more.
+    Done,
+}
+
 pub(super) fn run(args: &Compare) -> Exit {
     let mut sink = Sink::new(&args.output, Format::Json);
-    let scenarios = chosen(&args.scenario);
+    let scenarios = chosen(args);
     if args.list {
-        let _ = list(&mut sink, &scenarios);
+        let _ = list(&mut sink, &scenarios, &chosen_of_lab(args));
         return sink.verdict(Exit::Good);
     }
     let runtimes = if args.runtime.is_empty() { RuntimeName::ALL.to_vec() } else { args.runtime.clone() };
-    let clock = Clock::start();
+    let mut lab = Lab::default();
+    // Before there is a second thread.
+    let plan = Plan::new(args, &runtimes, &mut lab);
+    let mut comparing = Comparing::new(Clock::start(), sink, lab);
+    let plan = match plan {
+        Ok(plan) => plan,
+        Err(Hindered(why)) => return comparing.fail(Exit::Local, why),
+    };
+    if let Err(Unreadable { exit, message }) = comparing.open(args) {
+        return comparing.fail(exit, message);
+    }
     let (tell, told) = channel();
     let wake = tell.clone();
-    let interrupts = match Interrupts::watch(1, move |_| drop(wake.send(None))) {
+    let interrupts = match Interrupts::watch(1, move |_| drop(wake.send(Told::Woken))) {
         Ok(interrupts) => interrupts,
-        Err(error) => {
-            return Comparing::new(clock, sink, 0).fail(format!("cannot take signals: {error}"));
-        }
+        Err(error) => return comparing.fail(Exit::Local, format!("cannot take signals: {error}")),
     };
-    let plays = scenarios.len() * runtimes.len();
-    let names = runtimes.clone();
-    let played = scenarios.clone();
+    comparing.plays = scenarios.len() * runtimes.len() + plan.as_ref().map_or(0, Plan::plays);
+    let (names, played) = (runtimes.clone(), scenarios.clone());
     let asked = textbook::ask(&scenarios);
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopped = Arc::clone(&stop);
     let started = thread::Builder::new().name("compare".into()).spawn(move || {
         let owned: Vec<_> = names.into_iter().map(|name| runtime(name, Threads::One)).collect();
         let runtimes: Vec<&dyn Runtime> = owned.iter().map(AsRef::as_ref).collect();
-        run_all(&runtimes, &played, TOGETHER, |outcome| drop(tell.send(Some(outcome.clone()))))
+        run_all(&runtimes, &played, TOGETHER, |outcome| {
+            drop(tell.send(Told::Outcome(outcome.clone().into())))
+        });
+        if let Some(plan) = plan {
+            plan.carry_out(&stopped, &|news| drop(tell.send(Told::Lab(news))));
+        }
+        let _ = tell.send(Told::Done);
     });
     if let Err(error) = started {
-        return Comparing::new(clock, sink, plays).fail(format!("cannot start a thread: {error}"));
+        return comparing.fail(Exit::Local, format!("cannot start a thread: {error}"));
     }
-    let mut comparing = Comparing::new(clock, sink, plays);
     let written = comparing.collect(&told, &interrupts);
+    stop.store(true, Ordering::Relaxed);
     comparing.shown.clear();
     comparing.sort(&scenarios, &runtimes);
     let mut report = Report::of(&comparing.outcomes);
     report.textbook = textbook::answers(asked, interrupts.count());
-    let (end, exit) = match &comparing.error {
-        _ if interrupts.count() > 0 => (End::Interrupted, Exit::Interrupted),
-        Some(_) => (End::Error, Exit::Failed),
-        None if report.not_run() > 0 => {
-            comparing.error = Some(report.hindrance());
-            (End::Error, Exit::Local)
-        }
-        None if report.holds() => (End::Count, Exit::Good),
-        None => (End::Count, Exit::Failed),
-    };
+    comparing.hold(&mut report);
+    let (end, exit) = comparing.verdict(&report, &interrupts);
     if let Some(error) = &comparing.error {
         note(error);
     }
+    let exit = comparing.write_page().map_or(exit, |exit| exit);
     if written.is_ok() {
         let _ = comparing.finish(report, end, exit);
     }
     comparing.sink.verdict(exit)
 }
 
-/// Those that were asked for; or all that this host has the addresses for.
-fn chosen(names: &[String]) -> Vec<&'static Scenario> {
+/// The promises that were asked for; or all that this host has the addresses for.
+fn chosen(args: &Compare) -> Vec<&'static Scenario> {
     let can_be_played = |scenario: &&Scenario| has_ipv6() || !scenario.needs_ipv6();
-    let wanted = |scenario: &&Scenario| names.iter().any(|name| name == scenario.name());
-    if !names.is_empty() {
+    let wanted = |scenario: &&Scenario| args.scenario.iter().any(|name| name == scenario.name());
+    if !args.wants(Part::Promises) {
+        return Vec::new();
+    }
+    if !args.scenario.is_empty() {
         return Scenario::ALL.iter().filter(wanted).collect();
     }
     let chosen: Vec<_> = Scenario::ALL.iter().filter(can_be_played).collect();
@@ -99,27 +139,40 @@ fn chosen(names: &[String]) -> Vec<&'static Scenario> {
     chosen
 }
 
+/// The scenarios of the lab that were asked for; or all.
+fn chosen_of_lab(args: &Compare) -> Vec<&'static Entry> {
+    let named =
+        |entry: &&Entry| args.scenario.is_empty() || args.scenario.iter().any(|name| name == entry.name);
+    library::ALL.iter().filter(|entry| args.wants(Part::Scenarios) && named(entry)).collect()
+}
+
 fn has_ipv6() -> bool {
     UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_ok()
 }
 
-fn list(sink: &mut Sink, scenarios: &[&Scenario]) -> Written {
+fn list(sink: &mut Sink, scenarios: &[&Scenario], of_lab: &[&Entry]) -> Written {
     match sink.format {
-        Format::Text => sink.text(&table::list(scenarios)),
-        Format::Markdown => sink.text(&markdown::list(scenarios)),
+        Format::Text => sink.text(&table::list(scenarios, of_lab)),
+        Format::Markdown => sink.text(&markdown::list(scenarios, of_lab)),
         Format::Json => {
             let scenarios: Vec<_> = scenarios.iter().map(|scenario| report::listed(scenario)).collect();
+            let of_lab: Vec<_> = of_lab.iter().map(|entry| report::listed_of_lab(entry)).collect();
             sink.pretty(&serde_json::json!({
                 "schema": SCHEMA,
                 "command": "compare --list",
                 "version": env!("CARGO_PKG_VERSION"),
                 "scenarios": scenarios,
+                "lab": of_lab,
             }))
         }
-        Format::Jsonl => scenarios.iter().try_for_each(|scenario| sink.jsonl(&Event::scenario(scenario))),
+        Format::Jsonl => {
+            scenarios.iter().try_for_each(|scenario| sink.jsonl(&Event::scenario(scenario)))?;
+            of_lab.iter().try_for_each(|entry| sink.jsonl(&Event::lab_scenario(entry)))
+        }
         Format::Csv => {
             sink.start_csv(report::list_header)?;
-            scenarios.iter().try_for_each(|scenario| sink.bytes(report::list_row(scenario).as_bytes()))
+            scenarios.iter().try_for_each(|scenario| sink.bytes(report::list_row(scenario).as_bytes()))?;
+            of_lab.iter().try_for_each(|entry| sink.bytes(report::list_row_of_lab(entry).as_bytes()))
         }
         Format::Quiet => Ok(()),
     }
@@ -129,50 +182,112 @@ struct Comparing {
     clock: Clock,
     sink: Sink,
     outcomes: Vec<Outcome>,
+    lab: Lab,
+    /// How many outcomes and plays there are to come.
     plays: usize,
+    baseline: Option<Baseline>,
+    /// Where the page is to stand.
+    page: Option<(File, String)>,
     shown: Progress,
     /// What went wrong with the comparison itself.
     error: Option<String>,
 }
 
 impl Comparing {
-    fn new(clock: Clock, sink: Sink, plays: usize) -> Self {
-        Self { clock, sink, outcomes: Vec::new(), plays, shown: Progress::new(), error: None }
+    fn new(clock: Clock, sink: Sink, lab: Lab) -> Self {
+        Self {
+            clock,
+            sink,
+            outcomes: Vec::new(),
+            lab,
+            plays: 0,
+            baseline: None,
+            page: None,
+            shown: Progress::new(),
+            error: None,
+        }
+    }
+
+    /// Opens what will be read or written in the end, so that nobody waits minutes for a wrong path.
+    fn open(&mut self, args: &Compare) -> Result<(), Unreadable> {
+        if let Some(file) = &args.baseline {
+            self.baseline = Some(Baseline::read(file, args.threshold)?);
+        }
+        if let Some(path) = &args.report {
+            let name = path.display().to_string();
+            let file = File::create(path).map_err(|error| {
+                let message = format!("cannot write {name}: {error}");
+                Unreadable { exit: Exit::Local, message }
+            })?;
+            self.page = Some((file, name));
+        }
+        Ok(())
     }
 
     /// Ends before anything was played.
-    fn fail(mut self, error: String) -> Exit {
+    fn fail(mut self, exit: Exit, error: String) -> Exit {
         note(&error);
         self.error = Some(error);
         if !matches!(self.sink.format, Format::Text | Format::Markdown) {
-            let _ = self.finish(Report::of(&[]), End::Error, Exit::Local);
+            let _ = self.finish(Report::of(&[]), End::Error, exit);
         }
-        self.sink.verdict(Exit::Local)
+        self.sink.verdict(exit)
     }
 
-    /// Takes outcomes as they come, until all are there or a signal has come.
-    fn collect(&mut self, told: &Receiver<Option<Outcome>>, interrupts: &Interrupts) -> Written {
-        while self.outcomes.len() < self.plays && interrupts.count() == 0 {
-            self.shown.update(self.outcomes.len(), self.plays);
-            // Patience in case the suite's thread ends without having told everything.
-            let outcome = match told.recv_timeout(Duration::from_secs(60)) {
-                Ok(Some(outcome)) => outcome,
-                Ok(None) => continue,
+    /// Takes what comes, until there is no more or a signal has come.
+    fn collect(&mut self, told: &Receiver<Told>, interrupts: &Interrupts) -> Written {
+        let (mut done, mut doing) = (0, None);
+        while interrupts.count() == 0 {
+            self.shown.update(done, self.plays, doing.as_deref());
+            // Patience in case the other thread ends without having told everything.
+            match told.recv_timeout(PATIENCE) {
+                Ok(Told::Outcome(outcome)) => {
+                    done += 1;
+                    self.outcome(*outcome)?;
+                }
+                Ok(Told::Lab(News::Doing(what))) => doing = Some(what),
+                Ok(Told::Lab(news)) => {
+                    done += usize::from(matches!(news, News::Played(_)));
+                    self.news(news)?;
+                }
+                Ok(Told::Woken) => {}
+                Ok(Told::Done) => break,
                 Err(_) => {
-                    self.error = Some(String::from("no scenario has ended for a minute; giving up"));
+                    let seconds = PATIENCE.as_secs();
+                    self.error = Some(format!("nothing has ended for {seconds} seconds; giving up"));
                     break;
                 }
-            };
-            match self.sink.format {
-                Format::Jsonl => self.sink.jsonl(&Event::outcome(self.clock.now().nanos(), &outcome))?,
-                Format::Csv => {
-                    self.sink.start_csv(report::header)?;
-                    self.sink.bytes(report::row(&outcome).as_bytes())?;
-                }
-                Format::Text | Format::Markdown | Format::Json | Format::Quiet => {}
             }
-            self.outcomes.push(outcome);
         }
+        Ok(())
+    }
+
+    fn outcome(&mut self, outcome: Outcome) -> Written {
+        match self.sink.format {
+            Format::Jsonl => self.sink.jsonl(&Event::outcome(self.clock.now().nanos(), &outcome))?,
+            Format::Csv => {
+                self.sink.start_csv(report::header)?;
+                self.sink.bytes(report::row(&outcome).as_bytes())?;
+            }
+            Format::Text | Format::Markdown | Format::Json | Format::Quiet => {}
+        }
+        self.outcomes.push(outcome);
+        Ok(())
+    }
+
+    fn news(&mut self, news: News) -> Written {
+        match self.sink.format {
+            Format::Jsonl => {
+                let lines = lab::lines(self.clock.now().nanos(), &news);
+                lines.iter().try_for_each(|line| self.sink.jsonl(line))?;
+            }
+            Format::Csv => {
+                self.sink.start_csv(report::header)?;
+                lab::csv_rows(&news).iter().try_for_each(|row| self.sink.bytes(row.as_bytes()))?;
+            }
+            Format::Text | Format::Markdown | Format::Json | Format::Quiet => {}
+        }
+        self.lab.take(news);
         Ok(())
     }
 
@@ -182,17 +297,61 @@ impl Comparing {
             let scenario = scenarios.iter().position(|scenario| scenario.name() == outcome.scenario);
             (scenario, runtimes.iter().position(|runtime| runtime.as_str() == outcome.runtime))
         });
+        self.lab.sort();
+    }
+
+    /// Adds the lab to the report, and holds all of it against the earlier run.
+    fn hold(&self, report: &mut Report) {
+        report.lab = self.lab.body();
+        if let Some(baseline) = &self.baseline {
+            report.baseline = serde_json::to_value(&*report).ok().map(|now| baseline.hold(&now));
+        }
+    }
+
+    fn verdict(&mut self, report: &Report, interrupts: &Interrupts) -> (End, Exit) {
+        if interrupts.count() > 0 {
+            return (End::Interrupted, Exit::Interrupted);
+        }
+        if self.error.is_some() {
+            return (End::Error, Exit::Failed);
+        }
+        self.error = if report.not_run() > 0 { Some(report.hindrance()) } else { self.lab.lacks() };
+        if self.error.is_some() {
+            return (End::Error, Exit::Local);
+        }
+        let worse = report.baseline.as_ref().is_some_and(|held| !held.holds());
+        let holds = report.holds() && self.lab.holds() && !worse;
+        (End::Count, if holds { Exit::Good } else { Exit::Failed })
+    }
+
+    /// Writes the page, if there is to be one; the exit code if that fails.
+    fn write_page(&self) -> Option<Exit> {
+        let (file, name) = self.page.as_ref()?;
+        let error = lab::write_page(file, &self.lab, &self.outcomes).err()?;
+        note(&format!("cannot write {name}: {error}"));
+        Some(Exit::Local)
     }
 
     fn finish(&mut self, report: Report, end: End, exit: Exit) -> Written {
         let t_ns = self.clock.now().nanos();
+        let regressions = report.baseline.as_ref().map_or(&[][..], |held| held.regressions());
         match self.sink.format {
             Format::Text => {
-                let text = table::show(&self.outcomes, &report, end, t_ns, self.sink.verbose);
+                let mut text = String::new();
+                if !self.outcomes.is_empty() {
+                    text = table::show(&self.outcomes, &report, end, t_ns, self.sink.verbose);
+                }
+                text.push_str(&self.lab.text());
+                table::held(&mut text, report.baseline.as_ref());
                 self.sink.text(&text)
             }
             Format::Markdown => {
-                let text = markdown::show(&self.outcomes, &report, end, t_ns);
+                let mut text = String::new();
+                if !self.outcomes.is_empty() {
+                    text = markdown::show(&self.outcomes, &report, end, t_ns);
+                }
+                text.push_str(&self.lab.markdown());
+                markdown::held(&mut text, report.baseline.as_ref());
                 self.sink.text(&text)
             }
             Format::Json => self.sink.document(&Document {
@@ -213,7 +372,11 @@ impl Comparing {
                 for answer in &report.textbook {
                     self.sink.jsonl(&Event::textbook(t_ns, answer))?;
                 }
-                self.sink.jsonl(&Event::compared(t_ns, &report, end, self.error.clone()))
+                for regression in regressions {
+                    self.sink.jsonl(&Event::regression(t_ns, regression))?;
+                }
+                let lab = report.lab.is_some().then(|| self.lab.counts());
+                self.sink.jsonl(&Event::compared(t_ns, &report, lab, end, self.error.clone()))
             }
             Format::Csv => self.sink.start_csv(report::header),
             Format::Quiet => Ok(()),
@@ -234,9 +397,11 @@ impl Progress {
         if io::stderr().is_terminal() && !dumb { Self::Shown } else { Self::Hidden }
     }
 
-    fn update(&self, done: usize, all: usize) {
+    fn update(&self, done: usize, all: usize, doing: Option<&str>) {
         if matches!(self, Self::Shown) {
-            let _ = write!(io::stderr().lock(), "\r{done} of {all} runs done ");
+            let doing = doing.map(|doing| format!("; now: {doing}")).unwrap_or_default();
+            // What was longer is erased behind it (ECMA-48, EL).
+            let _ = write!(io::stderr().lock(), "\r{done} of {all} runs done{doing} \x1b[K");
         }
     }
 

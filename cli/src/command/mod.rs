@@ -2,7 +2,9 @@
 
 use core::net::SocketAddr;
 use core::time::Duration;
+use std::env;
 use std::io::{self, Write as _};
+use std::process::ExitCode;
 
 use resound_core::race::interleave;
 use resound_sockets::resolve::ResolveError;
@@ -24,6 +26,18 @@ mod why;
 
 /// How long a session may take to close when nothing is due any more.
 const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Processes of the lab are this program again, started by `compare`: what such a one comes to, if this is one.
+#[cfg(target_os = "linux")]
+pub(crate) fn within_lab() -> Option<ExitCode> {
+    let mut arguments = env::args_os().skip(1);
+    let first = arguments.next()?;
+    if first == compare::lab::AGENT {
+        return Some(resound_lab::agent::main());
+    }
+    let words = || arguments.map(|argument| argument.to_string_lossy().into_owned());
+    (first == compare::lab::WORKER).then(|| resound_lab::costs::worker::main(words()))
+}
 
 /// Runs a command to its end.
 pub(crate) fn run(command: Command) -> Exit {

@@ -12,9 +12,10 @@
 
 use resound_core::signal::Version;
 use resound_sim::Scenario;
+use resound_sim::faults::since_start;
 
 use crate::suite::{Item, Outcome, Player};
-use crate::verdict::Verdict;
+use crate::verdict::{Verdict, version_name, words};
 
 mod course;
 mod subject;
@@ -121,6 +122,55 @@ impl<'a> Row<'a> {
     }
 }
 
+/// Something to be said of runs of one scenario that did not come as predicted.
+#[derive(Debug)]
+pub struct Note<'a> {
+    /// The runs of which it is to be said.
+    pub outcomes: Vec<&'a Outcome>,
+    /// What, in full sentences.
+    pub said: String,
+}
+
+impl<'a> Row<'a> {
+    /// What is to be said of the runs that did not come as predicted, once for all of which the same is.
+    #[must_use]
+    pub fn notes(&self) -> Vec<Note<'a>> {
+        let mut notes: Vec<Note<'a>> = Vec::new();
+        for &outcome in self.outcomes.iter().filter(|outcome| outcome.verdict != Verdict::Agrees) {
+            let said = sentences(&outcome.item.scenario, &outcome.verdict).join("; ");
+            match notes.iter_mut().find(|note| note.said == said && note.is_of_kind(&outcome.verdict)) {
+                Some(note) => note.outcomes.push(outcome),
+                None => notes.push(Note { outcomes: vec![outcome], said }),
+            }
+        }
+        notes
+    }
+}
+
+impl Note<'_> {
+    /// The verdict on each of its runs.
+    #[must_use]
+    pub fn verdict(&self) -> &Verdict {
+        &self.outcomes[0].verdict
+    }
+
+    fn is_of_kind(&self, verdict: &Verdict) -> bool {
+        self.verdict().as_str() == verdict.as_str()
+    }
+
+    /// Which runs of the row it is of: `tokio IPv4, tokio IPv6`; empty if it is of all.
+    #[must_use]
+    pub fn whose(&self, row: &Row<'_>) -> String {
+        if self.outcomes.len() == row.outcomes.len() {
+            return String::new();
+        }
+        let name = |outcome: &&Outcome| {
+            format!("{} {}", outcome.player.as_str(), version_name(outcome.item.version))
+        };
+        self.outcomes.iter().map(name).collect::<Vec<_>>().join(", ")
+    }
+}
+
 impl Tally {
     /// How many there are.
     #[must_use]
@@ -140,6 +190,17 @@ pub const fn sign(verdict: &Verdict) -> char {
     }
 }
 
+/// What the prediction comes to, in a few words: the first end or failure that a program is told of, or its last word.
+#[must_use]
+pub fn gist(item: &Item) -> String {
+    let said = &item.predicted.said;
+    let told = said.iter().find(|remark| is_detection(&remark.said)).or_else(|| said.last());
+    told.map_or_else(
+        || "nothing is said".to_owned(),
+        |remark| format!("{} at {:.3} s", words(&remark.said), since_start(remark.at).as_secs_f64()),
+    )
+}
+
 /// A verdict in full sentences: in what it differs, why it may, or why it was not played. None if it agrees.
 #[must_use]
 pub fn sentences(scenario: &Scenario, verdict: &Verdict) -> Vec<String> {
@@ -155,7 +216,7 @@ pub fn sentences(scenario: &Scenario, verdict: &Verdict) -> Vec<String> {
                 format!("{}: {}", node.map_or("?", |node| &node.name), difference.what)
             })
             .collect(),
-        Verdict::NotPlayed(why) => vec![format!("not played: {why}")],
+        Verdict::NotPlayed(why) => vec![why.clone()],
     }
 }
 

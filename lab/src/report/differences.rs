@@ -2,34 +2,43 @@
 
 use std::fmt;
 
-use super::anchor;
 use super::html::{Escaped, Heading};
-use crate::agreement::{Agreement, sentences, sign};
-use crate::verdict::{Verdict, version_name};
+use super::{anchor, html};
+use crate::agreement::{Agreement, Note, Row, sign};
 
 pub(super) fn write(f: &mut fmt::Formatter<'_>, agreement: &Agreement<'_>) -> fmt::Result {
     writeln!(f, "<section>\n{}", Heading::DIFFERENCES)?;
-    let outcomes = agreement.rows.iter().flat_map(|row| &row.outcomes);
-    let mut others = outcomes.filter(|outcome| outcome.verdict != Verdict::Agrees).peekable();
-    if others.peek().is_none() {
+    let notes: Vec<(&Row<'_>, Note<'_>)> =
+        agreement.rows.iter().flat_map(|row| row.notes().into_iter().map(move |note| (row, note))).collect();
+    if notes.is_empty() {
         f.write_str("<p>None: every run came as predicted.</p>\n")?;
-    } else {
-        f.write_str("<ul class=\"differences\">\n")?;
-        for outcome in others {
-            let (item, word) = (&outcome.item, outcome.verdict.as_str());
-            let told = sentences(&item.scenario, &outcome.verdict).join("; ");
-            writeln!(
-                f,
-                "<li class=\"{word}\"><a href=\"#{}\">{} {}, {}, {}</a>: {}</li>",
-                anchor(&item.name, item.version, outcome.player),
-                sign(&outcome.verdict),
-                Escaped(&item.name),
-                outcome.player.as_str(),
-                version_name(item.version),
-                Escaped(&told)
-            )?;
+    }
+    for (word, title) in [
+        ("differs", "Otherwise than predicted"),
+        ("deviates", "For a known reason"),
+        ("not-played", "Not played"),
+    ] {
+        let mut of_kind = notes.iter().filter(|(_, note)| note.verdict().as_str() == word).peekable();
+        if of_kind.peek().is_some() {
+            writeln!(f, "<h3>{title}</h3>\n<ul class=\"differences\">")?;
+            of_kind.try_for_each(|(row, note)| line(f, row, note))?;
+            f.write_str("</ul>\n")?;
         }
-        f.write_str("</ul>\n")?;
     }
     f.write_str("</section>\n")
+}
+
+fn line(f: &mut fmt::Formatter<'_>, row: &Row<'_>, note: &Note<'_>) -> fmt::Result {
+    let first = note.outcomes[0];
+    let (whose, place) = match note.whose(row) {
+        whose if whose.is_empty() => (whose, html::id(row.name)),
+        whose => (format!(", {whose}"), anchor(row.name, first.item.version, first.player)),
+    };
+    writeln!(
+        f,
+        "<li><a href=\"#{place}\">{} {}{whose}</a>: {}</li>",
+        sign(note.verdict()),
+        Escaped(row.name),
+        Escaped(&note.said)
+    )
 }

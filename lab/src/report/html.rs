@@ -74,6 +74,8 @@ impl Heading {
     pub(super) const DIFFERENCES: Self = Self { id: "differences", title: "Differences" };
     pub(super) const TIMES: Self = Self { id: "times", title: "Times" };
     pub(super) const SCENARIOS: Self = Self { id: "scenarios", title: "Scenarios" };
+    pub(super) const TABLE: Self = Self { id: "table", title: "The kernel table" };
+    pub(super) const COSTS: Self = Self { id: "costs", title: "What each runtime costs" };
     pub(super) const LOOPBACK: Self = Self { id: "loopback", title: "Promises on loopback" };
     pub(super) const HOST: Self = Self { id: "host", title: "Where and how" };
 }

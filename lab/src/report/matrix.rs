@@ -3,13 +3,12 @@
 use std::fmt;
 
 use resound_core::signal::Version;
-use resound_sim::faults::since_start;
 
-use super::html::{At, Escaped, Heading, id};
+use super::html::{Escaped, Heading, id};
 use super::{anchor, columns};
-use crate::agreement::{Agreement, Row, VERSIONS, sign};
-use crate::suite::{Item, Player};
-use crate::verdict::{version_name, words};
+use crate::agreement::{Agreement, Row, VERSIONS, gist, sign};
+use crate::suite::Player;
+use crate::verdict::version_name;
 
 pub(super) fn write(f: &mut fmt::Formatter<'_>, agreement: &Agreement<'_>) -> fmt::Result {
     writeln!(f, "<section>\n{}", Heading::MATRIX)?;
@@ -48,7 +47,7 @@ pub(super) fn write(f: &mut fmt::Formatter<'_>, agreement: &Agreement<'_>) -> fm
 }
 
 fn line(f: &mut fmt::Formatter<'_>, row: &Row<'_>) -> fmt::Result {
-    let ends = row.items().next().map(ends).unwrap_or_default();
+    let ends = row.items().next().map(gist).unwrap_or_default();
     write!(
         f,
         "<tr><th scope=\"row\"><a href=\"#{}\" title=\"{}\">{}</a></th><td class=\"ends\">{}</td>",
@@ -77,15 +76,4 @@ fn cell(f: &mut fmt::Formatter<'_>, row: &Row<'_>, version: Version, player: Pla
             )
         }
     }
-}
-
-/// What the prediction comes to, in a few words: the first end or failure that a program is told of, or its last word.
-fn ends(item: &Item) -> String {
-    let said = &item.predicted.said;
-    let told =
-        said.iter().find(|remark| crate::agreement::is_detection(&remark.said)).or_else(|| said.last());
-    told.map_or_else(
-        || "nothing is said".to_owned(),
-        |remark| format!("{} at {} s", words(&remark.said), At(since_start(remark.at))),
-    )
 }

@@ -11,6 +11,7 @@
 //!   outcomes ──► Agreement ──┬──► matrix ──── a cell ────┐
 //!                            ├──► scenario ◄─────────────┘  words and times beside each other; drawings
 //!                            └──► plots                     how far from the prediction, as distributions
+//!   TableReport, Costs ──────────► tables, plots
 //!   Host ────────────────────────► where and when
 //! ```
 //!
@@ -23,9 +24,12 @@ use std::fmt;
 use resound_sim::run::timeline::Svg;
 
 use crate::agreement::{Agreement, VERSIONS};
+use crate::costs::Costs;
 use crate::suite::{Outcome, Player};
+use crate::table::TableReport;
 use crate::verdict::version_name;
 
+mod costs;
 mod differences;
 mod host;
 mod html;
@@ -33,6 +37,7 @@ mod loopback;
 mod matrix;
 mod plot;
 mod scenario;
+mod table;
 mod times;
 
 pub use host::Host;
@@ -48,6 +53,10 @@ pub struct Page<'a> {
     pub outcomes: &'a [Outcome],
     /// Why the lab was not used, if so.
     pub no_lab: Option<&'a str>,
+    /// What the kernel makes of the table, if it was asked.
+    pub table: Option<&'a TableReport>,
+    /// What each runtime costs, if that was measured.
+    pub costs: Option<&'a Costs>,
     /// What was played on loopback, where a runtime's promises are checked.
     pub loopback: &'a [resound_conformance::Outcome],
 }
@@ -72,6 +81,8 @@ impl fmt::Display for Page<'_> {
             times::write(f, &agreement)?;
             scenario::write_all(f, &agreement)?;
         }
+        self.table.map_or(Ok(()), |report| table::write(f, report))?;
+        self.costs.map_or(Ok(()), |figures| costs::write(f, figures))?;
         loopback::write(f, self.loopback)?;
         self.host.write(f)?;
         f.write_str("</main>\n</body>\n</html>\n")
@@ -108,8 +119,10 @@ impl Page<'_> {
         f.write_str("<nav><ul>\n")?;
         let lab = [Heading::MATRIX, Heading::DIFFERENCES, Heading::TIMES, Heading::SCENARIOS];
         let lab = lab.into_iter().filter(|_| !agreement.rows.is_empty());
+        let table = self.table.map(|_| Heading::TABLE);
+        let costs = self.costs.map(|_| Heading::COSTS);
         let loopback = [Heading::LOOPBACK].into_iter().filter(|_| !self.loopback.is_empty());
-        for Heading { id, title } in lab.chain(loopback).chain([Heading::HOST]) {
+        for Heading { id, title } in lab.chain(table).chain(costs).chain(loopback).chain([Heading::HOST]) {
             writeln!(f, "<li><a href=\"#{id}\">{title}</a></li>")?;
         }
         f.write_str("</ul></nav>\n</header>\n")

@@ -3,7 +3,9 @@
 use core::fmt::Write as _;
 
 use resound_conformance::{Outcome, Scenario, profile};
+use resound_sim::library::Entry;
 
+use super::baseline::Held;
 use super::report::{Report, promised};
 use super::story::{self, Lines, Mark, Story};
 use super::textbook;
@@ -43,8 +45,17 @@ pub(super) fn show(outcomes: &[Outcome], report: &Report, end: End, t_ns: u64) -
     out
 }
 
-/// The scenarios and what they promise.
-pub(super) fn list(scenarios: &[&Scenario]) -> String {
+/// What is worse than it was.
+pub(super) fn held(out: &mut String, held: Option<&Held>) {
+    let Some(held) = held else { return };
+    let _ = writeln!(out, "\n{}.\n", held.verdict());
+    for regression in held.regressions() {
+        let _ = writeln!(out, "* {regression}");
+    }
+}
+
+/// The scenarios and what they promise, then those of the lab and what they are about.
+pub(super) fn list(scenarios: &[&Scenario], of_lab: &[&Entry]) -> String {
     let mut out = String::new();
     table_head(&mut out, ["scenario", "what goes wrong", "reason", "promised within", "events"].into_iter());
     for scenario in scenarios {
@@ -60,6 +71,10 @@ pub(super) fn list(scenarios: &[&Scenario]) -> String {
             &mut out,
             [scenario.name().into(), scenario.about().into(), or_dash(reason), or_dash(within), events],
         );
+    }
+    for entry in of_lab {
+        let nothing = || String::from("-");
+        table_row(&mut out, [entry.name.into(), entry.about(), nothing(), nothing(), nothing()]);
     }
     out
 }
@@ -85,12 +100,12 @@ fn events(lines: &Lines) -> String {
     }
 }
 
-fn table_head<'a>(out: &mut String, names: impl Iterator<Item = &'a str> + Clone) {
+pub(super) fn table_head<'a>(out: &mut String, names: impl Iterator<Item = &'a str> + Clone) {
     table_row(out, names.clone().map(String::from));
     table_row(out, names.map(|_| String::from("---")));
 }
 
-fn table_row(out: &mut String, cells: impl IntoIterator<Item = String>) {
+pub(super) fn table_row(out: &mut String, cells: impl IntoIterator<Item = String>) {
     for cell in cells {
         let _ = write!(out, "| {} ", cell.replace('|', "\\|"));
     }

@@ -4,9 +4,11 @@ use core::time::Duration;
 
 use resound_conformance::{Difference, Outcome, Scenario, differences, profile};
 use resound_core::signal::{Origin, Reason};
+use resound_sim::library::Entry;
 use serde::Serialize;
 
-use super::textbook;
+use super::baseline::{Held, Regression};
+use super::{lab, textbook};
 use crate::output::csv;
 use crate::output::event::{End, SCHEMA};
 use crate::stats::nanos;
@@ -26,6 +28,10 @@ pub(super) struct Report {
     pub(super) differences: Vec<Differs>,
     /// What plain sockets are told, where that was asked.
     pub(super) textbook: Vec<textbook::Row>,
+    /// What the lab found; `None` if it was not asked for.
+    pub(super) lab: Option<lab::Body>,
+    /// What came of holding all this against an earlier run.
+    pub(super) baseline: Option<Held>,
 }
 
 /// The timers of the run.
@@ -85,6 +91,13 @@ pub(super) struct Listed {
     promised_ns: Option<u64>,
 }
 
+/// A scenario of the lab.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct ListedOfLab {
+    scenario: &'static str,
+    about: String,
+}
+
 /// An event line.
 #[derive(Debug, Serialize)]
 pub(super) struct Event<T> {
@@ -102,6 +115,8 @@ pub(super) struct Compared {
     broken: usize,
     not_run: usize,
     differences: usize,
+    lab: Option<lab::Counts>,
+    regressions: Option<usize>,
     end: End,
     error: Option<String>,
 }
@@ -120,6 +135,8 @@ impl Report {
             outcomes: outcomes.iter().map(Row::from).collect(),
             differences: differences(&ran).into_iter().map(Differs::from).collect(),
             textbook: Vec::new(),
+            lab: None,
+            baseline: None,
         }
     }
 
@@ -230,11 +247,24 @@ impl<'a> Event<&'a textbook::Row> {
     }
 }
 
+impl<'a> Event<&'a Regression> {
+    pub(super) const fn regression(t_ns: u64, regression: &'a Regression) -> Self {
+        Self { schema: SCHEMA, t_ns, event: "regression", body: regression }
+    }
+}
+
 impl Event<Compared> {
-    pub(super) const fn compared(t_ns: u64, report: &Report, end: End, error: Option<String>) -> Self {
+    pub(super) fn compared(
+        t_ns: u64,
+        report: &Report,
+        lab: Option<lab::Counts>,
+        end: End,
+        error: Option<String>,
+    ) -> Self {
         let Report { profile, passed, broken, not_run, .. } = *report;
-        let body =
-            Compared { profile, passed, broken, not_run, differences: report.differences.len(), end, error };
+        let differences = report.differences.len();
+        let regressions = report.baseline.as_ref().map(|held| held.regressions().len());
+        let body = Compared { profile, passed, broken, not_run, differences, lab, regressions, end, error };
         Self { schema: SCHEMA, t_ns, event: "compared", body }
     }
 }
@@ -242,6 +272,12 @@ impl Event<Compared> {
 impl Event<Listed> {
     pub(super) fn scenario(scenario: &Scenario) -> Self {
         Self { schema: SCHEMA, t_ns: 0, event: "scenario", body: listed(scenario) }
+    }
+}
+
+impl Event<ListedOfLab> {
+    pub(super) fn lab_scenario(entry: &Entry) -> Self {
+        Self { schema: SCHEMA, t_ns: 0, event: "lab_scenario", body: listed_of_lab(entry) }
     }
 }
 
@@ -281,6 +317,18 @@ pub(super) fn listed(scenario: &Scenario) -> Listed {
     }
 }
 
+/// What a scenario of the lab is about.
+pub(super) fn listed_of_lab(entry: &Entry) -> ListedOfLab {
+    ListedOfLab { scenario: entry.name, about: entry.about() }
+}
+
+/// The row of a scenario of the lab, which promises nothing.
+pub(super) fn list_row_of_lab(entry: &Entry) -> String {
+    let mut cells = vec![entry.name.into(), entry.about()];
+    cells.extend([const { String::new() }; 5]);
+    csv::row(cells)
+}
+
 pub(super) fn list_header() -> String {
     csv::row(["scenario", "about", "reason", "origin", "within", "promised_ns", "events"].map(String::from))
 }
@@ -312,6 +360,13 @@ pub(super) fn header() -> String {
         "events",
         "broken",
         "not_run",
+        "part",
+        "ip",
+        "verdict",
+        "value",
+        "p99",
+        "spread",
+        "unit",
     ];
     csv::row(columns.map(String::from))
 }
@@ -332,6 +387,13 @@ pub(super) fn row(outcome: &Outcome) -> String {
         events.join("; "),
         row.broken.join("; "),
         cell(row.not_run),
+        "promises".into(),
+        String::new(),
+        String::new(),
+        String::new(),
+        String::new(),
+        String::new(),
+        String::new(),
     ])
 }
 

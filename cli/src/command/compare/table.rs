@@ -6,7 +6,9 @@ use core::fmt::Write as _;
 
 use anstyle::Style;
 use resound_conformance::{Outcome, Scenario, profile};
+use resound_sim::library::Entry;
 
+use super::baseline::Held;
 use super::report::{Report, promised};
 use super::story::{self, Lines, Mark, Story};
 use super::textbook;
@@ -15,10 +17,10 @@ use crate::output::text::{BAD, BOLD, DIM, GOOD, time};
 use crate::stats::nanos;
 
 /// No line is longer, unless a single word is.
-const WIDTH: usize = 100;
+pub(super) const WIDTH: usize = 100;
 
 /// A cell: its text, and the style it is shown in.
-type Cell = (String, Style);
+pub(super) type Cell = (String, Style);
 
 /// All of it.
 pub(super) fn show(outcomes: &[Outcome], report: &Report, end: End, t_ns: u64, verbose: bool) -> String {
@@ -45,6 +47,16 @@ pub(super) fn show(outcomes: &[Outcome], report: &Report, end: End, t_ns: u64, v
     out
 }
 
+/// What is worse than it was.
+pub(super) fn held(out: &mut String, held: Option<&Held>) {
+    let Some(held) = held else { return };
+    out.push('\n');
+    for regression in held.regressions() {
+        wrap(out, "! ", &regression.to_string(), " ", BAD);
+    }
+    wrap(out, "", &held.verdict(), " ", if held.holds() { GOOD } else { BAD });
+}
+
 /// What plain sockets are told.
 fn textbook(out: &mut String, answers: &[textbook::Row]) {
     if answers.is_empty() {
@@ -60,8 +72,8 @@ fn textbook(out: &mut String, answers: &[textbook::Row]) {
     aligned(&rows).iter().for_each(|line| out.push_str(line));
 }
 
-/// The scenarios and what they promise.
-pub(super) fn list(scenarios: &[&Scenario]) -> String {
+/// The scenarios and what they promise, then those of the lab and what they are about.
+pub(super) fn list(scenarios: &[&Scenario], of_lab: &[&Entry]) -> String {
     let mut out = String::new();
     for scenario in scenarios {
         let promise = scenario.promise();
@@ -75,6 +87,10 @@ pub(super) fn list(scenarios: &[&Scenario]) -> String {
         if !promises.is_empty() {
             let _ = writeln!(out, "    {}", promises.join("; "));
         }
+    }
+    for entry in of_lab {
+        let _ = writeln!(out, "{BOLD}{}{BOLD:#} {DIM}(lab){DIM:#}", entry.name);
+        wrap(&mut out, "    ", &entry.about(), " ", Style::new());
     }
     out
 }
@@ -123,7 +139,7 @@ fn under_row(out: &mut String, story: &Story<'_>, verbose: bool) {
 }
 
 /// Writes text in lines of at most [`WIDTH`] columns, broken after `at`; what follows the first is indented as far.
-fn wrap(out: &mut String, first: &str, text: &str, at: &str, style: Style) {
+pub(super) fn wrap(out: &mut String, first: &str, text: &str, at: &str, style: Style) {
     let indent = first.chars().count();
     let mut line = String::new();
     let mut lead = first.to_owned();
@@ -143,7 +159,7 @@ fn wrap(out: &mut String, first: &str, text: &str, at: &str, style: Style) {
 }
 
 /// Columns are as wide as their widest cell. No cell holds a character that is wider than one column.
-fn aligned(rows: &[Vec<Cell>]) -> Vec<String> {
+pub(super) fn aligned(rows: &[Vec<Cell>]) -> Vec<String> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         rows.iter().filter_map(|row| row.get(column)).map(|(text, _)| text.chars().count()).max()
