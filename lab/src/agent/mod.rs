@@ -284,9 +284,9 @@ impl Agent {
     /// still be [heard](Self::hear).
     pub fn kill(&mut self) {
         if !matches!(self.stage, Stage::Killed(_)) {
-            self.orders = None;
-            // It fails only for one that has ended by itself.
+            // It fails only for one that has ended by itself. Its orders end afterwards: it would end in good order otherwise.
             let _ = self.child.kill();
+            self.orders = None;
             self.stage = Stage::Killed(self.child.wait().ok());
         }
     }
