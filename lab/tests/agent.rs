@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::UdpSocket;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -35,21 +35,22 @@ fn alone(hosts: u8) -> bool {
         assert!(done.as_ref().is_ok_and(std::process::ExitStatus::success), "ip {arguments}: {done:?}");
     };
     ip("link set lo up");
-    // Groups are joined where a route leads.
-    ip("route add default dev lo");
-    ip("-6 route add default dev lo");
+    // Not the loopback device: IPv6 takes its routes for ways to nowhere (`fib6_is_reject`).
+    ip("link add here type veth peer name there");
+    ip("link set here up");
+    ip("link set there up");
+    ip("route add default dev here");
+    ip("-6 route add default dev here");
     for host in 1..=hosts {
-        ip(&format!("addr add 10.0.0.{host}/32 dev lo"));
-        ip(&format!("addr add fd00::{host}/128 dev lo nodad"));
+        ip(&format!("addr add 10.0.0.{host}/32 dev here"));
+        ip(&format!("addr add fd00::{host}/128 dev here nodad"));
     }
     // The kernel takes its time until an IPv6 address leads anywhere (`addrconf_dad_work`).
     let by = Instant::now() + PATIENCE;
+    let listener = TcpListener::bind("[::]:0").expect("there is a port");
+    let port = listener.local_addr().expect("it is bound").port();
     for host in 1..=hosts {
-        let leads_back = |socket: &UdpSocket| {
-            socket.connect(format!("[fd00::{host}]:9")).is_ok()
-                && socket.local_addr().is_ok_and(|local| local.ip() == socket.peer_addr().unwrap().ip())
-        };
-        while !UdpSocket::bind("[::]:0").is_ok_and(|socket| leads_back(&socket)) {
+        while TcpStream::connect(format!("[fd00::{host}]:{port}")).is_err() {
             assert!(Instant::now() < by, "fd00::{host} leads nowhere");
             thread::sleep(Duration::from_millis(2));
         }
@@ -63,11 +64,14 @@ fn everywhere(hosts: u8, test: impl Fn(Player, Version) + Sync) {
         for player in Player::ALL {
             for version in [Version::V4, Version::V6] {
                 let test = &test;
-                scope.spawn(move || {
+                let name = format!("{} {version:?}", player.as_str());
+                let thread = thread::Builder::new().name(name);
+                let test = move || {
                     if alone(hosts) {
                         test(player, version);
                     }
-                });
+                };
+                thread.spawn_scoped(scope, test).expect("there is room for six threads");
             }
         }
     });
@@ -147,7 +151,7 @@ fn a_client_and_a_server_say_what_happens() {
         let scenario = scenario(text, version);
         let (mut client, mut server) = (Host::start(player, &scenario, 0), Host::start(player, &scenario, 1));
         server.ask(0);
-        client.ask(1).says("dialing").says("up");
+        client.ask(1).says("dialing").comes_to("up");
         server.says("accepted");
         client.ask(2).says("sent 0").says("echo 0");
         client.ask(3).says("closed");
@@ -175,7 +179,7 @@ fn a_client_of_two_says_whose_it_is() {
         let mut client = Host::start(player, &scenario, 0);
         let mut one = Host::start(player, &scenario, 1);
         one.ask(0);
-        client.ask(2).says("dialing").says("up");
+        client.ask(2).says("dialing").comes_to("up");
         client.ask(3).comes_to("sent ").comes_to("echo ");
         client.ask(4).comes_to("other dialing").comes_to("other dial-failed port-unreach peer");
         client.comes_to("other retry 1");
@@ -199,7 +203,7 @@ fn whoever_is_killed_takes_its_sockets_along_and_comes_back_with_the_next() {
         let scenario = scenario(text, version);
         let (mut client, mut server) = (Host::start(player, &scenario, 0), Host::start(player, &scenario, 1));
         server.ask(0);
-        client.ask(1).says("dialing").says("up");
+        client.ask(1).says("dialing").comes_to("up");
         server.says("accepted");
         server.agent.kill();
         let life = server.agent.hear(&mut server.told).unwrap();
@@ -225,7 +229,7 @@ fn whoever_is_stopped_says_nothing_until_it_goes_on() {
         let scenario = scenario(text, version);
         let (mut client, mut server) = (Host::start(player, &scenario, 0), Host::start(player, &scenario, 1));
         server.ask(0);
-        client.ask(1).says("dialing").says("up");
+        client.ask(1).says("dialing").comes_to("up");
         server.agent.stop();
         client.comes_to("suspect 1").comes_to("down no-echo timer").comes_to("retry 1");
         server.agent.go_on();
