@@ -197,6 +197,9 @@ impl Packet {
     /// How long it is, with its IP header, in bytes.
     #[must_use]
     pub fn length(&self) -> usize {
+        if let Some(bytes) = &self.bytes {
+            return bytes.len();
+        }
         let header = match self.version() {
             Version::V4 => 20,
             Version::V6 => 40,

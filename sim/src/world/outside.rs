@@ -258,6 +258,9 @@ impl World<'_> {
     /// Something happens to a host outside.
     pub(super) fn afflict_outside(&mut self, fault: FaultId, host: NodeId, what: &HostFault) {
         let now = self.now;
+        if matches!(what, HostFault::PowerLoss | HostFault::Reboot(_)) {
+            self.deserted(host);
+        }
         let Some(outside) = self.outside(host) else { return };
         match what {
             HostFault::PowerLoss => {
@@ -290,6 +293,17 @@ impl World<'_> {
             _ => {}
         }
         self.errands.push_back(Errand::Afflict(fault, host, what.clone()));
+    }
+
+    /// Its neighbours outside do not hear a host any more: they have to ask for its address, as simulated ones do.
+    fn deserted(&mut self, host: NodeId) {
+        let links = self.scenario.links.iter().filter(|link| link.ends.contains(&host));
+        let neighbours = links.map(|link| if link.ends[0] == host { link.ends[1] } else { link.ends[0] });
+        for from in neighbours.collect::<Vec<_>>() {
+            if self.outside(from).is_some() {
+                self.errands.push_back(Errand::Plug(Way { from, to: host }, Plug::Out));
+            }
+        }
     }
 
     pub(super) fn boot_outside(&mut self, host: NodeId) {

@@ -104,7 +104,7 @@ fn a_group_is_heard_as_long_as_a_socket_is_in_it() {
         let at = SocketAddr::new(unspecified(version), 7);
         let [member, other] = [(); 2].map(|()| host.bind(at, &REUSE_ADDRESS).unwrap());
         let particular = host.bind(SocketAddr::new(own(version, 1), 7), &REUSE_ADDRESS).unwrap();
-        let mut heard = |host: &mut Host| {
+        let heard = |host: &mut Host| {
             host.receive(datagram(peer(version, 1), SocketAddr::new(group, 7), b"all"));
             let now = host.now;
             [member, other, particular].map(|fd| host.kernel.recv_from(now, fd, &mut [0; 9]).is_ok())
