@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use resound_sim::engine::replay;
 use resound_sim::scenario::What;
-use resound_sim::{Echo, Record, World};
+use resound_sim::{Echo, Record, World, library};
 
 /// The standard oracles: expectations, no inert fault, the same run twice, and the invariants of each client.
 #[test]
@@ -37,6 +37,25 @@ fn each_kind_of_fault_acts_in_a_committed_scenario() {
     }
     let missing: Vec<_> = What::KINDS.iter().filter(|kind| !acted.contains(*kind)).collect();
     assert!(missing.is_empty(), "these faults never acted: {missing:?}");
+}
+
+/// The page of surprises names scenarios that there are, and nearly all that are not of one kind of fault.
+#[test]
+fn surprises_have_their_scenarios() {
+    let page = include_str!("../SURPRISES.md");
+    let rows = page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| what"));
+    let mut named = BTreeSet::new();
+    for row in rows {
+        let shown = row.split('|').nth(2).unwrap_or_default().trim();
+        if shown.starts_with('–') {
+            continue;
+        }
+        for name in shown.split(',').map(|name| name.trim().trim_matches('`')) {
+            assert!(library::find(name).is_some(), "there is no scenario {name:?}: {row}");
+            named.insert(name);
+        }
+    }
+    assert!(named.len() > 90, "only {} scenarios are named", named.len());
 }
 
 /// The scenario alone decides the run, on every platform: a digest is committed for each.

@@ -13,6 +13,7 @@ profile linux
 ip 6
 seed 7
 until 60
+simulated-only "its clock jumps"
 host client
 host server tcp_retries2=5 tcp_rto_max_ms=1000
 router router ; host other # a comment
@@ -35,6 +36,10 @@ link router<->server 1ms
 0.2    client  call a send "hello" ; 0.3 server call s recv 100 ; 0.3 client call u sendto server:9 "x"
 0.4 client call a errqueue ; 0.4 client call a so_error ; 0.4 client call a poll ; 0.4 client call a info
 0.5 client call a shutdown ; 0.5 client call a shutdown-read ; 0.5 client call a close ; 0.5 client call a reset
+0.6 server call m = tcp listen loopback:9 ; 0.6 server call n = udp server:9 broadcast ; 0.6 server call n join group-1
+0.7 client call b = tcp connect any:9 from client:5000 ; 0.7 client call c = tcp connect server:9 from 5000
+0.7 client call u connect broadcast:9 ; 0.7 client call u sendto group-255:9 "" ; 0.8 server call n leave group-1
+0.8 server call n recv-all s ; 0.8 server call n errqueue-all
 !0.021 router  rst to client seq=exact
 !0.021 router  fin to client seq=inside
 !0.021 router  syn to client seq=outside
@@ -77,7 +82,7 @@ fn everything_is_read_and_written_and_read_as_the_same() {
     assert_eq!(read(&written), scenario, "{written}");
     assert_eq!(read(&written).to_string(), written);
     assert_eq!((scenario.nodes.len(), scenario.links.len(), scenario.expects.len()), (4, 2, 5));
-    assert_eq!((scenario.script.len(), scenario.faults.len()), (27, 35));
+    assert_eq!((scenario.script.len(), scenario.faults.len()), (37, 35));
     assert_eq!(scenario.links[0].loss, 10_000);
     assert_eq!(scenario.links[0].corrupt, 10);
 }
@@ -146,6 +151,17 @@ fn what_is_wrong_is_said_with_its_place_and_with_help() {
         ("1 client call a=udp 0", 15, "put blanks around `=`, as in `call a = udp 0`"),
         ("1 client call a = udp 0 uto=1s", 1, "a UDP socket has no `uto`: leave it out"),
         ("1 client call a = udp 0 backlog=1", 33, "only a listener has a backlog"),
+        ("1 client call a = tcp connect server:7 broadcast", 1, "a TCP socket has no `broadcast`: leave it out"),
+        ("1 client call a = tcp listen group-1:7", 1, "a TCP connection has two ends: bind its socket to an address of one host"),
+        ("1 client call a = tcp connect server:7 from broadcast:7", 1, "a TCP connection has two ends: bind its socket to an address of one host"),
+        ("1 client call a = udp group-256:7", 23, "\"group-256\" is not a group: `group-` and a number up to 255"),
+        ("1 client call a = udp here:7", 23, "there is no node \"here\"; declare it with `host here` or `router here`"),
+        ("1 client call a = udp router:7", 1, "\"router\" is a router: a port is only of a host"),
+        ("0 client call a = udp 0 ; 1 client call a join server", 48, "\"server\" is not a group: `group-` and a number up to 255"),
+        ("0 client call a = udp 0 ; 1 client call a recv-all b", 27, "\"client\" has no socket \"b\" by then: make it before, as in `client call b = udp 0`"),
+        ("host loopback", 1, "\"loopback\" is a word of the language: choose another name"),
+        ("host group-1", 1, "\"group-1\" is a word of the language: choose another name"),
+        ("simulated-only because", 16, "\"because\" is not a reason: put it in quotes"),
         ("61 client close", 1, "61 is after the end, at 60: say `until 61` or more"),
         ("1 router close", 1, "\"router\" is a router: something is asked only of a host"),
         ("lnk client <-> server 1ms", 1, "\"lnk\" begins no statement; did you mean \"link\"?"),

@@ -341,6 +341,14 @@ impl World<'_> {
     /// A packet has come to the end of a way.
     pub(super) fn arrives(&mut self, way: WayId, packet: Packet) {
         let node = self.network.ways[usize::from(way.0)].way.to;
+        if packet.source.is_loopback() {
+            // RFC 4291 §2.5.3 (`ipv6_rcv`).
+            return self.fate(
+                node,
+                packet.fault,
+                Fate::Absorbed("dropped: from the loopback of another host"),
+            );
+        }
         match &self.nodes[usize::from(node.0)] {
             Node::Host(_) | Node::Outside(_) => self.arrives_at(node, packet),
             Node::Router(_) => self.forward(node, packet),

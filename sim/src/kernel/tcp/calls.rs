@@ -34,8 +34,8 @@ impl Kernel {
     /// # Errors
     ///
     /// Of `bind`: EADDRNOTAVAIL for an address that is not this host's, EADDRINUSE if the port is taken. Then as
-    /// [`tcp_connect`](Self::tcp_connect); EINVAL from the loopback to another host; EADDRNOTAVAIL if there is such a
-    /// connection, or what is left of it.
+    /// [`tcp_connect`](Self::tcp_connect); EINVAL from the IPv4 loopback to another host; EADDRNOTAVAIL if there is such a
+    /// connection, unless it is in TIME_WAIT.
     pub fn tcp_connect_from(
         &mut self,
         now: Instant,
@@ -65,7 +65,8 @@ impl Kernel {
             }
         }
         let asked = bound.map(|bound| bound.ip()).filter(|ip| !ip.is_unspecified());
-        if asked.is_some_and(|own| own.is_loopback()) && !self.is_local(ip) {
+        // IPv6 lets it go, and whoever receives it drops it (measured).
+        if matches!(asked, Some(IpAddr::V4(own)) if own.is_loopback()) && !self.is_local(ip) {
             return Err(Errno::Inval);
         }
         let own = asked.or_else(|| self.source_for(ip)).ok_or(Errno::NetUnreach)?;
@@ -74,9 +75,8 @@ impl Kernel {
             kernel.listeners.contains_key(&port)
                 || kernel.connections.contains_key(&(SocketAddr::new(own, port), remote))
         };
-        let port = match bound {
-            Some(bound) => Some(bound.port())
-                .filter(|port| !self.connections.contains_key(&(SocketAddr::new(own, *port), remote))),
+        let port = match bound.map(|bound| bound.port()) {
+            Some(port) => Some(port).filter(|port| self.tcp_takes_over(SocketAddr::new(own, *port), remote)),
             None => self.free_port(taken),
         };
         let port = port.ok_or(Errno::AddrNotAvail)?;
@@ -93,6 +93,17 @@ impl Kernel {
             tcp.emit_syn(cx);
         });
         Ok(fd)
+    }
+
+    /// Whether a connect from a port that was asked for may have these ends: nobody has them, or they are in TIME_WAIT, whose
+    /// place it takes (`tcp_twsk_unique`: timestamps tell the old segments from the new; measured).
+    fn tcp_takes_over(&mut self, local: SocketAddr, remote: SocketAddr) -> bool {
+        let Some(&left) = self.connections.get(&(local, remote)) else { return true };
+        let waits = self.tcp_state(left) == Some(TcpState::TimeWait);
+        if waits {
+            self.work(left, |tcp, cx| tcp.done(cx));
+        }
+        waits
     }
 
     /// How a non-blocking connect stands: `None` while it is under way. As poll, SO_ERROR and getpeername tell it.

@@ -64,7 +64,7 @@ impl Kernel {
     ///
     /// # Errors
     ///
-    /// As [`send_to`](Self::send_to), for want of a port, a way or a permission. It stays connected to where it was.
+    /// As [`send_to`](Self::send_to), for want of a port, a way or a permission; EINVAL for an IPv6 group of the link. It stays connected to where it was.
     pub fn udp_connect(&mut self, now: Instant, fd: Fd, to: Option<SocketAddr>) -> Result<(), Errno> {
         self.env.now = now;
         let Some(to) = to else { return self.udp_dissolve(fd) };
@@ -72,6 +72,10 @@ impl Kernel {
         let udp = self.udp(fd).ok_or(Errno::BadF)?;
         if version(to.ip()) != udp.version() {
             return Err(Errno::AfNoSupport);
+        }
+        // Of the link: it needs to be said of which (`__ip6_datagram_connect`).
+        if matches!(to.ip(), IpAddr::V6(group) if group.segments()[0] & 0xff0f == 0xff02) {
+            return Err(Errno::Inval);
         }
         let (from, to) = self.udp_way(fd, to, None)?;
         let udp = self.udp_mut(fd).ok_or(Errno::BadF)?;
@@ -177,7 +181,8 @@ impl Kernel {
         if self.is_local(to.ip()) {
             return Ok((source.unwrap_or(to.ip()), to));
         }
-        if source.is_some_and(|source| source.is_loopback()) {
+        // `ip_route_output_key_hash_rcu`. IPv6 lets it go, and whoever receives it drops it (measured).
+        if matches!(source, Some(IpAddr::V4(source)) if source.is_loopback()) {
             return Err(Errno::Inval);
         }
         if let Some(kind) = self.routed(to.ip()) {
