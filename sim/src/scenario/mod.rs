@@ -28,6 +28,7 @@ mod check;
 mod command;
 mod expect;
 mod fault;
+mod over;
 pub mod text;
 
 pub use address::{address, node_at, socket_addr};
