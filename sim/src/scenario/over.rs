@@ -4,9 +4,12 @@ use resound_core::signal::Version;
 
 use super::{BadScenario, Forgery, Place, Scenario, What};
 
+/// Type and code.
+type Icmp = (u8, u8);
+
 /// ICMP errors, and the ICMPv6 errors that tell the same: RFC 792 and 1812, RFC 4443. Several of the first stand for one of
 /// the second; the first of them is what that stands for.
-const COUNTERPARTS: &[((u8, u8), (u8, u8))] = &[
+const COUNTERPARTS: &[(Icmp, Icmp)] = &[
     ((3, 0), (1, 0)),
     ((3, 1), (1, 3)),
     ((3, 2), (4, 1)),
