@@ -1,16 +1,19 @@
 //! What the port spares: calls that nobody needs, and turns without end.
 
 use core::convert::Infallible;
+use core::net::SocketAddr;
 use core::task::Poll;
 use std::io::{self, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use resound_core::stream::{Port, Ready, Via};
 use resound_core::{Chunk, ConnId};
 use resound_sockets::pool::Pool;
 use resound_sockets::port::{Direction, Left, Lines, Socket, Switchboard};
-use resound_sockets::tcp::DialOptions;
+use resound_sockets::tcp::{DialOptions, ListenOptions, accept, listen};
 
 /// A socket of a runtime that says "ready" to every question.
 #[derive(Debug)]
@@ -74,4 +77,32 @@ fn a_peer_that_sends_without_end_does_not_hold_the_turn() {
     far.write_all(&[7; 100]).unwrap();
     assert_eq!(turn(&mut lines, 1), (16, true));
     assert_eq!(turn(&mut lines, 1), (16, true));
+}
+
+/// A dial that is held up is reported to be over, again and again. Nobody believes it, and nobody spins.
+#[test]
+fn a_dial_that_goes_on_is_not_given_up_for_reports_without_cause() {
+    let listener =
+        listen(([127, 0, 0, 1], 0).into(), &ListenOptions { backlog: 1, ..ListenOptions::default() })
+            .unwrap();
+    let addr = listener.local_addr().unwrap();
+    let _full = [(); 2].map(|()| TcpStream::connect(addr).unwrap());
+    let (dial, pool, mut lines, mut context) =
+        (DialOptions::default(), Pool::default(), Lines::<Eager>::default(), ());
+    let mut switchboard = Switchboard::new(&mut lines, &dial, &pool, &mut context);
+    assert_eq!(Port::<SocketAddr>::dial(&mut switchboard, ConnId::ONLY, addr), None);
+    for _ in 0..3 {
+        assert_eq!(Port::<SocketAddr>::next_ready(&mut switchboard, |_| true), None);
+    }
+    accept(&listener).unwrap().unwrap();
+    // The SYN is sent again after a second.
+    let until = Instant::now() + Duration::from_secs(20);
+    let report = loop {
+        if let Some(report) = Port::<SocketAddr>::next_ready(&mut switchboard, |_| true) {
+            break report;
+        }
+        assert!(Instant::now() < until, "the dial does not end");
+        sleep(Duration::from_millis(10));
+    };
+    assert!(matches!(report, Ready::Dialed(ConnId::ONLY, Ok(_))), "{report:?}");
 }

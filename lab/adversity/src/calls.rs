@@ -362,8 +362,8 @@ unsafe extern "C" fn accept4(fd: c_int, addr: *mut sockaddr, len: *mut socklen_t
     unsafe { real::accept4(fd, addr, len, flags) }
 }
 
-/// How often each dial may still be said not to be over. A report that stays although nothing came of it is a sign that
-/// nothing ever will, and no kernel gives it to a dial that succeeds.
+/// How often each dial may still be said not to be over: once right after `connect`, and once after a report. No kernel says
+/// so of a socket for which poll(2) says that it is ready.
 static DIALS: [AtomicU8; 1 << 16] = [const { AtomicU8::new(0) }; 1 << 16];
 
 fn dial(fd: c_int) -> Option<&'static AtomicU8> {
@@ -372,18 +372,28 @@ fn dial(fd: c_int) -> Option<&'static AtomicU8> {
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn connect(fd: c_int, addr: *const sockaddr, len: socklen_t) -> c_int {
-    let plan = concerned(Call::Connect);
+    let plan = concerned(Call::Connect).filter(|_| unblocked(fd, 0) == Some(Inet::Stream));
+    let interrupted = plan.and_then(|plan| plan.roll(Kind::Eintr));
+    if interrupted.is_some() {
+        bent(Call::Connect, Kind::Eintr);
+    }
+    // One interruption in two comes before anything has begun.
+    if interrupted.is_some_and(|drawn| drawn % 2 == 0) {
+        set_errno(EINTR);
+        return -1;
+    }
     // SAFETY: the caller's own promise.
     let answer = unsafe { real::connect(fd, addr, len) };
-    let Some(plan) = plan.filter(|_| answer < 0 && errno() == EINPROGRESS) else { return answer };
-    if inet(fd) == Some(Inet::Stream) {
+    let last = errno();
+    if plan.is_some() && answer < 0 && last == EINPROGRESS {
         dial(fd).into_iter().for_each(|left| left.store(2, Ordering::Relaxed));
     }
-    set_errno(EINPROGRESS);
-    if plan.roll(Kind::Eintr).is_some() {
-        bent(Call::Connect, Kind::Eintr);
+    let begun = answer == 0 || last == EINPROGRESS;
+    if interrupted.is_some() && begun {
         set_errno(EINTR);
+        return -1;
     }
+    set_errno(last);
     answer
 }
 
@@ -392,8 +402,13 @@ unsafe extern "C" fn getpeername(fd: c_int, addr: *mut sockaddr, len: *mut sockl
     let plan = concerned(Call::GetPeerName);
     // SAFETY: the caller's own promise.
     let answer = unsafe { real::getpeername(fd, addr, len) };
-    let (Some(plan), 0, Some(left)) = (plan, answer, dial(fd)) else { return answer };
+    let (Some(plan), Some(left)) = (plan, dial(fd)) else { return answer };
     let may = left.load(Ordering::Relaxed);
+    if answer < 0 {
+        // It is not over. From now on it can be said falsely once: a report, and one that came too early.
+        left.store(may.min(1), Ordering::Relaxed);
+        return answer;
+    }
     if may > 0 && plan.roll(Kind::Later).is_some() {
         left.store(may - 1, Ordering::Relaxed);
         bent(Call::GetPeerName, Kind::Later);

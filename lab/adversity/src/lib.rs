@@ -22,7 +22,7 @@
 //!
 //! | word | what | when a kernel does it |
 //! |---|---|---|
-//! | `eintr` | EINTR instead of the call, or of the wait | any signal (signal(7)); `connect` has begun all the same (POSIX) |
+//! | `eintr` | EINTR instead of the call, or of the wait | any signal (signal(7)). A `connect` has mostly begun all the same (POSIX); not if a supervisor was asked first (seccomp_unotify(2)) |
 //! | `again` | EAGAIN from a call that would have moved something | what was reported is gone: a bad checksum, memory pressure (select(2), BUGS; `sk_stream_wait_memory`) |
 //! | `short` | a stream gives or takes some of the bytes | small segments; a send buffer that is nearly full |
 //! | `few` | `recvmmsg`, `sendmmsg` do some of the messages | the next one met an error, or came a moment later |

@@ -149,9 +149,9 @@ fn tcp<R>(polls: Arc<Polls>, spawn: Spawn) -> Task
 where
     R: Runtime<Socket: Send, Timer: Send>,
 {
-    let (drivers, talkers) = (Group::new(&spawn, &polls), Group::new(&spawn, &polls));
+    let [serving, driving, talkers] = core::array::from_fn(|_| Group::new(&spawn, &polls));
     let make = echo_connections(server::Config::default()).unwrap();
-    let connections = drivers.clone();
+    let connections = serving.clone();
     let spawn = move |conversation| connections.add(conversation);
     let server =
         resound_async::serve::<R, _, _, _, _>(HERE, ServerConfig::default(), make, spawn, |_| {}).unwrap();
@@ -159,8 +159,8 @@ where
     let client = echo::Client::<R>::connect([at_server.local_addr()], client::Config::default()).unwrap();
     let handle = client.handle();
     let begin = async move {
-        drivers.add(server);
-        drivers
+        serving.add(server);
+        driving
             .add(client.run_with(|event| assert!(!matches!(event, client::Event::Lost { .. }), "{event:?}")));
         for task in 0..TASKS {
             let handle = handle.clone();
@@ -171,9 +171,11 @@ where
             });
         }
         talkers.ended().await;
+        // The connection has nothing to do: it hears of the end by its waker alone.
+        at_server.abort();
+        serving.ended().await;
         handle.close();
-        at_server.drain();
-        drivers.ended().await;
+        driving.ended().await;
     };
     Restless::task(begin, &polls)
 }

@@ -26,7 +26,7 @@ use resound_core::signal::{Errno, Signal};
 use resound_core::stream::{Close, Established, Ready, Via};
 use resound_core::{Chunk, ConnId};
 
-use super::{Direction, Left, Socket};
+use super::{Direction, Left, REPORTS, Socket};
 use crate::{errno, tcp};
 
 #[derive(Debug)]
@@ -100,9 +100,9 @@ impl<S: Socket> Line<S> {
     }
 
     fn poll_dial(&mut self, cx: &mut S::Context<'_>) -> Option<Result<Established, Signal>> {
-        // Twice, because the first report may be spurious; one that stays although it was cleared means that the error
-        // is gone and that nothing else will ever come.
-        for _ in 0..2 {
+        // A report may be spurious, and the next one too: whether anything will come is the kernel's to say. The last
+        // question must be the runtime's, so that the driver is woken; one that says "ready" for ever is not believed.
+        for _ in 0..REPORTS {
             if !self.open(Direction::Write, cx) {
                 return None;
             }
@@ -110,7 +110,7 @@ impl<S: Socket> Line<S> {
                 return Some(Err(Signal::Errno(errno)));
             }
             let ended = self.socket.attempt(Direction::Write, |fd| {
-                let ended = tcp::finish_dial(fd);
+                let ended = tcp::finish_reported_dial(fd);
                 (ended, if ended.is_some() { Left::More } else { Left::Nothing })
             });
             if let Some(result) = ended.flatten() {
@@ -118,7 +118,7 @@ impl<S: Socket> Line<S> {
                 return Some(result);
             }
         }
-        Some(Err(Signal::Errno(Errno::NotConn)))
+        None
     }
 
     pub(super) fn read(&mut self, chunk: &mut Chunk, via: Via) -> Option<Result<usize, Signal>> {

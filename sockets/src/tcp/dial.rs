@@ -13,6 +13,7 @@ use socket2::{SockRef, Socket};
 
 use super::new_socket;
 use crate::errno;
+use crate::poll::{self, PollFd, PollFlags};
 
 /// How to dial. Nagle's algorithm is always off: what the machine hands over is to leave now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -95,6 +96,26 @@ pub fn finish_dial(fd: impl AsFd) -> Option<Result<Established, Signal>> {
     })
 }
 
+/// As [`finish_dial`], for a socket that was reported to be writable. One that is ready and cannot say how its dial ended
+/// has lost its error, or has never begun to connect: nothing else will ever come, and that is ENOTCONN.
+///
+/// The kernel is asked once more whether it is ready. A socket that connects is not (`tcp_poll`), whatever was reported.
+pub fn finish_reported_dial(fd: impl AsFd) -> Option<Result<Established, Signal>> {
+    finish_dial(&fd).or_else(|| {
+        if !is_ready(&fd) {
+            return None;
+        }
+        // It may have ended in between.
+        finish_dial(&fd).or(Some(Err(Signal::Errno(Errno::NotConn))))
+    })
+}
+
+/// Of one that cannot be asked it is believed that it goes on: its round has a deadline.
+fn is_ready(fd: impl AsFd) -> bool {
+    let mut fds = [PollFd::new(fd.as_fd(), PollFlags::POLLOUT)];
+    poll::wait(&mut fds, Some(Duration::ZERO)).is_ok() && fds[0].any() == Some(true)
+}
+
 fn why_not(socket: &SockRef<'_>, no_peer: &io::Error) -> Option<Signal> {
     match socket.take_error() {
         Ok(Some(error)) | Err(error) => Some(errno::signal(&error)),
@@ -123,13 +144,23 @@ pub(super) fn begin_with(
         prepare_bind(&socket, local)?;
         socket.bind(&local.into())?;
     }
-    match socket.connect(&to.into()) {
-        Ok(()) => {}
-        // An interrupted connect goes on by itself (POSIX, connect).
-        Err(error) if matches!(errno::name(&error), Errno::InProgress | Errno::Intr) => {}
-        Err(error) => return Err(error),
-    }
+    connect(|| socket.connect(&to.into()))?;
     Ok(socket.into())
+}
+
+/// An interrupted connect mostly goes on by itself (POSIX, connect), and to ask again says so. But where a supervisor
+/// decides on the call first (seccomp_unotify(2)) it may have been interrupted before it began. Then this begins it.
+fn connect(mut call: impl FnMut() -> io::Result<()>) -> io::Result<()> {
+    let mut interrupted = false;
+    loop {
+        let Err(error) = call() else { return Ok(()) };
+        match errno::name(&error) {
+            Errno::InProgress => return Ok(()),
+            Errno::Already | Errno::IsConn if interrupted => return Ok(()),
+            Errno::Intr => interrupted = true,
+            _ => return Err(error),
+        }
+    }
 }
 
 /// A fixed port must be free for the next dial although the last connection is in TIME_WAIT. A port of the kernel's
@@ -155,4 +186,39 @@ fn set_user_timeout(socket: &Socket, limit: Duration) -> io::Result<()> {
 #[cfg(not(target_os = "linux"))]
 fn set_user_timeout(_: &Socket, _: Duration) -> io::Result<()> {
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connected_by(answers: &[Errno]) -> io::Result<()> {
+        let mut answers = answers.iter();
+        connect(|| match answers.next() {
+            Some(&errno) => Err(io::Error::from_raw_os_error(errno::to_raw(errno).unwrap())),
+            None => Ok(()),
+        })
+    }
+
+    #[test]
+    fn an_interrupted_connect_is_begun_if_it_was_not() {
+        use Errno::{Already, ConnRefused, InProgress, Intr, IsConn};
+        for answers in
+            [&[InProgress][..], &[Intr, InProgress], &[Intr, Intr, Already], &[Intr, IsConn], &[Intr]]
+        {
+            assert!(connected_by(answers).is_ok(), "{answers:?}");
+        }
+        for (answers, errno) in
+            [(&[IsConn][..], IsConn), (&[Already], Already), (&[Intr, ConnRefused], ConnRefused)]
+        {
+            assert_eq!(errno::name(&connected_by(answers).unwrap_err()), errno, "{answers:?}");
+        }
+    }
+
+    #[test]
+    fn a_socket_that_is_ready_and_was_never_dialed_will_not_be() {
+        let socket = new_socket(([127, 0, 0, 1], 0).into()).unwrap();
+        assert_eq!(finish_dial(&socket), None);
+        assert_eq!(finish_reported_dial(&socket), Some(Err(Signal::Errno(Errno::NotConn))));
+    }
 }

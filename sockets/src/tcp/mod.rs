@@ -36,7 +36,7 @@ mod witness;
 
 pub use close::{close, shutdown_write};
 pub use describe::describe;
-pub use dial::{DialOptions, Dialing, Target, dial, finish_dial};
+pub use dial::{DialOptions, Dialing, Target, dial, finish_dial, finish_reported_dial};
 pub use info::kernel_view;
 pub use listen::{Linger, ListenOptions, ReadBack, Sharing, Wildcard, accept, arrival, listen};
 #[cfg(target_os = "linux")]

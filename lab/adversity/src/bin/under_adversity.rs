@@ -238,7 +238,7 @@ mod under {
     fn idle() -> Result<(), String> {
         const LONG: Duration = Duration::from_millis(500);
         // What was asked for last is still being finished.
-        thread::sleep(LONG / 10);
+        thread::sleep(LONG / 2);
         let (calls, used) = (resound_adversity::tally().calls(), cpu_ms()?);
         thread::sleep(LONG);
         println!(
