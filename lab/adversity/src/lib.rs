@@ -18,6 +18,11 @@
 //! Linked into a program (`use resound_adversity as _;`), or put before one by `LD_PRELOAD`, it is the same. Without a
 //! [`PLAN`] in the environment it changes nothing.
 //!
+//! ```text
+//! RESOUND_ADVERSITY=seed=7,eintr=10,again=10,short=30,ghost=10 RESOUND_ADVERSITY_REPORT=/tmp/tally \
+//!   LD_PRELOAD=target/debug/libresound_adversity.so resound ping 192.0.2.7:7
+//! ```
+//!
 //! # What is bent, and by what right
 //!
 //! | word | what | when a kernel does it |

@@ -59,7 +59,7 @@ impl Kind {
 
 /// What is to be bent: `seed=7,eintr=10,again=10,short=30,few=30,ghost=10,aborted=20,later=50,pause=20`, each in percent of the
 /// calls that can be bent so, 90 at most; `signal=500` sends a signal to each thread every so many microseconds;
-/// `threads=resound+tokio` leaves all threads alone whose names begin otherwise.
+/// `threads=resound+tokio-rt` leaves all threads alone whose names begin otherwise.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     seed: u64,

@@ -9,7 +9,7 @@ use resound_adversity::{Call, Kind, PLAN, Tally};
 const RUNTIMES: [&str; 5] = ["std", "smol", "smol-multi", "tokio", "tokio-multi"];
 
 /// The threads of the adapters and the runtimes, not those of the program that asks.
-const THREADS: &str = "threads=resound+tokio+async-io";
+const THREADS: &str = "threads=resound+tokio-rt+async-io";
 
 const MESSAGES: &str = "2000";
 
