@@ -19,7 +19,7 @@ use crate::args::{Format, Why};
 use crate::exit::Exit;
 use crate::interrupt::Interrupts;
 use crate::output::event::{Document, End, SCHEMA};
-use crate::output::{Sink, Written, note};
+use crate::output::{Sink, Written, aside, note};
 
 mod evidence;
 mod judge;
@@ -181,6 +181,9 @@ impl Diagnosis {
 
     fn take(&mut self, to: SocketAddr, note: Note) {
         self.line(|this| report::note_line(&this.target, Some(to), &note));
+        if self.sink.verbose && self.sink.format == Format::Text {
+            aside(&format!("{to}{}", text::line(&note)));
+        }
         if let Some(case) = self.case(to) {
             case.notes.push(note);
         }

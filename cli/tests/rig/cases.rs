@@ -2,7 +2,7 @@
 
 use resound_core::signal::Version::{V4, V6};
 
-use super::{Case, Version};
+use super::{Case, Neighbours, Version};
 
 const BOTH: &[Version] = &[V4, V6];
 
@@ -10,8 +10,16 @@ const BOTH: &[Version] = &[V4, V6];
 const LINKED: &str = "host client ; host server\nlink client <-> server 10ms\n";
 
 /// A case as most are.
-const BASE: Case =
-    Case { name: "", versions: BOTH, hosts: "", script: "", at: 150, args: &["-W", "5s"], says: &[] };
+const BASE: Case = Case {
+    name: "",
+    versions: BOTH,
+    hosts: "",
+    script: "",
+    neighbours: Neighbours::Known,
+    at: 150,
+    args: &["-W", "5s"],
+    says: &[],
+};
 
 /// What silence can be.
 const SILENT: &[&str] = &["filtered", "host-down", "address-unused", "path-cut", "accept-queue-full"];
@@ -108,6 +116,7 @@ pub(super) const CASES: &[Case] = &[
     // -- The link -----------------------------------------------------------------------------------------------------
     Case {
         name: "host-crashed-on-the-link",
+        neighbours: Neighbours::Forgotten,
         hosts: LINKED,
         script: "!0 server power-loss",
         args: &["-W", "8s"],
@@ -116,6 +125,7 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "host-crashed-on-the-link-over-udp",
+        neighbours: Neighbours::Forgotten,
         hosts: LINKED,
         script: "!0 server power-loss",
         args: &["--udp", "-W", "8s"],
@@ -124,6 +134,7 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "own-cable-pulled",
+        neighbours: Neighbours::Forgotten,
         script: "0 server serve 7\n!0 client<->router unplug",
         says: &[("gateway-silent", CUT_OFF, Some("host-unreach"))],
         ..BASE
@@ -416,6 +427,27 @@ pub(super) const CASES: &[Case] = &[
         script: "0 server serve 7\n!1.5 router route to server prohibit",
         args: WATCHING,
         says: &[("prohibited", &[], Some("admin-prohibited"))],
+        ..BASE
+    },
+    Case {
+        name: "udp-server-killed",
+        script: "0 server serve udp 7\n!1.5 server kill",
+        args: &["--udp", "--watch", "4s", "-W", "5s"],
+        says: &[("port-closed", &[], Some("port-unreach"))],
+        ..BASE
+    },
+    Case {
+        name: "udp-server-hangs",
+        script: "0 server serve udp 7\n!1.5 server pause 60s",
+        args: &["--udp", "--watch", "8s", "-W", "4s"],
+        says: &[("port-silent", &["not-answering", "port-filtered"], Some("no-echo"))],
+        ..BASE
+    },
+    Case {
+        name: "udp-path-cut",
+        script: "0 server serve udp 7\n!1.5 client->router cut",
+        args: &["--udp", "--watch", "8s", "-W", "4s"],
+        says: &[("silence", &["filtered", "host-down", "path-cut", "not-answering"], Some("no-echo"))],
         ..BASE
     },
     Case {

@@ -35,12 +35,23 @@ struct Case {
     hosts: &'static str,
     /// What happens.
     script: &'static str,
+    /// What is known of the hardware addresses on the link.
+    neighbours: Neighbours,
     /// When `why` starts, in milliseconds.
     at: u64,
     /// What it is told besides the server's address.
     args: &'static [&'static str],
     /// What it is to say, one of these.
     says: &'static [Says],
+}
+
+/// Whether a host knows its neighbours' hardware addresses.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Neighbours {
+    /// It does, because the lab made it ask. It believes in them for half a minute, whatever becomes of them.
+    Known,
+    /// It has to ask.
+    Forgotten,
 }
 
 /// A situation, what it cannot tell apart, and the reason.
@@ -105,7 +116,15 @@ fn play(case: &Case, version: Version) -> Result<(), String> {
         at.and_then(|at| u8::try_from(at).ok()).map(NodeId).ok_or(format!("no {name}"))
     };
     let target = std::net::SocketAddr::new(address(node("server")?, version), 7).to_string();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_resound"));
+    let resound = env!("CARGO_BIN_EXE_resound");
+    let mut command = match case.neighbours {
+        Neighbours::Known => Command::new(resound),
+        Neighbours::Forgotten => {
+            let mut shell = Command::new("sh");
+            shell.args(["-c", "ip neigh flush all && exec \"$0\" \"$@\"", resound]);
+            shell
+        }
+    };
     command.args(["why", "-o", "json", &target]).args(case.args);
     let launcher = Launcher::myself(AGENT).map_err(|error| error.to_string())?;
     let setup = Setup {

@@ -119,6 +119,8 @@ pub(super) struct Silence {
 pub(super) struct Datagrams {
     pub(super) sent: u64,
     pub(super) echoed: u64,
+    /// How many were sent after the last one that was echoed.
+    pub(super) since: u64,
     pub(super) end: Parting,
 }
 

@@ -382,7 +382,8 @@ fn by_dead_path(cause: Cause, soft: Option<Errno>, route: &Route, evidence: &Evi
 
 fn by_datagrams(datagrams: &Datagrams, route: &Route, evidence: &Evidence) -> Finding {
     match &datagrams.end {
-        Parting::Enough if datagrams.echoed == 0 => by_unanswered(evidence, route),
+        Parting::Enough if datagrams.echoed == 0 => by_unanswered(datagrams, evidence, route),
+        Parting::Enough if datagrams.since >= TOO_MANY => by_unanswered(datagrams, evidence, route),
         Parting::Enough if datagrams.echoed < datagrams.sent => {
             Finding::new(Situation::Lossy, Cause::timer(Reason::NoEcho))
         }
@@ -399,10 +400,14 @@ fn by_datagrams(datagrams: &Datagrams, route: &Route, evidence: &Evidence) -> Fi
     }
 }
 
-fn by_unanswered(evidence: &Evidence, route: &Route) -> Finding {
+/// So many datagrams in a row that stay unanswered are no loss any more.
+const TOO_MANY: u64 = 3;
+
+fn by_unanswered(datagrams: &Datagrams, evidence: &Evidence, route: &Route) -> Finding {
     use Candidate::{AddressUnused, Filtered, HostDown, NotAnswering, PathCut, PortFiltered};
 
-    let cause = Cause::timer(Reason::NoResponse);
+    let answered = datagrams.echoed > 0;
+    let cause = Cause::timer(if answered { Reason::NoEcho } else { Reason::NoResponse });
     let to = evidence.to.ip();
     let Others { again, elsewhere, .. } = &evidence.others;
     if evidence.others.host_answers(to) {
@@ -417,13 +422,9 @@ fn by_unanswered(evidence: &Evidence, route: &Route) -> Finding {
             return by_icmp(icmp, None, route, evidence);
         }
     }
-    Finding::new(Situation::Silence, cause).between([
-        Filtered,
-        HostDown,
-        AddressUnused,
-        PathCut,
-        NotAnswering,
-    ])
+    let mut between = vec![Filtered, HostDown, AddressUnused, PathCut, NotAnswering];
+    between.retain(|candidate| !(answered && *candidate == AddressUnused));
+    Finding::new(Situation::Silence, cause).between(between)
 }
 
 #[cfg(test)]

@@ -166,7 +166,7 @@ fn no_way(to: SocketAddr, errno: Errno, log: &Log<'_>) -> Told {
             log.errno("connect", errno, format!("a TCP socket is told {errno} at once"));
             Told::Dialed(Dialed::AtOnce(errno))
         }
-        _ => Told::Datagrams(Datagrams { sent: 0, echoed: 0, end: Parting::Local(errno) }),
+        _ => Told::Datagrams(Datagrams { sent: 0, echoed: 0, since: 0, end: Parting::Local(errno) }),
     }
 }
 

@@ -4,7 +4,7 @@ use core::fmt::Write as _;
 
 use super::Case;
 use super::judge::Finding;
-use super::probe::Transport;
+use super::probe::{Note, Transport};
 use super::situation::Situation;
 use crate::output::text::{BAD, BOLD, DIM, GOOD, WARN, time};
 
@@ -33,7 +33,7 @@ pub(super) fn show(target: &str, transport: Transport, case: &Case, finding: &Fi
         out.push_str("  evidence:\n");
     }
     for note in &case.notes {
-        let _ = writeln!(out, "    {DIM}{:>8}{DIM:#}  {:<9} {}", time(note.t_ns), note.step, note.text);
+        out.push_str(&line(note));
     }
     if !finding.certain() {
         out.push_str("  it is one of these, and from here they look the same:\n");
@@ -42,16 +42,61 @@ pub(super) fn show(target: &str, transport: Transport, case: &Case, finding: &Fi
             let _ = writeln!(out, "    {:<width$}  {}", candidate.word(), candidate.explain());
         }
         if let Some(decide) = finding.decide(target, case.peer) {
-            let _ = writeln!(out, "  what would decide: {decide}");
+            paragraph(&mut out, "  what would decide: ", &decide);
         }
     }
-    let _ = writeln!(out, "  means: {}", entry.means);
+    paragraph(&mut out, "  means: ", entry.means);
     let advice = finding.advice(target, case.peer);
     if !advice.is_empty() {
         out.push_str("  try:\n");
     }
     for advice in advice {
-        let _ = writeln!(out, "    - {advice}");
+        paragraph(&mut out, "    - ", &advice);
     }
     out
+}
+
+/// One piece of evidence.
+pub(super) fn line(note: &Note) -> String {
+    format!("    {DIM}{:>8}{DIM:#}  {:<9} {}\n", time(note.t_ns), note.step, note.text)
+}
+
+/// Lines are no longer than this, in characters.
+const WIDTH: usize = 100;
+
+/// Words in lines, below each other.
+fn paragraph(out: &mut String, head: &str, text: &str) {
+    let indent = head.chars().count();
+    let mut column = indent;
+    out.push_str(head);
+    for (at, word) in text.split(' ').enumerate() {
+        let len = word.chars().count();
+        if at > 0 && column + 1 + len > WIDTH {
+            out.push('\n');
+            out.extend(core::iter::repeat_n(' ', indent));
+            column = indent;
+        } else if at > 0 {
+            out.push(' ');
+            column += 1;
+        }
+        out.push_str(word);
+        column += len;
+    }
+    out.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_line_is_too_long_and_no_word_is_lost() {
+        let text = "several words ".repeat(40);
+        let mut out = String::new();
+        paragraph(&mut out, "  means: ", text.trim_end());
+        assert!(out.lines().count() > 5 && out.lines().all(|line| line.len() <= WIDTH), "{out}");
+        assert!(out.lines().skip(1).all(|line| line.starts_with("         ")), "{out}");
+        let words: Vec<&str> = out.split_whitespace().skip(1).collect();
+        assert_eq!(words, text.split_whitespace().collect::<Vec<_>>());
+    }
 }

@@ -44,7 +44,7 @@ fn session(end: Ending) -> Told {
 }
 
 fn datagrams(sent: u64, echoed: u64, end: Parting) -> Told {
-    Told::Datagrams(Datagrams { sent, echoed, end })
+    Told::Datagrams(Datagrams { sent, echoed, since: sent - echoed, end })
 }
 
 fn silent(writing: Writing, kernel: KernelView) -> Ending {
@@ -294,6 +294,8 @@ fn what_came_of_datagrams() {
 
     holds(&evidence(datagrams(1, 1, Parting::Enough)), S::Healthy, &[], 0);
     assert_eq!(judge(&evidence(datagrams(3, 1, Parting::Enough))).situation, S::Lossy);
+    let before = [Filtered, HostDown, PathCut, NotAnswering];
+    holds(&evidence(datagrams(9, 5, Parting::Enough)), S::Silence, &before, 14);
     let finding = holds(&evidence(datagrams(1, 0, Parting::Icmp(icmp(3, 3, TO)))), S::PortClosed, &[], 10);
     assert_eq!(
         (finding.cause.unwrap().reason, finding.cause.unwrap().origin),

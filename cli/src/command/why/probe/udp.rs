@@ -42,20 +42,20 @@ pub(super) fn ask(to: SocketAddr, plan: &Plan, log: &Log<'_>, others: &mut Other
         Ok(socket) => socket,
         Err(errno) => {
             log.errno("send", errno, format!("no socket: {errno}"));
-            return Datagrams { sent: 0, echoed: 0, end: Parting::Local(errno) };
+            return Datagrams { sent: 0, echoed: 0, since: 0, end: Parting::Local(errno) };
         }
     };
     let mut inquiry = Inquiry { socket, to, log, flights: Vec::new() };
     let mut asking = None;
     let end = inquiry.until_the_end(plan, &mut asking);
-    let count =
-        |which: fn(&Flight) -> bool| inquiry.flights.iter().filter(|flight| which(flight)).count() as u64;
-    let (sent, echoed) = (count(|_| true), count(|flight| flight.back));
+    let flights = &inquiry.flights;
+    let (sent, echoed) = (flights.len(), flights.iter().filter(|flight| flight.back).count());
+    let since = flights.iter().rev().take_while(|flight| !flight.back).count();
     if let Some(asking) = asking {
-        let silent = matches!(end, Parting::Enough) && echoed == 0;
-        *others = if silent { Asking::end(asking, log) } else { asking.so_far() };
+        let silent = matches!(end, Parting::Enough) && since > 0;
+        *others = if silent { asking.end(log) } else { asking.so_far() };
     }
-    Datagrams { sent, echoed, end }
+    Datagrams { sent: sent as u64, echoed: echoed as u64, since: since as u64, end }
 }
 
 impl Inquiry<'_> {
@@ -84,7 +84,9 @@ impl Inquiry<'_> {
             if let Some(end) = self.hear() {
                 return end;
             }
-            if !answered && now - began >= patience(plan.timeout) && asking.is_none() {
+            let unanswered = self.flights.iter().rev().take_while(|flight| !flight.back).last();
+            let silent = unanswered.is_some_and(|first| now - first.sent >= patience(plan.timeout));
+            if silent && asking.is_none() {
                 *asking = Some(Asking::begin(self.to, self.log).again());
             }
             if let Some(asking) = asking {
