@@ -159,10 +159,11 @@ fn a_connection_that_nobody_accepts() {
 
 #[test]
 fn a_program_that_does_not_read_shows_by_its_window() {
-    let mut kept = Vec::new();
-    let stalled = server(move |stream| kept.push(stream));
-    let found = why(&[&stalled, "-W", "2s", "-s", "1000000"], 14);
-    // On loopback a buffer can take all of it (tcp_rmem); most often it does not.
+    let stalled = TcpListener::bind("127.0.0.1:0").unwrap();
+    // Whatever `tcp_rmem` says here.
+    nix::sys::socket::setsockopt(&stalled, nix::sys::socket::sockopt::RcvBuf, &65_536).unwrap();
+    let addr = stalled.local_addr().unwrap().to_string();
+    let found = why(&[&addr, "-W", "2s", "-s", "1000000"], 14);
     let window = (found["situation"].as_str().unwrap(), found["reason"].as_str().unwrap());
     assert_eq!(window, ("zero-window", "write-blocked"), "{found}");
     assert_eq!(between(&found), ["server-hung", "not-accepted"]);
@@ -175,6 +176,13 @@ fn a_program_that_does_not_read_shows_by_its_window() {
     assert_eq!(between(&found), ["not-an-echo-server", "server-hung"], "{found}");
 }
 
+/// A server that a busy machine lets wait does it after the first message, which is another situation.
+#[track_caller]
+fn at_once(server: &str, situation: &str) -> Value {
+    let found = (0..10).map(|_| why(&[server], 13)).find(|found| found["situation"] == situation);
+    found.unwrap_or_else(|| panic!("never {situation}"))
+}
+
 #[test]
 fn a_connection_that_is_cut_off() {
     let reset = server(|stream| {
@@ -185,13 +193,12 @@ fn a_connection_that_is_cut_off() {
         )
         .unwrap();
     });
-    let found = why(&[&reset], 13);
-    assert_eq!((&found["situation"], &found["reason"]), (&"reset-at-once".into(), &"reset".into()));
+    let found = at_once(&reset, "reset-at-once");
+    assert_eq!(found["reason"], "reset");
     assert!(between(&found).contains(&"peer-restricted"));
 
     let closed = server(drop);
-    let found = why(&[&closed], 13);
-    assert_eq!((&found["situation"], &found["reason"]), (&"closed-at-once".into(), &"closed-early".into()));
+    assert_eq!(at_once(&closed, "closed-at-once")["reason"], "closed-early");
 
     let unanswered = server(|mut stream| assert!(stream.read(&mut [0; 100]).unwrap() > 0));
     let found = why(&[&unanswered], 13);
@@ -213,10 +220,16 @@ fn a_connection_that_is_cut_off() {
 fn a_server_that_dies_is_gone() {
     let mut server = Server::start(&[]);
     let addr = server.addr.clone();
-    let child = resound(&["why", &addr, "--watch", "1m", "-o", "jsonl"]).spawn().unwrap();
-    thread::sleep(Duration::from_millis(700));
+    let mut child = resound(&["why", &addr, "--watch", "1m", "-o", "jsonl"]).spawn().unwrap();
+    let mut begun = Vec::new();
+    while !begun.ends_with(b"is back after") {
+        let mut byte = [0];
+        child.stdout.as_mut().unwrap().read_exact(&mut byte).unwrap();
+        begun.push(byte[0]);
+    }
     server.kill();
-    let ran = collect(child);
+    let mut ran = collect(child);
+    ran.stdout.splice(0..0, begun);
     let lines = ran.code(13).lines();
     let found = events(&lines, "finding")[0];
     assert_eq!(found["situation"], "server-gone", "{ran:?}");

@@ -13,7 +13,7 @@
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use resound_core::liveness::verdict;
+use resound_core::liveness::{KernelView, verdict};
 use resound_core::signal::{Cause, Errno, IcmpError, Op, Origin, Reason, Signal};
 
 use super::evidence::{
@@ -141,6 +141,8 @@ fn by_dial(dialed: &Dialed, route: &Route, evidence: &Evidence) -> Finding {
         Dialed::SelfConnect => Finding::new(Situation::SelfConnect, Signal::SelfConnect.cause(Op::Connect)),
         Dialed::Failed { errno, icmp: Some(icmp) } => by_icmp(icmp, Some(*errno), route, evidence),
         Dialed::Failed { errno: Errno::TimedOut, icmp: None } => by_silence(evidence),
+        // It stood, and was reset before anybody looked.
+        Dialed::Failed { errno: Errno::ConnReset, icmp: None } => by_reset(Moment::Unasked, &evidence.others),
         Dialed::Failed { errno, icmp: None } => by_errno(*errno, Op::Connect),
     }
 }
@@ -320,11 +322,20 @@ fn by_reset(moment: Moment, others: &Others) -> Finding {
 /// (`tcp_rcv_space_adjust`), from 128 KiB (`tcp_rmem`).
 const MORE_THAN_A_BUFFER: usize = 512 * 1_024;
 
+/// The peer's window has room for what waits, nothing is on its way, and still it is not sent: it does not get out of this
+/// host.
+fn open_and_unsent(kernel: KernelView) -> bool {
+    kernel.unacked == 0 && kernel.unsent > 0 && kernel.peer_window.is_some_and(|bytes| bytes >= kernel.unsent)
+}
+
 /// A silence on a connection that stood: the kernel's view convicts, by the core's own rule.
 fn by_silent_session(silence: &Silence, session: &Session, route: &Route, evidence: &Evidence) -> Finding {
     use Candidate::{NotAccepted, NotEcho, ServerHung};
 
-    let reason = verdict(silence.lasted, silence.writing, silence.kernel);
+    let reason = match verdict(silence.lasted, silence.writing, silence.kernel) {
+        Reason::WriteBlocked if silence.kernel.is_some_and(open_and_unsent) => Reason::PathDead,
+        reason => reason,
+    };
     let cause = Cause::timer(reason);
     // A second SYN that stays unanswered, while the first connection is fine, was dropped by a queue that is full.
     let queue_full = evidence.others.again == Some(Dialed::Silent);

@@ -14,7 +14,8 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use resound_core::signal::{Cause, Errno, IcmpError, Signal};
+use resound_core::Instant;
+use resound_core::signal::{Cause, Errno, IcmpError, Op, Signal, Version};
 use resound_sockets::clock::Clock;
 use resound_sockets::entropy;
 
@@ -71,7 +72,7 @@ pub(super) struct Log<'a> {
 }
 
 impl Log<'_> {
-    fn now(&self) -> resound_core::Instant {
+    fn now(&self) -> Instant {
         self.clock.now()
     }
 
@@ -88,10 +89,13 @@ impl Log<'_> {
     }
 
     fn icmp(&self, step: &'static str, icmp: IcmpError, text: &str) {
-        let Cause { reason, .. } = Signal::Icmp(icmp).cause(resound_core::signal::Op::Connect);
+        let Cause { reason, .. } = Signal::Icmp(icmp).cause(Op::Connect);
         let who = icmp.offender.map_or_else(|| String::from("somebody"), |who| who.to_string());
         let (kind, code) = (icmp.kind, icmp.code);
-        let protocol = if icmp.offender.is_some_and(|who| who.is_ipv6()) { "ICMPv6" } else { "ICMP" };
+        let protocol = match icmp.version {
+            Version::V4 => "ICMP",
+            Version::V6 => "ICMPv6",
+        };
         let text = format!("{text}{protocol} {kind}/{code} ({reason}) from {who}");
         self.write(step, text, None, Some(icmp));
     }

@@ -208,6 +208,7 @@ fn how_a_connection_ended() {
     let later = [C::ServerRestarted, C::LimitsSessions, C::InBetween];
     let reset_later = [C::ServerRestarted, C::HostRestarted, C::InBetween];
     let no_echo = [C::NotEcho, C::ServerCrashes, C::InBetween];
+    holds(&evidence(failed(Errno::ConnReset, None)), S::ResetAtOnce, &restricted, 13);
     for (end, situation, between, code) in [
         (Ending::Echoed, S::Healthy, &[][..], 0),
         (Ending::Differs, S::NotEcho, &[], 15),
@@ -244,6 +245,10 @@ fn a_silence_is_told_by_what_the_kernel_knows() {
     holds(&evidence(session(acknowledged())), S::PeerStalled, &[ServerHung, NotAccepted, NotEcho], 14);
     holds(&evidence(session(shut())), S::ZeroWindow, &[ServerHung, NotAccepted], 14);
     holds(&evidence(session(resent())), S::PathDead, &[HostDown, PathCut], 14);
+    let open = KernelView { unsent: 56, probes: 1, peer_window: Some(65_536), ..KernelView::default() };
+    let mut stuck = evidence(session(silent(Writing::Free, open)));
+    stuck.others.again = Some(Dialed::AtOnce(Errno::NetUnreach));
+    holds(&stuck, S::NoRoute, &[], 12);
     // What answered a moment ago is an echo server that was accepted.
     for (end, situation) in [(acknowledged(), S::PeerStalled), (shut(), S::ZeroWindow)] {
         holds(&evidence(Told::Session(Session { echoed: 1, end, soft: None })), situation, &[], 14);

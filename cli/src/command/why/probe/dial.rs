@@ -52,6 +52,15 @@ impl Dialing {
             }
         }
     }
+
+    /// How it stands when the wait is over. An ICMP error that came while the kernel was busy with the socket ends nothing
+    /// (`LockDroppedIcmps`), and was said all the same.
+    fn left(&self) -> Dialed {
+        match self.heard.last().and_then(|icmp| Some((icmp, icmp.meaning().errno?))) {
+            Some((icmp, errno)) => Dialed::Failed { errno, icmp: Some(*icmp) },
+            None => Dialed::Silent,
+        }
+    }
 }
 
 /// Whether the socket is closed, for whatever reason.
@@ -79,7 +88,7 @@ pub(super) fn dial(
         }
         let silent = log.now() - began;
         let Some(left) = plan.timeout.checked_sub(silent).filter(|left| !left.is_zero()) else {
-            break Dialed::Silent;
+            break dialing.left();
         };
         if let Some(view) = kernel_view(&dialing.stream)
             && view.retransmits > syns

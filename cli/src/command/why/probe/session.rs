@@ -114,6 +114,9 @@ impl Talk<'_> {
                 }
                 Err(end) => return Some(end),
             }
+            if let Some(asking) = &mut self.asking {
+                asking.look(self.log);
+            }
             let left = until - self.log.now();
             if left.is_zero() {
                 return None;
@@ -144,6 +147,8 @@ impl Talk<'_> {
             }
             let silent = self.log.now() - began;
             if back == sent.len() {
+                // Whatever the doubt was, it is over.
+                self.asking = None;
                 let again = self.retransmitted();
                 self.log.note(
                     "echo",

@@ -86,7 +86,9 @@ impl Inquiry<'_> {
             }
             let unanswered = self.flights.iter().rev().take_while(|flight| !flight.back).last();
             let silent = unanswered.is_some_and(|first| now - first.sent >= patience(plan.timeout));
-            if silent && asking.is_none() {
+            if unanswered.is_none() {
+                *asking = None;
+            } else if silent && asking.is_none() {
                 *asking = Some(Asking::begin(self.to, self.log).again());
             }
             if let Some(asking) = asking {
@@ -96,7 +98,7 @@ impl Inquiry<'_> {
             if let Some(asking) = &*asking {
                 asking.watch(&mut fds);
             }
-            let soon = (due - self.log.now()).min(TICK).max(Duration::from_millis(1));
+            let soon = if over { TICK } else { (due - self.log.now()).clamp(Duration::from_millis(1), TICK) };
             let answered_all = self.flights.iter().all(|flight| flight.back);
             if !(answered_all && plan.watch.is_zero()) {
                 let _ = wait(&mut fds, Some(soon));
