@@ -13,8 +13,8 @@
 //! ```
 //!
 //! A machine that stands still for a moment can come too late with a call, and what is said then is something else. A kernel
-//! that differs does so each time. So a case that does not agree is played again, and what it gave last counts; unless the
-//! driver was [late](Played::late) even then: that run says nothing.
+//! that differs does so each time. So a case that does not agree is played again when the others are done, and what it gave
+//! last counts; unless the driver was [late](Played::late) even then: that run says nothing.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -145,13 +145,23 @@ fn kernel() -> String {
 
 /// What is to be done, and what was.
 struct Board<F> {
-    todo: VecDeque<(usize, Case)>,
+    todo: VecDeque<Task>,
     rows: Vec<Row>,
     progress: F,
 }
 
+/// A case to be played.
+struct Task {
+    /// The place of its row.
+    place: usize,
+    case: Case,
+    /// How often it was played.
+    tries: u32,
+}
+
 struct Row {
     report: RowReport,
+    /// How many of its cases are not done.
     left: usize,
 }
 
@@ -173,7 +183,7 @@ impl<F: FnMut(&RowReport)> Board<F> {
                 Ok(case) => {
                     board.rows[place].left += 1;
                     board.rows[place].report.cases += 1;
-                    board.todo.push_back((place, case));
+                    board.todo.push_back(Task { place, case, tries: 0 });
                 }
                 Err(unstaged) => {
                     let report = &mut board.rows[place].report;
@@ -186,16 +196,20 @@ impl<F: FnMut(&RowReport)> Board<F> {
             (board.progress)(&row.report);
         }
         // The longest first, so that nobody waits for one at the end.
-        board.todo.make_contiguous().sort_by_key(|(_, case)| core::cmp::Reverse(case.scenario.until));
+        board.todo.make_contiguous().sort_by_key(|task| core::cmp::Reverse(task.case.scenario.until));
         board
     }
 
-    fn done(&mut self, place: usize, outcome: Finding, took: Duration) {
-        let row = &mut self.rows[place];
-        row.left -= 1;
+    /// A case was played. If it did not agree it is played again, after all others: then there is less to do.
+    fn done(&mut self, task: Task, finding: Finding, took: Duration) {
+        let row = &mut self.rows[task.place];
         row.report.took += took;
-        if rank(&outcome) > rank(&row.report.what) {
-            row.report.what = outcome;
+        if finding != Finding::Agreed && task.tries + 1 < TRIES {
+            return self.todo.push_back(Task { tries: task.tries + 1, ..task });
+        }
+        row.left -= 1;
+        if rank(&finding) > rank(&row.report.what) {
+            row.report.what = finding;
         }
         if row.left == 0 {
             (self.progress)(&row.report);
@@ -237,10 +251,10 @@ where
     loop {
         // Not in the condition of a `while let`, which would hold the lock while the case is played.
         let next = lock(board).todo.pop_front();
-        let Some((place, case)) = next else { return };
+        let Some(task) = next else { return };
         let began = Instant::now();
-        let finding = exercise(&case, play);
-        lock(board).done(place, finding, began.elapsed());
+        let finding = exercise(&task.case, play);
+        lock(board).done(task, finding, began.elapsed());
     }
 }
 
@@ -256,17 +270,6 @@ const TRIES: u32 = 4;
 const TOO_LATE: Duration = Duration::from_millis(40);
 
 fn exercise(case: &Case, play: impl Fn(&Scenario) -> Result<Played, String>) -> Finding {
-    let mut finding = once(case, &play);
-    for _ in 1..TRIES {
-        if finding == Finding::Agreed {
-            break;
-        }
-        finding = once(case, &play);
-    }
-    finding
-}
-
-fn once(case: &Case, play: impl Fn(&Scenario) -> Result<Played, String>) -> Finding {
     match play(&case.scenario) {
         Err(why) => Finding::NotExercised(format!("{case}: {why}")),
         Ok(Played { run, late }) => match case.compare(&run) {

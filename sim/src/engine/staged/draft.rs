@@ -129,5 +129,5 @@ pub(super) const PAYLOAD: &str = "\"ping\"";
 /// Between two calls of a row: no time, but their order shows in a timeline.
 const STEP: At = 2;
 
-/// From the last call to the end.
-const SETTLES: At = 20;
+/// From the last call to the end: until everything that was said is heard.
+const SETTLES: At = 100;

@@ -321,11 +321,11 @@ impl Case {
     fn differs(&self, expected: &Expected, said: Option<&str>) -> Outcome {
         let (socket, rest) = expected.words.split_once(' ').unwrap_or(("", &expected.words));
         let (call, says) = rest.split_once(' ').unwrap_or((rest, "something"));
-        let before = format!("{socket} {call} ");
-        let gave = match said {
-            None => "nothing".to_owned(),
-            Some(said) => said.strip_prefix(&before).unwrap_or(said).to_owned(),
+        // No call blocks: whoever says nothing was not asked, or not heard in time.
+        let Some(said) = said else {
+            return Outcome::NotStaged(format!("{socket} {call} was not heard before the end"));
         };
+        let gave = said.strip_prefix(&format!("{socket} {call} ")).unwrap_or(said);
         match expected.part {
             Part::Staging => {
                 Outcome::NotStaged(format!("{socket} {call} was to give {says} and gave {gave}"))
