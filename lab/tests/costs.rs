@@ -22,10 +22,10 @@ fn noisy_pairs(rng: &mut Rng, rounds: usize, (a, b): (f64, f64)) -> Vec<Pair> {
 }
 
 /// What a contest of two with these true values is judged to be.
-fn judged(rng: &mut Rng, rounds: usize, truth: (f64, f64)) -> Verdict {
-    let itself = |rng: &mut Rng, value| spread(&noisy_pairs(rng, rounds, (value, value)), 0.0).unwrap();
-    let widest = itself(rng, truth.0).max(itself(rng, truth.1));
-    judge(&noisy_pairs(rng, rounds, truth), widest, 0.0).unwrap().1
+fn judged(rng: &mut Rng, rounds: usize, (a, b): (f64, f64)) -> Verdict {
+    let itself = [(a, a), (b, b)].map(|truth| noisy_pairs(rng, rounds, truth));
+    let between = noisy_pairs(rng, rounds, (a, b));
+    judge([&itself[0], &itself[1]], &between, 0.0).unwrap().verdict
 }
 
 #[test]
@@ -47,12 +47,21 @@ fn noise_is_called_a_difference_as_seldom_as_is_said() {
     assert!(wrong <= 25, "{wrong} of 40000");
 }
 
+/// Of a machine so quiet that nothing differs from itself by more than this factor.
+fn exact(spread: f64) -> Vec<Pair> {
+    vec![Pair { a: spread, b: 1.0 }; LEAST_PAIRS]
+}
+
 #[test]
 fn less_than_three_pairs_prove_nothing() {
-    let far = vec![Pair { a: 9.0, b: 1.0 }; LEAST_PAIRS - 1];
-    assert_eq!(judge(&far, 1.0, 0.0), Some((9.0, Verdict::Same)));
-    let enough = vec![Pair { a: 9.0, b: 1.0 }; LEAST_PAIRS];
-    assert_eq!(judge(&enough, 1.0, 0.0), Some((9.0, Verdict::More)));
+    let of = |rounds| vec![Pair { a: 9.0, b: 1.0 }; rounds];
+    let (enough, few) = (exact(1.0), exact(1.0)[1..].to_vec());
+    let verdict = |itself: [&[Pair]; 2], rounds| judge(itself, &of(rounds), 0.0).unwrap().verdict;
+    assert_eq!(verdict([&enough, &enough], LEAST_PAIRS), Verdict::More);
+    assert_eq!(verdict([&enough, &enough], LEAST_PAIRS - 1), Verdict::Same);
+    assert_eq!(verdict([&few, &enough], LEAST_PAIRS), Verdict::Same);
+    assert_eq!(verdict([&enough, &few], LEAST_PAIRS), Verdict::Same);
+    assert_eq!(judge([&enough, &[]], &of(LEAST_PAIRS), 0.0), None);
 }
 
 #[test]
@@ -61,29 +70,32 @@ fn twice_as_much_is_found_whichever_side_it_is_on() {
         let mut rng = Rng::from_seed(seed);
         let mut near = |value: f64| value * (0.9 + rng.up_to(200) as f64 / 1_000.0);
         let mut pairs = |a: f64, b: f64| (0..4).map(|_| Pair { a: near(a), b: near(b) }).collect::<Vec<_>>();
-        let spread = spread(&pairs(10.0, 10.0), 0.0).unwrap().max(spread(&pairs(20.0, 20.0), 0.0).unwrap());
-        let (ratio, verdict) = judge(&pairs(20.0, 10.0), spread, 0.0).unwrap();
-        assert_eq!(verdict, Verdict::More, "seed {seed}");
-        assert!((1.6..2.5).contains(&ratio), "seed {seed}: {ratio}");
-        assert_eq!(judge(&pairs(10.0, 20.0), spread, 0.0).unwrap().1, Verdict::Less, "seed {seed}");
+        let (ten, twenty) = (pairs(10.0, 10.0), pairs(20.0, 20.0));
+        let judgement = judge([&twenty, &ten], &pairs(20.0, 10.0), 0.0).unwrap();
+        assert_eq!(judgement.verdict, Verdict::More, "seed {seed}");
+        assert!((1.6..2.5).contains(&judgement.ratio), "seed {seed}: {judgement:?}");
+        let judgement = judge([&ten, &twenty], &pairs(10.0, 20.0), 0.0).unwrap();
+        assert_eq!(judgement.verdict, Verdict::Less, "seed {seed}");
     }
 }
 
 #[test]
 fn one_pair_inside_the_spread_is_enough_for_the_same() {
+    let itself = exact(1.5);
     let mut pairs = vec![Pair { a: 3.0, b: 1.0 }; 5];
-    assert_eq!(judge(&pairs, 1.5, 0.0).unwrap().1, Verdict::More);
+    let verdict = |pairs: &[Pair]| judge([&itself, &itself], pairs, 0.0).unwrap().verdict;
+    assert_eq!(verdict(&pairs), Verdict::More);
     pairs[2] = Pair { a: 1.4, b: 1.0 };
-    assert_eq!(judge(&pairs, 1.5, 0.0), Some((3.0, Verdict::Same)));
+    assert_eq!(verdict(&pairs), Verdict::Same);
     // And so is one on the other side of it.
     pairs[2] = Pair { a: 1.0, b: 3.0 };
-    assert_eq!(judge(&pairs, 1.5, 0.0), Some((3.0, Verdict::Same)));
+    assert_eq!(verdict(&pairs), Verdict::Same);
 }
 
 #[test]
 fn a_hundredth_is_no_difference_however_exact() {
-    let pairs = vec![Pair { a: 1.01, b: 1.0 }; 9];
-    assert_eq!(judge(&pairs, 1.0, 0.0).unwrap().1, Verdict::Same);
+    let judgement = judge([&exact(1.0), &exact(1.0)], &[Pair { a: 1.01, b: 1.0 }; 9], 0.0).unwrap();
+    assert_eq!((judgement.spread, judgement.verdict), (1.0, Verdict::Same));
 }
 
 #[test]

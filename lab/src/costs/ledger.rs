@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use super::runs::{Run, Yield};
-use super::statistics::{Pair, Verdict, judge, median, percentile, spread, thinned};
+use super::statistics::{Judgement, Pair, Verdict, judge, median, percentile, spread, thinned};
 use super::{Comparison, Configuration, Metric, Row, SAMPLES, Standing};
 
 /// Two configurations to be run side by side.
@@ -72,10 +72,11 @@ impl Ledger {
     }
 
     fn comparison(&self, metric: Metric, a: Configuration, b: Configuration) -> Option<Comparison> {
-        let pairs = self.pairs.get(&(metric, a, b))?.clone();
-        let spread = self.spread(metric, a)?.max(self.spread(metric, b)?);
-        let (ratio, verdict) = judge(&pairs, spread, metric.resolution())?;
-        Some(Comparison { metric, a, b, ratio, spread, verdict, pairs })
+        let pairs = |a, b| self.pairs.get(&(metric, a, b)).map(Vec::as_slice);
+        let between = pairs(a, b)?;
+        let Judgement { ratio, spread, verdict } =
+            judge([pairs(a, a)?, pairs(b, b)?], between, metric.resolution())?;
+        Some(Comparison { metric, a, b, ratio, spread, verdict, pairs: between.to_vec() })
     }
 
     pub(super) fn rows(&self, configurations: &[Configuration], comparisons: &[Comparison]) -> Vec<Row> {

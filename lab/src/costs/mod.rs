@@ -28,7 +28,7 @@
 //! use resound_lab::costs::{self, Config};
 //!
 //! let worker = || Command::new("resound-lab-costs");
-//! let costs = costs::measure(&Config::quick(7), &|| worker(), &mut |what| eprintln!("{what}"))?;
+//! let costs = costs::measure(&Config::quick(7), &worker, &mut |what| eprintln!("{what}"))?;
 //! println!("{costs}");
 //! # Ok::<(), std::io::Error>(())
 //! ```

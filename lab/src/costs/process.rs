@@ -107,7 +107,10 @@ impl Worker {
 
     /// Tells it something whose answer comes later.
     pub(super) fn tell(&mut self, line: &str) -> io::Result<()> {
-        self.input.write_all(format!("{line}\n").as_bytes())
+        match self.input.write_all(format!("{line}\n").as_bytes()) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(self.ended()),
+            result => result,
+        }
     }
 
     /// Its next line.
@@ -121,12 +124,19 @@ impl Worker {
         }
         let mut line = String::new();
         if self.output.read_line(&mut line)? == 0 {
-            let status = self.process.wait()?;
-            return Err(io::Error::other(format!("a worker has ended: {status}")));
+            return Err(self.ended());
         }
         match line.trim_end().strip_prefix("failed: ") {
             Some(why) => Err(io::Error::other(format!("a worker failed: {why}"))),
             None => Ok(line.trim_end().to_string()),
+        }
+    }
+
+    /// It listens no more, or says no more.
+    fn ended(&mut self) -> io::Error {
+        match self.process.wait() {
+            Ok(status) => io::Error::other(format!("a worker has ended: {status}")),
+            Err(error) => error,
         }
     }
 

@@ -8,6 +8,8 @@ use super::{Configuration, Costs, Metric, Row, Side, Standing, Unit};
 const TITLE: usize = 37;
 /// And the others.
 const COLUMN: usize = 12;
+/// All of them together.
+const WIDTH: usize = TITLE + COLUMN * Configuration::ALL.len();
 
 impl fmt::Display for Costs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -101,12 +103,6 @@ impl Costs {
         }
         Ok(())
     }
-
-    /// The widest line of the table, in columns.
-    #[must_use]
-    pub const fn width() -> usize {
-        TITLE + COLUMN * Configuration::ALL.len()
-    }
 }
 
 /// The unit of a line: the same for all its figures, so that they can be compared at a glance.
@@ -159,7 +155,7 @@ fn capital(text: &str) -> String {
 fn wrapped(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     let mut line = String::new();
     for word in text.split(' ') {
-        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > Costs::width() {
+        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > WIDTH {
             writeln!(f, "{line}")?;
             line = String::from("  ");
         } else if !line.is_empty() {
