@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_begins_later_is_counted_too() {
+    fn what_is_begun_later_is_counted_too() {
         let Counting::Tracepoint(id) = Counting::here() else { return };
         // The shell's children are its own processes; they are inherited just as threads are.
         let script = "read -r go; (while read -r line; do echo \"$line\"; done)";
