@@ -136,11 +136,11 @@ fn by_this_host(errno: Errno, route: Option<Errno>) -> Finding {
 fn by_dial(dialed: &Dialed, route: &Route, evidence: &Evidence) -> Finding {
     match dialed {
         // What stands has a session, and what fails at once is this host's affair.
-        Dialed::Stands | Dialed::Silent => by_silence(evidence),
+        Dialed::Stands | Dialed::Silent => by_silence(route, evidence),
         Dialed::AtOnce(errno) => by_this_host(*errno, None),
         Dialed::SelfConnect => Finding::new(Situation::SelfConnect, Signal::SelfConnect.cause(Op::Connect)),
         Dialed::Failed { errno, icmp: Some(icmp) } => by_icmp(icmp, Some(*errno), route, evidence),
-        Dialed::Failed { errno: Errno::TimedOut, icmp: None } => by_silence(evidence),
+        Dialed::Failed { errno: Errno::TimedOut, icmp: None } => by_silence(route, evidence),
         // It stood, and was reset before anybody looked.
         Dialed::Failed { errno: Errno::ConnReset, icmp: None } => by_reset(Moment::Unasked, &evidence.others),
         Dialed::Failed { errno, icmp: None } => by_errno(*errno, Op::Connect),
@@ -218,12 +218,15 @@ fn by_errno(errno: Errno, op: Op) -> Finding {
 // -- Nobody says no ---------------------------------------------------------------------------------------------------
 
 /// Silence on connect.
-fn by_silence(evidence: &Evidence) -> Finding {
+fn by_silence(route: &Route, evidence: &Evidence) -> Finding {
     let cause = Cause::timer(Reason::NoResponse);
     let Others { datagram, .. } = &evidence.others;
     if evidence.others.host_answers(evidence.to.ip()) {
         return Finding::new(Situation::PortSilent, cause)
             .between([Candidate::AcceptQueueFull, Candidate::PortFiltered]);
+    }
+    if let Some(icmp) = about_the_host(&evidence.others) {
+        return by_icmp(&icmp, None, route, evidence);
     }
     let mut between =
         vec![Candidate::Filtered, Candidate::HostDown, Candidate::AddressUnused, Candidate::PathCut];
@@ -337,12 +340,12 @@ fn by_silent_session(silence: &Silence, session: &Session, route: &Route, eviden
         reason => reason,
     };
     let cause = Cause::timer(reason);
-    // A second SYN that stays unanswered, while the first connection is fine, was dropped by a queue that is full.
+    // A second SYN that stays unanswered, while the first connection is fine, was most likely dropped by a full queue.
     let queue_full = evidence.others.again == Some(Dialed::Silent);
     match reason {
         Reason::PathDead => by_dead_path(cause, session.soft, route, evidence),
         Reason::PeerStalled if queue_full && session.echoed == 0 => {
-            Finding::new(Situation::PeerStalled, cause).between([NotAccepted, ServerHung])
+            Finding::new(Situation::PeerStalled, cause).between([NotAccepted, ServerHung, NotEcho])
         }
         // It was an echo server a moment ago.
         Reason::PeerStalled if session.echoed > 0 => Finding::new(Situation::PeerStalled, cause),
@@ -359,22 +362,36 @@ fn by_silent_session(silence: &Silence, session: &Session, route: &Route, eviden
     }
 }
 
+/// What somebody said of the whole host, to whichever question. A prohibition or a refusal can be about one port or one
+/// protocol; that a host or a network cannot be reached is about everything that goes there. ICMP errors are rated: who
+/// was silent about one packet may have spoken of another.
+fn about_the_host(others: &Others) -> Option<IcmpError> {
+    let dialed = [&others.again, &others.elsewhere].into_iter().filter_map(|dialed| match dialed {
+        Some(Dialed::Failed { icmp, .. }) => *icmp,
+        _ => None,
+    });
+    let replied = match others.datagram {
+        Some(Replied::Icmp(icmp)) => Some(icmp),
+        _ => None,
+    };
+    dialed.chain(replied).find(|icmp| {
+        let said = said(icmp.meaning().reason);
+        matches!(said, Situation::HostUnreachable | Situation::NetUnreachable | Situation::TtlExceeded)
+    })
+}
+
 /// What was sent is not acknowledged. Who can say why: whoever stops a second connection, or a datagram.
 fn by_dead_path(cause: Cause, soft: Option<Errno>, route: &Route, evidence: &Evidence) -> Finding {
     use Candidate::{FlowForgotten, HostDown, MtuBlackHole, PathCut};
 
-    let Others { again, datagram, .. } = &evidence.others;
-    let about_the_way = |icmp: &&IcmpError| !is_from(icmp, evidence.to.ip());
-    let again_icmp = match again {
-        Some(Dialed::Failed { icmp, .. }) => icmp.as_ref(),
+    let Others { again, .. } = &evidence.others;
+    // What stops a second connection to the same port is about the first as well, unless it is the host's own word.
+    let about_both = match again {
+        Some(Dialed::Failed { icmp, .. }) => icmp.filter(|icmp| !is_from(icmp, evidence.to.ip())),
         _ => None,
     };
-    let datagram_icmp = match datagram {
-        Some(Replied::Icmp(icmp)) => Some(icmp),
-        _ => None,
-    };
-    if let Some(icmp) = again_icmp.or(datagram_icmp).filter(about_the_way) {
-        return by_icmp(icmp, soft, route, evidence);
+    if let Some(icmp) = about_both.or_else(|| about_the_host(&evidence.others)) {
+        return by_icmp(&icmp, soft, route, evidence);
     }
     if let Some(Dialed::AtOnce(errno)) = again {
         // A second socket has no other way than the first: what stops it stops both.
@@ -420,18 +437,11 @@ fn by_unanswered(datagrams: &Datagrams, evidence: &Evidence, route: &Route) -> F
     let answered = datagrams.echoed > 0;
     let cause = Cause::timer(if answered { Reason::NoEcho } else { Reason::NoResponse });
     let to = evidence.to.ip();
-    let Others { again, elsewhere, .. } = &evidence.others;
     if evidence.others.host_answers(to) {
         return Finding::new(Situation::PortSilent, cause).between([NotAnswering, PortFiltered]);
     }
-    // ICMP errors are rated: somebody who was silent about a datagram may have spoken of a SYN. Only what is about
-    // the whole host is about the datagrams too.
-    for dialed in [again, elsewhere] {
-        if let Some(Dialed::Failed { icmp: Some(icmp), .. }) = dialed
-            && matches!(said(icmp.meaning().reason), Situation::HostUnreachable | Situation::NetUnreachable)
-        {
-            return by_icmp(icmp, None, route, evidence);
-        }
+    if let Some(icmp) = about_the_host(&evidence.others) {
+        return by_icmp(&icmp, None, route, evidence);
     }
     let mut between = vec![Filtered, HostDown, AddressUnused, PathCut, NotAnswering];
     between.retain(|candidate| !(answered && *candidate == AddressUnused));

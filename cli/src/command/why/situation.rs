@@ -104,7 +104,7 @@ situations! {
     // -- The link -------------------------------------------------------------------------------------------------
     NeighbourSilent "neighbour-silent"
         "on this link nobody answers for that address"
-        "This host itself says so: it asked for the hardware address (ARP, or neighbour discovery), and nobody answered."
+        "This host itself says so: it asked for the hardware address (ARP, or neighbour discovery), and nobody answered. A filter of this host that rejects with `host unreachable` looks the same."
         ["see whether anything on that link answers: `ip neigh`", "see whether the host has power and a link", "check that the address and the prefix length are right"]
         decide "whether anything else on that link answers, and whether the address is in use";
     GatewaySilent "gateway-silent"
@@ -169,8 +169,8 @@ situations! {
 
     // -- The port -------------------------------------------------------------------------------------------------
     PortClosed "port-closed"
-        "the host answers: nothing listens on that port"
-        "The server is not running, or listens on another port or another address. A firewall can refuse in the host's name, and looks the same."
+        "refused: the host, or somebody in its name, says that nothing listens on that port"
+        "The server is not running, or listens on another port or another address. A firewall that refuses in the host's name looks the same."
         ["start the server, or look for it on its host: `ss -lntu`", "check the port, and that the server does not listen on 127.0.0.1 only"];
     SelfConnect "self-connect"
         "the connection led to itself"

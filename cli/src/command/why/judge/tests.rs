@@ -193,6 +193,8 @@ fn silence_is_judged_by_what_else_answers() {
         evidence.others = others;
         holds(&evidence, Situation::PortSilent, &[AcceptQueueFull, PortFiltered], 11);
     }
+    evidence.others = Others { datagram: Some(Replied::Icmp(icmp(3, 1, ROUTER))), ..Others::default() };
+    holds(&evidence, Situation::HostUnreachable, &[], 12);
     // What a router says in its own name is not the host's word.
     evidence.others = Others { datagram: Some(Replied::Icmp(icmp(3, 13, ROUTER))), ..Others::default() };
     holds(&evidence, Situation::Silence, &any, 11);
@@ -255,7 +257,7 @@ fn a_silence_is_told_by_what_the_kernel_knows() {
     }
     let mut queued = evidence(session(acknowledged()));
     queued.others.again = Some(Dialed::Silent);
-    holds(&queued, S::PeerStalled, &[NotAccepted, ServerHung], 14);
+    holds(&queued, S::PeerStalled, &[NotAccepted, ServerHung, NotEcho], 14);
     let Ending::Silent(swallowed) = acknowledged() else { panic!() };
     let swallowed = Ending::Silent(Silence { acknowledged: 1_000_000, ..swallowed });
     holds(&evidence(session(swallowed)), S::PeerStalled, &[NotEcho, ServerHung], 14);
@@ -275,8 +277,14 @@ fn whoever_stops_a_second_connection_tells_why_the_first_is_dead() {
     };
     let by_router = Dialed::Failed { errno: Errno::HostUnreach, icmp: Some(icmp(3, 1, ROUTER)) };
     holds(&dead(Some(by_router), None, None), Situation::HostUnreachable, &[], 12);
+    let prohibited = Dialed::Failed { errno: Errno::HostUnreach, icmp: Some(icmp(3, 13, ROUTER)) };
+    holds(&dead(Some(prohibited), None, None), Situation::Prohibited, &[], 12);
+    let by_datagram = Some(Replied::Icmp(icmp(3, 0, ROUTER)));
+    holds(&dead(Some(Dialed::Silent), by_datagram, None), Situation::NetUnreachable, &[], 12);
+    // What is prohibited to a datagram need not be to a connection.
     let by_datagram = Some(Replied::Icmp(icmp(3, 13, ROUTER)));
-    holds(&dead(Some(Dialed::Silent), by_datagram, None), Situation::Prohibited, &[], 12);
+    let path = [HostDown, Candidate::PathCut];
+    holds(&dead(Some(Dialed::Silent), by_datagram, None), Situation::PathDead, &path, 14);
     let here = Dialed::Failed { errno: Errno::HostUnreach, icmp: Some(icmp(3, 1, HERE)) };
     let absent = [HostDown, Candidate::AddressUnused, Candidate::LinkCut];
     holds(&dead(Some(here), None, None), Situation::NeighbourSilent, &absent, 12);

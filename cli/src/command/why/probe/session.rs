@@ -130,10 +130,11 @@ impl Talk<'_> {
         let sent = message(self.echoed, self.plan.size);
         let began = self.log.now();
         let moment = if self.echoed == 0 { Moment::Unanswered } else { Moment::Due };
-        let (mut written, mut back) = (0, 0);
+        let (mut written, mut back, mut quiet_since) = (0, 0, began);
         let mut bytes = vec![0; 65_536];
         self.log.note("sent", format!("message {}, {} bytes", self.echoed, sent.len()));
         loop {
+            let before = (written, back);
             written += self.write(&sent[written..]);
             match self.read(&mut bytes, moment) {
                 Ok(0) => {}
@@ -145,19 +146,23 @@ impl Talk<'_> {
                 }
                 Err(end) => return Some(end),
             }
-            let silent = self.log.now() - began;
+            let now = self.log.now();
+            if (written, back) != before {
+                quiet_since = now;
+            }
+            let silent = now - quiet_since;
             if back == sent.len() {
                 // Whatever the doubt was, it is over.
                 self.asking = None;
                 let again = self.retransmitted();
                 self.log.note(
                     "echo",
-                    format!("message {} is back after {}{again}", self.echoed, time(nanos(silent))),
+                    format!("message {} is back after {}{again}", self.echoed, time(nanos(now - began))),
                 );
                 return None;
             }
             if silent >= self.plan.timeout {
-                return Some(self.silence(began, written, sent.len()));
+                return Some(self.silence(quiet_since, written, sent.len()));
             }
             self.look(silent);
             let wanted =
@@ -255,8 +260,8 @@ impl Talk<'_> {
     }
 
     /// What the kernel knows at the end of a wait in vain.
-    fn silence(&self, began: Instant, written: usize, len: usize) -> Ending {
-        let lasted = self.log.now() - began;
+    fn silence(&self, since: Instant, written: usize, len: usize) -> Ending {
+        let lasted = self.log.now() - since;
         let kernel = kernel_view(self.stream);
         if let Some(view) = &kernel {
             self.log.note("kernel", knowledge(view));
