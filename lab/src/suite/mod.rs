@@ -23,7 +23,7 @@ use resound_core::signal::Version;
 use resound_sim::faults::since_start;
 use resound_sim::library::Entry;
 use resound_sim::programs::Echo;
-use resound_sim::scenario::{Forgery, Trigger, What};
+use resound_sim::scenario::Trigger;
 use resound_sim::{Record, Run, Scenario, World, library};
 
 use crate::agent::Launcher;
@@ -124,25 +124,14 @@ pub fn items(names: &[String]) -> Vec<Item> {
     library::ALL.iter().filter(wanted).flat_map(items_of).collect()
 }
 
-/// A scenario over the IP versions that it can be played over.
+/// A scenario over the IP versions that it fits.
 #[must_use]
 pub fn items_of(entry: &Entry) -> Vec<Item> {
     // The library's own tests read them all.
     let Ok(scenario) = entry.text.parse::<Scenario>() else { return Vec::new() };
-    let over = versions(&scenario).into_iter().map(|version| Scenario { version, ..scenario.clone() });
-    // What one version allows may be too small for the other: an MTU.
-    over.filter(|scenario| scenario.check().is_ok()).map(|scenario| item(entry, scenario)).collect()
-}
-
-/// An ICMP message that is forged by number exists in one IP version only.
-fn versions(scenario: &Scenario) -> Vec<Version> {
-    let by_number = |what: &What| matches!(what, What::Forge { packet: Forgery::Icmp { .. }, .. });
-    if scenario.faults.iter().any(|fault| by_number(&fault.what)) {
-        return vec![scenario.version];
-    }
-    // A link may be too narrow for IPv6.
-    let fits = |version: &Version| Scenario { version: *version, ..scenario.clone() }.check().is_ok();
-    [Version::V4, Version::V6].into_iter().filter(fits).collect()
+    // Some that one version allows is too small for the other, or has no counterpart there.
+    let over = [Version::V4, Version::V6].into_iter().filter_map(|version| scenario.over(version).ok());
+    over.map(|scenario| item(entry, scenario)).collect()
 }
 
 fn item(entry: &Entry, scenario: Scenario) -> Item {
