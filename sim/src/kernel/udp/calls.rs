@@ -80,6 +80,7 @@ impl Kernel {
         let (from, to) = self.udp_way(fd, to, None)?;
         let udp = self.udp_mut(fd).ok_or(Errno::BadF)?;
         udp.peer = Some(to);
+        udp.former = None;
         if udp.local.ip().is_unspecified() {
             udp.local.set_ip(from);
         }
@@ -89,7 +90,8 @@ impl Kernel {
     /// What `bind` did not ask for is given back (`__udp_disconnect`).
     fn udp_dissolve(&mut self, fd: Fd) -> Result<(), Errno> {
         let udp = self.udp_mut(fd).ok_or(Errno::BadF)?;
-        udp.peer = None;
+        let former = udp.peer.take().map(|peer| peer.ip()).filter(IpAddr::is_ipv6);
+        udp.former = former.or(udp.former);
         if !udp.keeps_address {
             let version = udp.version();
             udp.local.set_ip(unspecified(version));

@@ -13,6 +13,7 @@ impl Udp {
         let address = self.local.ip();
         (address == local.ip() || (address.is_unspecified() && version(address) == version(local.ip())))
             && self.peer.is_none_or(|peer| peer == remote)
+            && self.former.is_none_or(|former| former == remote.ip())
     }
 
     /// A connected socket is more particular than one that is bound to an address, and that more than a wildcard

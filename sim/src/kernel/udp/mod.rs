@@ -57,6 +57,9 @@ pub(super) struct Udp {
     keeps_address: bool,
     keeps_port: bool,
     peer: Option<SocketAddr>,
+    /// IPv6: `connect(AF_UNSPEC)` forgets the peer's port and not its address (`__udp_disconnect` leaves `sk_v6_daddr`;
+    /// measured), so that no other host is heard.
+    former: Option<IpAddr>,
     options: UdpOptions,
     /// Groups that it has joined.
     groups: Vec<IpAddr>,
@@ -98,6 +101,7 @@ impl Udp {
             keeps_address: !local.ip().is_unspecified(),
             keeps_port: local.port() != 0,
             peer: None,
+            former: None,
             options: UdpOptions { recverr: options.recverr && has_error_queue(profile), ..*options },
             groups: Vec::new(),
             told_by: match profile {
