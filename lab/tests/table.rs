@@ -1,12 +1,15 @@
-//! The table's conformance run, with kernels of which it is known what they do.
+//! The table's conformance run, with kernels of which it is known what they do; and some of it on the one that runs here.
+#![cfg(target_os = "linux")]
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use resound_lab::agent::Launcher;
 use resound_lab::play::Played;
-use resound_lab::table::{Finding, TableReport, verify};
-use resound_sim::engine::staged::Extent;
+use resound_lab::rig::allowed;
+use resound_lab::table::{Finding, TableReport, on_this_kernel, verify};
+use resound_sim::engine::staged::{Case, Extent, Outcome, cases};
 use resound_sim::kernel::{Profile, Unverified};
 use resound_sim::{Echo, Record, Scenario, World};
 
@@ -109,4 +112,42 @@ fn many_are_played_at_a_time() {
     verify(&slow, Extent::Rows, EIGHT, |_| {});
     let most = most.into_inner();
     assert!((2..=8).contains(&most), "{most} at a time");
+}
+
+/// Rows that no kernel in use does otherwise: a refusal, a reset and who hears of it, errors of both kinds, what a peer sees.
+const EVERYWHERE: [&str; 8] = [
+    "tcp/syn-sent/refusal IPv4",
+    "tcp/unread/rst-exact IPv6",
+    "tcp/unread/rst-exact IPv4 so_error first",
+    "tcp/sending/icmp-hard IPv4",
+    "tcp/orphan/rst-exact IPv6",
+    "tcp/queued/rst-exact IPv4",
+    "udp/connected/icmp-hard IPv6",
+    "udp/unconnected/recverr/icmp-soft IPv4",
+];
+
+#[test]
+fn the_kernel_that_runs_here_agrees() {
+    if let Err(hindrance) = allowed() {
+        println!("skipped: {hindrance}");
+        return;
+    }
+    let launcher = Launcher::new(env!("CARGO_BIN_EXE_resound-lab-agent"), &[]);
+    let cases: Vec<Case> = cases(Extent::Rows).into_iter().flatten().collect();
+    for name in EVERYWHERE {
+        let case =
+            cases.iter().find(|case| case.to_string().starts_with(name)).expect("there is such a case");
+        let play = || {
+            let played = on_this_kernel(&launcher, &case.scenario).expect("it can be played");
+            (case.compare(&played.run), played.late)
+        };
+        // Whoever is late says nothing about the kernel.
+        let mut outcome = play();
+        for _ in 0..5 {
+            if outcome.0 != Outcome::Agrees {
+                outcome = play();
+            }
+        }
+        assert_eq!(outcome.0, Outcome::Agrees, "the machine stood still for {:?}", outcome.1);
+    }
 }

@@ -48,7 +48,7 @@
 //! | [`run`] | what a run gives; [timelines](run::timeline); [coverage](run::coverage) |
 //! | [`library`] | the committed scenarios |
 //! | [`oracle`] | what must hold of every run |
-//! | [`engine`] | [replay](mod@engine::replay), [explore](engine::explore), [soak](engine::soak), [shrink](mod@engine::shrink), [generate](engine::generate) |
+//! | [`engine`] | [replay](mod@engine::replay), [explore](engine::explore), [soak](engine::soak), [shrink](mod@engine::shrink), [generate](engine::generate), [staged](engine::staged) |
 //! | `proptest` | strategies that shrink on the scenario (feature `proptest`) |
 //!
 //! # Your own protocol

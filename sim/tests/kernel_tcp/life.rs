@@ -5,6 +5,7 @@ use std::time::Duration;
 use resound_core::signal::{Errno, Version};
 use resound_core::stream::Close;
 use resound_sim::kernel::{Profile, Sysctls, TcpOptions, TcpState};
+use resound_sim::scenario::RouteKind;
 
 use crate::BOTH;
 use crate::wire::{CLIENT, PID, SERVER, Wire, segment};
@@ -144,4 +145,36 @@ fn a_connect_to_itself_succeeds_if_the_port_is_the_one_it_was_given() {
     assert_eq!(wire.send(CLIENT, fd, b"hello"), Ok(5));
     wire.run_for(ms(50));
     assert_eq!(wire.recv(CLIENT, fd), Ok(b"hello".to_vec()));
+}
+
+/// What is in flight is sent again in vain, and the connection ends with what the route says; over IPv4 not so what was never
+/// on its way. Measured on Linux 6.18.
+#[test]
+fn a_connection_that_has_lost_its_way_ends_with_the_error_of_the_route() {
+    let lose = |wire: &mut Wire| {
+        wire.call(CLIENT, |kernel, _| kernel.route(None, Some(RouteKind::Unreachable)));
+    };
+    for version in BOTH {
+        for recverr in [false, true] {
+            let options = TcpOptions { recverr, syn_retries: Some(1), ..PLAIN };
+            let mut wire = Wire::short(version);
+            let (sends_before, ..) = wire.pair(&options, &PLAIN);
+            wire.cut[CLIENT] = true;
+            assert_eq!(wire.send(CLIENT, sends_before, b"hello"), Ok(5));
+            let connects = wire.connect(&options);
+            lose(&mut wire);
+            wire.run_for(Duration::from_secs(60));
+            for fd in [sends_before, connects] {
+                assert_eq!(wire.recv(CLIENT, fd), Err(Errno::HostUnreach), "{version:?} recverr={recverr}");
+            }
+
+            let mut wire = Wire::short(version);
+            let (sends_after, ..) = wire.pair(&options, &PLAIN);
+            lose(&mut wire);
+            assert_eq!(wire.send(CLIENT, sends_after, b"hello"), Ok(5));
+            wire.run_for(Duration::from_secs(60));
+            let expected = if version == Version::V4 { Errno::TimedOut } else { Errno::HostUnreach };
+            assert_eq!(wire.recv(CLIENT, sends_after), Err(expected), "{version:?} recverr={recverr}");
+        }
+    }
 }

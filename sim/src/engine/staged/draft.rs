@@ -6,7 +6,7 @@ use resound_core::signal::Version;
 
 use super::{Ask, Expected, Part, call};
 use crate::kernel::table::Probe;
-use crate::scenario::{NodeId, Scenario};
+use crate::scenario::{NodeId, RouteKind, Scenario};
 
 pub(super) const CLIENT: NodeId = NodeId(0);
 pub(super) const SERVER: NodeId = NodeId(2);
@@ -35,6 +35,16 @@ pub(super) struct Socket {
 
 pub(super) const fn name(host: NodeId) -> &'static str {
     if host.0 == CLIENT.0 { "client" } else { "server" }
+}
+
+/// The language's word for a way that is not there.
+pub(super) const fn route(kind: RouteKind) -> &'static str {
+    match kind {
+        RouteKind::Unreachable => "unreachable",
+        RouteKind::Prohibit => "prohibit",
+        RouteKind::Blackhole => "blackhole",
+        RouteKind::Missing => "missing",
+    }
 }
 
 impl Draft {

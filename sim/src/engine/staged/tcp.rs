@@ -5,10 +5,10 @@
 
 use resound_core::signal::{Errno, Version};
 
-use super::draft::{At, CLIENT, Draft, SERVER, Socket, name};
+use super::draft::{At, CLIENT, Draft, SERVER, Socket, name, route};
 use super::{Ask, LONG};
 use crate::kernel::table::{Code, Effect, Signal, State};
-use crate::scenario::{NodeId, Pick, RouteKind};
+use crate::scenario::{NodeId, Pick};
 
 const A: Socket = Socket { host: CLIENT, name: "a", to: None };
 const B: Socket = Socket { host: SERVER, name: "b", to: None };
@@ -72,15 +72,6 @@ fn hurry(ask: &Ask, draft: &mut Draft, host: NodeId) {
         _ => return,
     };
     draft.set(host, settings);
-}
-
-const fn route(kind: RouteKind) -> &'static str {
-    match kind {
-        RouteKind::Unreachable => "unreachable",
-        RouteKind::Prohibit => "prohibit",
-        RouteKind::Blackhole => "blackhole",
-        RouteKind::Missing => "missing",
-    }
 }
 
 const fn pick(pick: Pick) -> &'static str {

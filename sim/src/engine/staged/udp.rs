@@ -5,9 +5,8 @@
 use resound_core::signal::Errno;
 
 use super::Ask;
-use super::draft::{At, CLIENT, Draft, PAYLOAD, SERVER, Socket, UDP};
+use super::draft::{At, CLIENT, Draft, PAYLOAD, SERVER, Socket, UDP, route};
 use crate::kernel::table::{Signal, State};
-use crate::scenario::RouteKind;
 
 const PEER: &str = "server:9";
 const SENDS: At = 80;
@@ -41,13 +40,7 @@ pub(super) fn stage(ask: &Ask, draft: &mut Draft) {
         // Three questions, a second apart.
         Signal::NeighbourFailed => SENDS + 3_400,
         Signal::Route(kind) => {
-            let kind = match kind {
-                RouteKind::Unreachable => "unreachable",
-                RouteKind::Prohibit => "prohibit",
-                RouteKind::Blackhole => "blackhole",
-                RouteKind::Missing => "missing",
-            };
-            draft.fault(SIGNAL, format_args!("client route {kind}"));
+            draft.fault(SIGNAL, format_args!("client route {}", route(kind)));
             SIGNAL + REACHES
         }
         Signal::Overflow => {
