@@ -30,7 +30,7 @@ fn judged(rng: &mut Rng, rounds: usize, (a, b): (f64, f64)) -> Verdict {
 
 #[test]
 fn noise_alone_is_never_called_a_difference() {
-    for rounds in [6, 9] {
+    for rounds in [6, 8, 9] {
         for seed in 0..5_000 {
             let verdict = judged(&mut Rng::from_seed(seed), rounds, (20.0, 20.0));
             assert_eq!(verdict, Verdict::Same, "{rounds} rounds, seed {seed}");
@@ -89,6 +89,18 @@ fn one_pair_inside_the_spread_is_enough_for_the_same() {
     assert_eq!(verdict(&pairs), Verdict::Same);
     // And so is one on the other side of it.
     pairs[2] = Pair { a: 1.0, b: 3.0 };
+    assert_eq!(verdict(&pairs), Verdict::Same);
+}
+
+#[test]
+fn of_eight_pairs_one_may_stray_and_no_more() {
+    let itself = exact(1.5);
+    let mut pairs = vec![Pair { a: 1.0, b: 3.0 }; 8];
+    let verdict = |pairs: &[Pair]| judge([&itself, &itself], pairs, 0.0).unwrap().verdict;
+    pairs[5] = Pair { a: 9.0, b: 1.0 };
+    assert_eq!(verdict(&pairs), Verdict::Less);
+    assert_eq!(verdict(&pairs[1..]), Verdict::Same);
+    pairs[6] = Pair { a: 1.0, b: 1.0 };
     assert_eq!(verdict(&pairs), Verdict::Same);
 }
 
