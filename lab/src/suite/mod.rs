@@ -11,7 +11,7 @@
 //!
 //! Plays mostly wait, so many run at a time. A play that differs is repeated only if the machine is to blame: if the
 //! play's own driver, or a [thread that does nothing but look at the clock](watch), was late by so much that times can be
-//! wrong for it.
+//! wrong for it. It is repeated when all others are done, because then there is less to do.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -181,27 +181,71 @@ pub fn run(items: &[Item], setup: &Setup, stop: &AtomicBool, mut told: impl FnMu
         }
     }
     queue.sort_by_key(|(item, _)| std::cmp::Reverse(item.lasts()));
-    let queue = Mutex::new(VecDeque::from(queue));
+    let mut plays: Vec<_> = queue.into_iter().map(|(item, player)| Play::new(item, player)).collect();
     let watch = Watch::start();
-    let (tell, come) = mpsc::channel();
+    let mut together = setup.together.max(1);
+    for round in 1..=MOST_TIMES {
+        let judge = |play| judge(play, setup, &watch);
+        let mut again = Vec::new();
+        side_by_side(plays, together, stop, judge, |played| match played {
+            Judged::Late(play, _) if round < MOST_TIMES && !stop.load(Ordering::Relaxed) => again.push(play),
+            Judged::Late(_, outcome) | Judged::Done(outcome) => told(*outcome),
+        });
+        plays = again;
+        together = (together / 4).max(1);
+    }
+}
+
+/// Does a job with each of these, so many at a time, and takes what comes on the calling thread.
+fn side_by_side<T: Send, R: Send>(
+    all: Vec<T>,
+    together: usize,
+    stop: &AtomicBool,
+    job: impl Fn(T) -> R + Sync,
+    mut come: impl FnMut(R),
+) {
+    let queue = Mutex::new(VecDeque::from(all));
+    let (tell, told) = mpsc::channel();
     thread::scope(|scope| {
-        for _ in 0..setup.together.max(1) {
-            let (tell, queue, watch) = (tell.clone(), &queue, &watch);
+        for _ in 0..together {
+            let (tell, queue, job) = (tell.clone(), &queue, &job);
             scope.spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
-                    let Some((item, player)) = queue.lock().ok().and_then(|mut queue| queue.pop_front())
-                    else {
+                    let Some(next) = queue.lock().ok().and_then(|mut queue| queue.pop_front()) else {
                         return;
                     };
-                    if tell.send(judge(item, player, setup, watch, stop)).is_err() {
+                    if tell.send(job(next)).is_err() {
                         return;
                     }
                 }
             });
         }
         drop(tell);
-        come.iter().for_each(&mut told);
+        told.iter().for_each(&mut come);
     });
+}
+
+/// One item by one player, and how often it was played so far.
+#[derive(Clone, Copy)]
+struct Play<'i> {
+    item: &'i Item,
+    player: Player,
+    times: u32,
+    took: Duration,
+}
+
+impl<'i> Play<'i> {
+    const fn new(item: &'i Item, player: Player) -> Self {
+        Self { item, player, times: 0, took: Duration::ZERO }
+    }
+}
+
+/// What came of one play.
+enum Judged<'i> {
+    /// It can be trusted.
+    Done(Box<Outcome>),
+    /// It differs, and the machine stood still.
+    Late(Play<'i>, Box<Outcome>),
 }
 
 fn not_played(item: &Item, player: Player, why: String) -> Outcome {
@@ -209,40 +253,31 @@ fn not_played(item: &Item, player: Player, why: String) -> Outcome {
     Outcome { item: item.clone(), player, verdict, run: None, took: Duration::ZERO, times: 0 }
 }
 
-/// Plays an item until its times can be trusted, and holds it against its prediction.
-fn judge(item: &Item, player: Player, setup: &Setup, watch: &Watch, stop: &AtomicBool) -> Outcome {
+/// Plays an item, and holds it against its prediction.
+fn judge<'i>(before: Play<'i>, setup: &Setup, watch: &Watch) -> Judged<'i> {
     let began = Instant::now();
+    let Play { item, player, .. } = before;
     let how = play::Setup {
         launcher: &setup.launcher,
         player,
         record: Record::Everything,
         ends: item.lasts() + AFTERWARDS.max(setup.tolerance.of(item.lasts())),
     };
-    let mut times = 0;
-    loop {
-        times += 1;
-        let since = Instant::now();
-        let played = match play(&item.scenario, &how) {
-            Ok(played) => played,
-            Err(error) => {
-                return Outcome {
-                    took: began.elapsed(),
-                    times,
-                    ..not_played(item, player, error.to_string())
-                };
-            }
-        };
-        let differences = compare(&item.scenario, &item.predicted, &played.run, setup.tolerance);
-        let late = played.late.max(watch.latest_since(since));
-        let again = late > LATE && times < MOST_TIMES && !stop.load(Ordering::Relaxed);
-        if !differences.is_empty() && again {
-            continue;
-        }
-        let verdict = match differences.is_empty() {
-            true => Verdict::Agrees,
-            false => deviation(item, &differences).map_or(Verdict::Differs(differences), Verdict::Deviates),
-        };
-        let run = Some(Arc::new(played.run));
-        return Outcome { item: item.clone(), player, verdict, run, took: began.elapsed(), times };
+    let played = play(&item.scenario, &how);
+    let now = Play { times: before.times + 1, took: before.took + began.elapsed(), ..before };
+    let outcome = |verdict, run| {
+        Box::new(Outcome { item: item.clone(), player, verdict, run, took: now.took, times: now.times })
+    };
+    let played = match played {
+        Ok(played) => played,
+        Err(error) => return Judged::Done(outcome(Verdict::NotPlayed(error.to_string()), None)),
+    };
+    let differences = compare(&item.scenario, &item.predicted, &played.run, setup.tolerance);
+    let run = Some(Arc::new(played.run));
+    if differences.is_empty() {
+        return Judged::Done(outcome(Verdict::Agrees, run));
     }
+    let late = played.late.max(watch.latest_since(began)) > LATE;
+    let verdict = deviation(item, &differences).map_or(Verdict::Differs(differences), Verdict::Deviates);
+    if late { Judged::Late(now, outcome(verdict, run)) } else { Judged::Done(outcome(verdict, run)) }
 }
