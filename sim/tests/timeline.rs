@@ -405,6 +405,22 @@ fn what_goes_on_and_on_is_folded() {
     assert!(texts.len() < 100, "{}", texts.len());
 }
 
+/// On a real host words come a little later than the packet that they are about.
+#[test]
+fn no_words_lie_over_the_head_of_an_arrow() {
+    let mut run = Teller::new();
+    run.sent(0, OUT[0], &segment(true, Flags::SYN, -1, None, ""), None);
+    run.said(10_200, ROUTER, Said::Up);
+    let svg = run.0.svg(&scenario()).to_string();
+    let document = roxmltree::Document::parse(&svg).expect("it is XML");
+    let shaft =
+        document.descendants().find(|node| node.attribute("class") == Some("shaft")).expect("an arrow");
+    let (_, end) = shaft.attribute("d").and_then(|line| line.rsplit_once(' ')).expect("a line");
+    let words = document.descendants().filter(|node| node.has_tag_name("rect")).last().expect("a box");
+    let (end, words): (u32, u32) = (end.parse().unwrap(), words.attribute("y").unwrap().parse().unwrap());
+    assert!(end <= words, "the arrow ends at {end}, the box begins at {words}: {svg}");
+}
+
 // The capture file.
 
 /// A block's type and body.

@@ -138,7 +138,13 @@ impl<'a> Rows<'a> {
             // Above the words, which would lie over the arrow's head.
             Some(&(_, y, Sign::Words(_))) => y - ROW * 5 / 9,
             Some(&(_, y, _)) => y,
-            None => self.between(first, at),
+            None => {
+                let y = self.between(first, at);
+                match self.axis.get(first) {
+                    Some(&(_, next, Sign::Words(of))) if of == node => y.min(next - ROW * 5 / 9),
+                    _ => y,
+                }
+            }
         };
         y.max(from + ROW / 3)
     }
