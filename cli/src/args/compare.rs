@@ -86,11 +86,14 @@ impl Compare {
         if of_lab && self.lab == UseLab::Never {
             return false;
         }
-        match (&self.part[..], &self.scenario[..]) {
-            ([], []) => true,
-            ([], _) => matches!(part, Part::Promises | Part::Scenarios),
-            (parts, _) => parts.contains(&part),
-        }
+        let of_names = |known: fn(&str) -> bool| self.scenario.iter().any(|name| known(name));
+        let named = match part {
+            _ if self.scenario.is_empty() => true,
+            Part::Promises => of_names(|name| Scenario::ALL.iter().any(|scenario| scenario.name() == name)),
+            Part::Scenarios => of_names(|name| library::find(name).is_some()),
+            Part::Table | Part::Costs => !self.part.is_empty(),
+        };
+        named && (self.part.is_empty() || self.part.contains(&part))
     }
 
     /// Whether anything of the lab is.

@@ -94,7 +94,7 @@ pub(super) fn run(args: &Compare) -> Exit {
         let owned: Vec<_> = names.into_iter().map(|name| runtime(name, Threads::One)).collect();
         let runtimes: Vec<&dyn Runtime> = owned.iter().map(AsRef::as_ref).collect();
         run_all(&runtimes, &played, TOGETHER, |outcome| {
-            drop(tell.send(Told::Outcome(outcome.clone().into())))
+            drop(tell.send(Told::Outcome(outcome.clone().into())));
         });
         if let Some(plan) = plan {
             plan.carry_out(&stopped, &|news| drop(tell.send(Told::Lab(news))));

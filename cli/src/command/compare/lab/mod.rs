@@ -101,11 +101,8 @@ impl Plan {
             lab.hindrance = Some(why);
             return Ok(None);
         }
-        // Not `items(&[])` for names that are all the promises': those would be all.
-        let names: Vec<String> = args.scenario.iter().filter(|name| is_of_lab(name)).cloned().collect();
-        let none = !args.wants(Part::Scenarios) || names.is_empty() && !args.scenario.is_empty();
         let plan = Self {
-            items: if none { Vec::new() } else { suite::items(&names) },
+            items: if args.wants(Part::Scenarios) { suite::items(&args.scenario) } else { Vec::new() },
             players: runtimes.iter().map(|name| player(*name)).collect(),
             table: args.wants(Part::Table),
             costs: args.wants(Part::Costs),
@@ -256,8 +253,4 @@ const fn player(name: RuntimeName) -> Player {
         RuntimeName::Smol => Player::Smol,
         RuntimeName::Tokio => Player::Tokio,
     }
-}
-
-fn is_of_lab(name: &str) -> bool {
-    resound_sim::library::find(name).is_some()
 }
