@@ -416,7 +416,7 @@ fn no_words_lie_over_the_head_of_an_arrow() {
     let shaft =
         document.descendants().find(|node| node.attribute("class") == Some("shaft")).expect("an arrow");
     let (_, end) = shaft.attribute("d").and_then(|line| line.rsplit_once(' ')).expect("a line");
-    let words = document.descendants().filter(|node| node.has_tag_name("rect")).last().expect("a box");
+    let words = document.descendants().rfind(|node| node.has_tag_name("rect")).expect("a box");
     let (end, words): (u32, u32) = (end.parse().unwrap(), words.attribute("y").unwrap().parse().unwrap());
     assert!(end <= words, "the arrow ends at {end}, the box begins at {words}: {svg}");
 }

@@ -2,9 +2,7 @@
 
 use core::net::SocketAddr;
 use core::time::Duration;
-use std::env;
 use std::io::{self, Write as _};
-use std::process::ExitCode;
 
 use resound_core::race::interleave;
 use resound_sockets::resolve::ResolveError;
@@ -29,8 +27,8 @@ const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Processes of the lab are this program again, started by `compare`: what such a one comes to, if this is one.
 #[cfg(target_os = "linux")]
-pub(crate) fn within_lab() -> Option<ExitCode> {
-    let mut arguments = env::args_os().skip(1);
+pub(crate) fn within_lab() -> Option<std::process::ExitCode> {
+    let mut arguments = std::env::args_os().skip(1);
     let first = arguments.next()?;
     if first == compare::lab::AGENT {
         return Some(resound_lab::agent::main());

@@ -18,6 +18,7 @@ pub(super) enum Plan {}
 
 /// Nothing of it ever comes.
 #[derive(Debug)]
+#[expect(dead_code, reason = "there is no lab to tell it")]
 pub(super) enum News {
     Doing(String),
     Played(Box<Self>),
