@@ -192,7 +192,9 @@ fn browser() -> Option<&'static str> {
 
 /// What a browser makes of a file: its standard output, and what it logged.
 fn browse(browser: &str, profile: &Path, file: &Path, args: &[&str]) -> (String, String) {
-    let mut command = Command::new(browser);
+    // One that hangs is ended.
+    let mut command = Command::new("timeout");
+    command.args(["180", browser]);
     command.args([
         "--headless",
         "--no-sandbox",

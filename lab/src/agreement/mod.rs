@@ -172,10 +172,10 @@ impl Note<'_> {
 }
 
 impl Tally {
-    /// How many there are.
+    /// How many were played.
     #[must_use]
-    pub const fn all(self) -> usize {
-        self.agrees + self.deviates + self.differs + self.not_played
+    pub const fn played(self) -> usize {
+        self.agrees + self.deviates + self.differs
     }
 }
 

@@ -41,7 +41,7 @@ pub(super) fn write(f: &mut fmt::Formatter<'_>, agreement: &Agreement<'_>) -> fm
     f.write_str("<tfoot>\n<tr><th scope=\"row\">agree</th><td class=\"ends\"></td>")?;
     for (version, player) in columns() {
         let tally = agreement.tally_of(player, version);
-        write!(f, "<td>{} of {}</td>", tally.agrees, tally.all())?;
+        write!(f, "<td>{} of {}</td>", tally.agrees, tally.played())?;
     }
     f.write_str("</tr>\n</tfoot>\n</table></div>\n</section>\n")
 }

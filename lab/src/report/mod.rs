@@ -104,7 +104,7 @@ impl Page<'_> {
                  real hosts on {}, over IPv4 and IPv6, through each runtime. ",
                 Escaped(&self.host.kernel)
             )?;
-            writeln!(f, "{} of {} runs came as predicted.</p>", tally.agrees, tally.all())?;
+            writeln!(f, "{} of {} runs came as predicted.</p>", tally.agrees, tally.played())?;
             f.write_str("<ul class=\"tally\">\n")?;
             for (class, sign, count, what) in [
                 ("agrees", '✓', tally.agrees, "as predicted"),

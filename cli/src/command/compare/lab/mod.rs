@@ -224,11 +224,12 @@ impl Lab {
     fn verdicts(&self) -> Vec<String> {
         let mut lines = Vec::new();
         if !self.outcomes.is_empty() {
-            let Tally { agrees, deviates, differs, not_played } = self.tally();
+            let tally = self.tally();
+            let Tally { agrees, deviates, differs, not_played } = tally;
             lines.push(format!(
-                "{agrees} of {} plays came as predicted, {deviates} did not for a known reason, {differs} differ, \
+                "{agrees} of {} plays came as predicted, {deviates} deviate for a known reason, {differs} differ; \
                  {not_played} were not played",
-                self.tally().all()
+                tally.played()
             ));
         }
         if let Some(table) = &self.table {
