@@ -103,7 +103,7 @@ fn play(scenario: &str, runtime: &str, plan: &str) -> Result<Tally, String> {
     came
 }
 
-/// What a scenario promises is in the conformance suite: the words, their order, the reason, the time.
+/// What a scenario promises is in the conformance suite: the words, their order, the reason.
 #[test]
 fn the_words_are_the_same() {
     LazyLock::force(&STOOD_STILL);

@@ -31,7 +31,7 @@ pub struct DialOptions {
 pub enum Dialing {
     /// The connection stands. On the loopback device it usually does.
     Up(TcpStream, Established),
-    /// Wait until the socket is writable, then [`finish_dial`].
+    /// Wait until the socket is writable, then [`finish_reported_dial`].
     Pending(TcpStream),
 }
 
