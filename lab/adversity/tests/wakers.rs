@@ -20,13 +20,14 @@ use bytes::Bytes;
 use resound_async::{Runtime, ServerConfig, echo, echo_connections, udp};
 use resound_core::datagram::client as datagram;
 use resound_core::stream::{client, server};
+use resound_core::{link, liveness};
 use resound_smol::Smol;
 use resound_tokio::Tokio;
 
 const HERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// How long one exchange may take. With tasks that sleep for ever it takes for ever.
-const PATIENCE: Duration = Duration::from_secs(40);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 const TASKS: u32 = 8;
 const EACH: u32 = 100;
@@ -156,7 +157,13 @@ where
     let server =
         resound_async::serve::<R, _, _, _, _>(HERE, ServerConfig::default(), make, spawn, |_| {}).unwrap();
     let at_server = server.handle();
-    let client = echo::Client::<R>::connect([at_server.local_addr()], client::Config::default()).unwrap();
+    // No probe of an idle connection wakes whom nobody else does.
+    let liveness = liveness::Config { idle: 3 * PATIENCE, ..liveness::Config::default() };
+    let config = client::Config {
+        link: link::Config { liveness, ..link::Config::default() },
+        ..client::Config::default()
+    };
+    let client = echo::Client::<R>::connect([at_server.local_addr()], config).unwrap();
     let handle = client.handle();
     let begin = async move {
         serving.add(server);
