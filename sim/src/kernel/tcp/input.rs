@@ -31,11 +31,11 @@ impl Tcp {
     fn arrives_in_syn_sent(&mut self, cx: &mut Context<'_>, segment: &Segment) -> Verdict {
         let acceptable = segment.ack == Some(self.nxt);
         if segment.ack.is_some() && !acceptable {
+            self.clock.hurry(cx.now);
             if segment.flags.rst {
                 self.obey(cx, Signal::Rst(Pick::Outside), None);
-                return Is(Absorbed("ignored: a reset that acknowledges nothing of this attempt"));
+                return Is(Absorbed("a reset that acknowledges nothing of this attempt: the SYN is sent again"));
             }
-            self.clock.hurry(cx.now);
             return Refuse("refused with a reset: it acknowledges something else");
         }
         if segment.flags.rst {
