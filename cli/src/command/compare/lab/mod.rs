@@ -40,7 +40,7 @@ pub(crate) const AGENT: &str = "lab-agent";
 pub(crate) const WORKER: &str = "lab-worker";
 
 /// Plays mostly wait, and each is a few processes: this many at a time keep a small machine busy, and punctual.
-const TOGETHER: usize = 16;
+const TOGETHER: usize = 48;
 
 /// What is to be done in the lab.
 #[derive(Debug)]
