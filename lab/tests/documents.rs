@@ -14,7 +14,8 @@ fn holds(mark: &str, expected: &str) {
     let (before, rest) = text.split_once(&begin).expect("its mark");
     let (there, after) = rest.split_once("<!-- end -->").expect("its end");
     if std::env::var_os("UPDATE_EXPECT").is_some() {
-        std::fs::write(&path, format!("{before}{begin}{expected}<!-- end -->{after}")).expect("it is written");
+        std::fs::write(&path, format!("{before}{begin}{expected}<!-- end -->{after}"))
+            .expect("it is written");
     } else {
         assert_eq!(there, expected, "docs/lab.md, {mark}: UPDATE_EXPECT=1 writes it anew");
     }

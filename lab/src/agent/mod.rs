@@ -218,6 +218,18 @@ impl Agent {
         self.open
     }
 
+    /// For how long its threads have waited for a processor so far, all together: `schedstat` of proc(5). Zero where the
+    /// kernel does not count that.
+    #[must_use]
+    pub fn waited(&self) -> Duration {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id()));
+        let waited = tasks.into_iter().flatten().flatten().filter_map(|task| {
+            let counted = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
+            counted.split_whitespace().nth(1)?.parse::<u64>().ok()
+        });
+        Duration::from_nanos(waited.sum())
+    }
+
     fn order(&mut self, text: &str) -> io::Result<()> {
         let Some(orders) = &mut self.orders else {
             return Err(self.error("it was asked after it was killed"));

@@ -13,8 +13,9 @@
 //!   clock ──────────────┘               └─► Afflict…  to the rig, or a signal to an agent
 //! ```
 //!
-//! The driver is as late as the machine makes it. How late it was at worst is told with the run, because a run that came
-//! late for that says nothing about a kernel or a runtime.
+//! Driver and agents are as late as the machine makes them: how late the driver was at worst, and for how long an agent
+//! waited for a processor, is told with the run, because a run that came late for that says nothing about a kernel or a
+//! runtime.
 
 use std::io;
 use std::process::{Child, Command, Output, Stdio};
@@ -57,7 +58,8 @@ pub struct Setup<'a> {
 pub struct Played {
     /// As of a simulated world.
     pub run: Run,
-    /// By how much the driver was late, at worst.
+    /// By how much the driver was late, at worst; or, if that is more, how long the threads of one agent waited for a
+    /// processor.
     pub late: Duration,
 }
 
@@ -160,6 +162,8 @@ struct Stage<'s> {
     /// CLOCK_BOOTTIME at the start.
     start: Duration,
     late: Duration,
+    /// How long each agent had waited for a processor before the start.
+    waited: Vec<Duration>,
 }
 
 /// An agent that is not ready by then will never be.
@@ -178,8 +182,17 @@ impl<'s> Stage<'s> {
         let live = Live::new(scenario, cast, setup.record, |_| true);
         let agents = scenario.nodes.iter().map(|_| None).collect();
         let told = Vec::new();
-        let mut stage =
-            Self { scenario, setup, rig, live, agents, told, start: Duration::ZERO, late: Duration::ZERO };
+        let mut stage = Self {
+            scenario,
+            setup,
+            rig,
+            live,
+            agents,
+            told,
+            start: Duration::ZERO,
+            late: Duration::ZERO,
+            waited: Vec::new(),
+        };
         for (at, node) in scenario.nodes.iter().enumerate() {
             let node_id = NodeId(at as u8);
             if node.role == Role::Host && scenario.script.iter().any(|line| line.host == node_id) {
@@ -189,6 +202,7 @@ impl<'s> Stage<'s> {
         for agent in stage.agents.iter_mut().flatten() {
             agent.wait_until_ready(READY)?;
         }
+        stage.waited = stage.agents.iter().map(waited).collect();
         stage.start = now();
         Ok(stage)
     }
@@ -293,11 +307,17 @@ impl<'s> Stage<'s> {
     }
 
     fn finish(self) -> Played {
-        let Self { live, agents, late, .. } = self;
+        let Self { live, agents, late, waited: before, .. } = self;
+        let meanwhile = agents.iter().zip(before).map(|(agent, before)| waited(agent).saturating_sub(before));
+        let late = meanwhile.fold(late, Duration::max);
         // Before their namespaces.
         drop(agents);
         Played { run: live.finish(), late }
     }
+}
+
+fn waited(agent: &Option<Agent>) -> Duration {
+    agent.as_ref().map_or(Duration::ZERO, Agent::waited)
 }
 
 /// CLOCK_BOOTTIME: the clock that agents stamp with.

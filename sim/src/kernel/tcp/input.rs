@@ -34,7 +34,9 @@ impl Tcp {
             self.clock.hurry(cx.now);
             if segment.flags.rst {
                 self.obey(cx, Signal::Rst(Pick::Outside), None);
-                return Is(Absorbed("a reset that acknowledges nothing of this attempt: the SYN is sent again"));
+                return Is(Absorbed(
+                    "a reset that acknowledges nothing of this attempt: the SYN is sent again",
+                ));
             }
             return Refuse("refused with a reset: it acknowledges something else");
         }
