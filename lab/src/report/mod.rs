@@ -16,7 +16,7 @@
 //! ```
 //!
 //! It is written by hand, without a template engine: it is a list of a few forms of element, the compiler checks what is
-//! put in, and [`Escaped`](html::Escaped) is the only way in which a text gets there. It is XML too, so a strict parser can
+//! put in, and `html::Escaped` is the only way in which a text gets there. It is XML too, so a strict parser can
 //! check it.
 
 use std::fmt;

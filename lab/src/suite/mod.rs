@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Plays mostly wait, so many run at a time. A play that differs is repeated only if the machine is to blame: if the
-//! play's own driver, its agents, or a [thread that does nothing but look at the clock](watch), were late by so much that
+//! play's own driver, its agents, or a thread that does nothing but look at the clock, were late by so much that
 //! times can be wrong for it. It is repeated when all others are done, because then there is less to do.
 
 use std::collections::VecDeque;
