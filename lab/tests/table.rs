@@ -17,7 +17,7 @@ const EIGHT: NonZeroUsize = NonZeroUsize::new(8).expect("not zero");
 
 fn simulated(scenario: &Scenario) -> Result<Played, String> {
     let run = World::new(scenario, &mut Echo).play(Record::Said);
-    Ok(Played { run, late: Duration::ZERO })
+    Ok(Played { run, late: Duration::ZERO, began: std::time::Instant::now() })
 }
 
 fn not_agreed(report: &TableReport) -> Vec<&str> {

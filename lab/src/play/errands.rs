@@ -24,7 +24,7 @@ impl Stage<'_> {
                     self.start_agent(host)?;
                 }
                 if let Some(agent) = &mut self.agents[usize::from(host.0)] {
-                    agent.ask(line, seed)?;
+                    agent.ask(line, seed).map_err(|error| PlayError::Died(host, error.to_string()))?;
                 }
             }
             Errand::Afflict(fault, host, what) => self.afflict(fault, host, &what)?,
@@ -121,10 +121,7 @@ impl Stage<'_> {
     fn last_words(&mut self, node: NodeId, agent: &mut crate::agent::Agent) -> Result<(), PlayError> {
         agent.kill();
         agent.hear(&mut self.told)?;
-        let now = self.live.now();
-        for told in self.told.drain(..) {
-            self.live.says(now, node, told.said);
-        }
+        self.pass_on(node);
         Ok(())
     }
 }

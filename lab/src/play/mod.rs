@@ -3,7 +3,8 @@
 //! # Theory of operation
 //!
 //! One thread drives everything: it sleeps in poll(2) on the wires and on what agents say, until the world's next event.
-//! Then it tells the world what came, in the order of time, and runs the world's errands.
+//! Then it tells the world what came, packets first, each word at the time at which it was said or as soon after it as the
+//! world has come, and runs the world's errands.
 //!
 //! ```text
 //!            ┌── poll ──┐
@@ -61,6 +62,8 @@ pub struct Played {
     /// By how much the driver was late, at worst; or, if that is more, how long the threads of one agent waited for a
     /// processor.
     pub late: Duration,
+    /// When the scenario began, on the clock of this process.
+    pub began: std::time::Instant,
 }
 
 /// A program of somebody else's, on one of the hosts.
@@ -79,8 +82,10 @@ pub struct Guest {
 pub enum PlayError {
     /// The hosts could not be made, or something could not be done to one.
     Rig(RigError),
-    /// A process could not be started, or died unasked.
+    /// A process could not be started.
     Agent(String),
+    /// The process that runs a host's programs died unasked.
+    Died(NodeId, String),
     /// The driver's own calls failed.
     Io(io::Error),
 }
@@ -90,6 +95,7 @@ impl std::fmt::Display for PlayError {
         match self {
             Self::Rig(error) => write!(f, "{error}"),
             Self::Agent(why) => f.write_str(why),
+            Self::Died(_, why) => write!(f, "the process that runs its programs died: {why}"),
             Self::Io(error) => write!(f, "the driver of the lab failed: {error}"),
         }
     }
@@ -161,6 +167,7 @@ struct Stage<'s> {
     told: Vec<Told>,
     /// CLOCK_BOOTTIME at the start.
     start: Duration,
+    began: std::time::Instant,
     late: Duration,
     /// How long each agent had waited for a processor before the start.
     waited: Vec<Duration>,
@@ -190,6 +197,7 @@ impl<'s> Stage<'s> {
             agents,
             told,
             start: Duration::ZERO,
+            began: std::time::Instant::now(),
             late: Duration::ZERO,
             waited: Vec::new(),
         };
@@ -204,6 +212,7 @@ impl<'s> Stage<'s> {
         }
         stage.waited = stage.agents.iter().map(waited).collect();
         stage.start = now();
+        stage.began = std::time::Instant::now();
         Ok(stage)
     }
 
@@ -292,27 +301,29 @@ impl<'s> Stage<'s> {
     /// Takes in what the programs of a host say.
     fn hear(&mut self, node: NodeId) -> Result<(), PlayError> {
         let Some(agent) = &mut self.agents[usize::from(node.0)] else { return Ok(()) };
-        let life = agent.hear(&mut self.told)?;
+        let life = agent.hear(&mut self.told).map_err(|error| PlayError::Died(node, error.to_string()))?;
+        self.pass_on(node);
+        match life {
+            Life::GoesOn => Ok(()),
+            Life::Ended(why) => Err(PlayError::Died(node, why.to_string())),
+        }
+    }
+
+    /// Tells the world what was heard, each word at its own time, but never before what was told already.
+    fn pass_on(&mut self, node: NodeId) {
         for Told { at, said } in self.told.drain(..) {
             let at = Instant::EPOCH + at.saturating_sub(self.start);
             self.live.says(at.max(self.live.now()), node, said);
         }
-        match life {
-            Life::GoesOn => Ok(()),
-            Life::Ended(why) => Err(PlayError::Agent(format!(
-                "the process that runs the programs of {} ended unasked: {why}",
-                self.scenario.name(node)
-            ))),
-        }
     }
 
     fn finish(self) -> Played {
-        let Self { live, agents, late, waited: before, .. } = self;
+        let Self { live, agents, late, began, waited: before, .. } = self;
         let meanwhile = agents.iter().zip(before).map(|(agent, before)| waited(agent).saturating_sub(before));
         let late = meanwhile.fold(late, Duration::max);
         // Before their namespaces.
         drop(agents);
-        Played { run: live.finish(), late }
+        Played { run: live.finish(), late, began }
     }
 }
 

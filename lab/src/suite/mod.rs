@@ -27,8 +27,8 @@ use resound_sim::scenario::Trigger;
 use resound_sim::{Record, Run, Scenario, World, library};
 
 use crate::agent::Launcher;
-use crate::play::{self, play, unplayable};
-use crate::verdict::{Tolerance, Verdict, compare, deviation};
+use crate::play::{self, PlayError, play, unplayable};
+use crate::verdict::{Difference, Tolerance, Verdict, compare, deviation};
 
 mod watch;
 
@@ -270,14 +270,21 @@ fn judge<'i>(before: Play<'i>, setup: &Setup, watch: &Watch) -> Judged<'i> {
     };
     let played = match played {
         Ok(played) => played,
-        Err(error) => return Judged::Done(outcome(Verdict::NotPlayed(error.to_string()), None)),
+        // A runtime that takes its process down is no reason of the machine's.
+        Err(PlayError::Died(node, why)) => {
+            let what = format!("the process that runs its programs died: {why}");
+            let died = vec![Difference { node, at: Duration::ZERO, what }];
+            return Judged::Done(outcome(Verdict::Differs(died), None));
+        }
+        Err(error) => return Judged::Late(now, outcome(Verdict::NotPlayed(error.to_string()), None)),
     };
     let differences = compare(&item.scenario, &item.predicted, &played.run, setup.tolerance);
+    let played_began = played.began;
     let run = Some(Arc::new(played.run));
     if differences.is_empty() {
         return Judged::Done(outcome(Verdict::Agrees, run));
     }
-    let late = played.late.max(watch.latest_since(began)) > LATE;
+    let late = played.late.max(watch.latest_since(played_began)) > LATE;
     let verdict = deviation(item, &differences).map_or(Verdict::Differs(differences), Verdict::Deviates);
     if late { Judged::Late(now, outcome(verdict, run)) } else { Judged::Done(outcome(verdict, run)) }
 }

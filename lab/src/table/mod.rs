@@ -8,13 +8,13 @@
 //!
 //! ```text
 //!   staged::cases ──► play, `parallel` at a time ──► Case::compare ─┬─► agrees
-//!                        ▲                                         ├─► differs    ─┐ played again, in case the
-//!                        └───── again, twice at most ◄─────────────┴─► not staged ─┘ machine was late
+//!                        ▲                                         ├─► differs    ─┐ played again, until it
+//!                        └───────────── again ◄────────────────────┴─► not staged ─┘ is sure
 //! ```
 //!
-//! A machine that stands still for a moment can come too late with a call, and what is said then is something else. A kernel
-//! that differs does so each time. So a case that does not agree is played again when the others are done, and what it gave
-//! last counts; unless the driver was [late](Played::late) even then: that run says nothing.
+//! A machine that stands still for a moment can come too late with a call, and what is said then is something else; a play
+//! that was [late](Played::late) says nothing, and is repeated when the others are done. A difference that comes twice is
+//! one; after one that came once, only two agreements in a row count.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -157,6 +157,24 @@ struct Task {
     case: Case,
     /// How often it was played.
     tries: u32,
+    /// How often it differed on a machine that was punctual.
+    differed: u32,
+    /// How often it agreed since then.
+    agreed: u32,
+}
+
+impl Task {
+    /// Takes in what it gave, and whether that is sure.
+    fn is_sure(&mut self, finding: &Finding) -> bool {
+        self.tries += 1;
+        match finding {
+            Finding::Agreed => self.agreed += 1,
+            Finding::Differs(_) => (self.differed, self.agreed) = (self.differed + 1, 0),
+            Finding::NotExercised(_) => {}
+        }
+        let agreed = self.agreed > self.differed.min(1);
+        agreed || self.differed > 1 || self.tries >= TRIES
+    }
 }
 
 struct Row {
@@ -183,7 +201,7 @@ impl<F: FnMut(&RowReport)> Board<F> {
                 Ok(case) => {
                     board.rows[place].left += 1;
                     board.rows[place].report.cases += 1;
-                    board.todo.push_back(Task { place, case, tries: 0 });
+                    board.todo.push_back(Task { place, case, tries: 0, differed: 0, agreed: 0 });
                 }
                 Err(unstaged) => {
                     let report = &mut board.rows[place].report;
@@ -201,11 +219,11 @@ impl<F: FnMut(&RowReport)> Board<F> {
     }
 
     /// A case was played. If it did not agree it is played again, after all others: then there is less to do.
-    fn done(&mut self, task: Task, finding: Finding, took: Duration) {
+    fn done(&mut self, mut task: Task, finding: Finding, took: Duration) {
         let row = &mut self.rows[task.place];
         row.report.took += took;
-        if finding != Finding::Agreed && task.tries + 1 < TRIES {
-            return self.todo.push_back(Task { tries: task.tries + 1, ..task });
+        if !task.is_sure(&finding) {
+            return self.todo.push_back(task);
         }
         row.left -= 1;
         if rank(&finding) > rank(&row.report.what) {
@@ -264,7 +282,7 @@ fn lock<T>(board: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// How often a case is played at most.
-const TRIES: u32 = 4;
+const TRIES: u32 = 6;
 
 /// What the cases leave room for, between a signal and the calls that are to meet it.
 const TOO_LATE: Duration = Duration::from_millis(40);
@@ -272,7 +290,7 @@ const TOO_LATE: Duration = Duration::from_millis(40);
 fn exercise(case: &Case, play: impl Fn(&Scenario) -> Result<Played, String>) -> Finding {
     match play(&case.scenario) {
         Err(why) => Finding::NotExercised(format!("{case}: {why}")),
-        Ok(Played { run, late }) => match case.compare(&run) {
+        Ok(Played { run, late, .. }) => match case.compare(&run) {
             Outcome::Agrees => Finding::Agreed,
             Outcome::Differs(_) | Outcome::NotStaged(_) if late > TOO_LATE => {
                 Finding::NotExercised(format!("{case}: the machine stood still for {late:.0?}"))

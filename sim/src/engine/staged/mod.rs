@@ -294,7 +294,16 @@ impl Case {
             _ => None,
         });
         let mut after = sent.skip_while(|(.., packet)| packet.fault.is_none());
-        let Some((signal, ..)) = after.next() else { return Outcome::Agrees };
+        let Some((signal, ..)) = after.next() else {
+            let shown_by_packets = matches!(
+                (row.effect, row.state),
+                (Effect::Challenges, _) | (Effect::Shrinks, State::Sending)
+            );
+            return match shown_by_packets && !run.moments.is_empty() {
+                true => Outcome::NotStaged("the signal was not sent".to_owned()),
+                false => Outcome::Agrees,
+            };
+        };
         let mut segments = after.filter_map(|(at, from, packet)| match &packet.body {
             Body::Tcp(segment) if from == host && packet.fault.is_none() => Some((at - signal, segment)),
             _ => None,
