@@ -15,7 +15,7 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use resound_core::signal::Version;
-use resound_lab::agent::{Agent, Brief, Launcher, Life, Told};
+use resound_lab::agent::{Agent, Brief, Descriptors, Launcher, Life, Told};
 use resound_lab::suite::Player;
 use resound_sim::scenario::NodeId;
 use resound_sim::{Echo, Record, Scenario, World};
@@ -91,10 +91,16 @@ struct Host {
 
 impl Host {
     fn start(player: Player, scenario: &Arc<Scenario>, host: u8) -> Self {
+        let mut host = Self::begin(player, scenario, host);
+        host.agent.wait_until_ready(PATIENCE).unwrap();
+        host
+    }
+
+    /// Starts it, and does not wait until it is ready.
+    fn begin(player: Player, scenario: &Arc<Scenario>, host: u8) -> Self {
         let launcher = Launcher::new(env!("CARGO_BIN_EXE_resound-lab-agent"), &[]);
         let brief = Brief { player, host: NodeId(host), scenario: scenario.clone() };
-        let mut agent = Agent::start(&launcher, &brief, |mut command| command.spawn()).unwrap();
-        agent.wait_until_ready(PATIENCE).unwrap();
+        let agent = Agent::start(&launcher, &brief, |mut command| command.spawn()).unwrap();
         Self { agent, told: Vec::new() }
     }
 
@@ -234,6 +240,38 @@ fn whoever_is_stopped_says_nothing_until_it_goes_on() {
         client.comes_to("suspect 1").comes_to("down no-echo timer").comes_to("retry 1");
         server.agent.go_on();
         client.comes_to("dialing").comes_to("up");
+    });
+}
+
+#[test]
+fn whoever_gets_no_more_descriptors_keeps_those_it_has() {
+    everywhere(1, |player, version| {
+        let text = "
+            host here
+            host there
+            0 here call u = udp 9
+            0 here call v = udp 0
+            0 here call u sendto here:9 \"still\"
+            0 here call u recv 10
+            0 here call u close
+        ";
+        let scenario = scenario(text, version);
+        let mut here = Host::start(player, &scenario, 0);
+        here.ask(0).says("u bind 0");
+        // As often as it is said, what it had before comes back.
+        here.agent.descriptors(Descriptors::NoMore).unwrap();
+        here.agent.descriptors(Descriptors::NoMore).unwrap();
+        here.ask(1).says("v bind EMFILE");
+        here.ask(2).says("u sendto 5").ask(3).says("u recv 5");
+        here.ask(4).says("u close 0").ask(1).says("v bind EMFILE");
+        here.agent.descriptors(Descriptors::AsUsual).unwrap();
+        here.ask(1).says("v bind 0");
+        // One that is not ready becomes so before it gets no more.
+        let mut next = Host::begin(player, &scenario, 0);
+        next.agent.descriptors(Descriptors::NoMore).unwrap();
+        next.ask(0).says("u bind EMFILE");
+        next.agent.descriptors(Descriptors::AsUsual).unwrap();
+        next.ask(0).says("u bind 0");
     });
 }
 

@@ -216,6 +216,7 @@ fn host_fault() -> impl Strategy<Value = HostFault> {
         any::<u32>().prop_map(HostFault::ReceiveBuffer),
         any::<u32>().prop_map(HostFault::SendBuffer),
         until().prop_map(HostFault::NoPorts),
+        until().prop_map(HostFault::NoDescriptors),
         any::<u32>().prop_map(HostFault::AcceptQueue),
     ]
 }

@@ -41,6 +41,7 @@ use nix::unistd::Pid;
 use resound_sim::Scenario;
 use resound_sim::scenario::{NodeId, Said};
 use resound_sockets::poll::{PollFd, PollFlags, wait};
+use rustix::process::{Resource, Rlimit, prlimit};
 
 use crate::suite::Player;
 
@@ -51,8 +52,16 @@ mod shell;
 
 pub use process::main;
 
+/// An agent that is not ready by then will never be.
+pub const READY: Duration = Duration::from_secs(30);
+
 /// How much of what an agent wrote to its stderr is kept: the end of it.
 const COMPLAINTS: usize = 4 * 1_024;
+
+/// The soft limit of descriptors (RLIMIT_NOFILE) of a process that gets no more. Those below it are always open: its
+/// stdin, stdout and stderr. It is not zero, because poll(2) refuses to look at more descriptors than the limit says
+/// (`do_sys_poll`), and a thread of the programs here looks at two.
+const STANDARD: u64 = 3;
 
 /// What an agent has to know.
 #[derive(Clone, Debug)]
@@ -87,6 +96,18 @@ pub struct Agent {
     stage: Stage,
     /// Orders that it has not carried out yet.
     open: u32,
+    descriptors: Descriptors,
+    /// Its limit, while it has another one.
+    usual: Option<Rlimit>,
+}
+
+/// Whether a process gets new descriptors. What is open stays open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Descriptors {
+    /// As many as its limit allows.
+    AsUsual,
+    /// None: EMFILE.
+    NoMore,
 }
 
 /// How far it has come.
@@ -169,6 +190,8 @@ impl Agent {
             complained: VecDeque::new(),
             stage: Stage::Starting,
             open: 0,
+            descriptors: Descriptors::AsUsual,
+            usual: None,
         };
         never_wait(&agent.words)?;
         never_wait(&agent.complaints)?;
@@ -200,12 +223,44 @@ impl Agent {
         Ok(())
     }
 
+    /// Whether its programs get new descriptors from now on. A process that is not ready gets those that it needs for that.
+    ///
+    /// # Errors
+    ///
+    /// Its limit cannot be set.
+    pub fn descriptors(&mut self, which: Descriptors) -> io::Result<()> {
+        self.descriptors = which;
+        if self.stage == Stage::Ready { self.limit() } else { Ok(()) }
+    }
+
+    fn limit(&mut self) -> io::Result<()> {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        let set = |limit| prlimit(Some(pid), Resource::Nofile, limit);
+        match (self.descriptors, self.usual) {
+            (Descriptors::NoMore, None) => {
+                // It has inherited the lab's.
+                let maximum = rustix::process::getrlimit(Resource::Nofile).maximum;
+                self.usual = Some(set(Rlimit { current: Some(STANDARD), maximum })?);
+            }
+            (Descriptors::AsUsual, Some(usual)) => {
+                set(usual)?;
+                self.usual = None;
+            }
+            (Descriptors::NoMore, Some(_)) | (Descriptors::AsUsual, None) => {}
+        }
+        Ok(())
+    }
+
     /// Reads a line of the script to its programs; `seed` is for what it starts.
     ///
     /// # Errors
     ///
     /// It is not there any more.
     pub fn ask(&mut self, line: u32, seed: u64) -> io::Result<()> {
+        if self.stage == Stage::Starting && self.descriptors == Descriptors::NoMore {
+            // It must not carry it out with descriptors that it is not to have.
+            self.wait_until_ready(READY)?;
+        }
         self.order(&format!("ask {line} {seed}\n"))?;
         self.open += 1;
         Ok(())
@@ -256,7 +311,10 @@ impl Agent {
             let line: Vec<u8> = self.begun.drain(..=end).collect();
             let line = String::from_utf8_lossy(&line[..end]);
             match &*line {
-                "ready" if self.stage == Stage::Starting => self.stage = Stage::Ready,
+                "ready" if self.stage == Stage::Starting => {
+                    self.stage = Stage::Ready;
+                    self.limit()?;
+                }
                 "done" => self.open = self.open.saturating_sub(1),
                 line => told.push(parse(line).ok_or_else(|| self.error(&format!("it said {line:?}")))?),
             }

@@ -13,7 +13,7 @@ use resound_conformance::{
 };
 use resound_core::Instant;
 use resound_core::datagram::client as datagram;
-use resound_core::signal::{Errno, Signal, Version};
+use resound_core::signal::{Signal, Version};
 use resound_core::stream::client as stream;
 use resound_sim::Scenario;
 use resound_sim::programs::words::{
@@ -173,11 +173,9 @@ fn describe_server(event: &ServerEvent) -> Option<Said> {
     Some(match event {
         ServerEvent::Accepted { .. } => Said::Accepted,
         ServerEvent::Connection { event, .. } => describe_ended(event),
-        ServerEvent::AcceptFailed { signal: Signal::Errno(Errno::ConnAborted), .. } | ServerEvent::Done => {
-            return None;
-        }
+        ServerEvent::Done => return None,
         ServerEvent::AcceptFailed { signal: Signal::Errno(errno), .. } => {
-            Said::other(format_args!("accept-failed {errno}"))
+            return words::accept_failed(*errno);
         }
         ServerEvent::AcceptFailed { signal, .. } => Said::other(format_args!("accept-failed {signal:?}")),
         ServerEvent::Refused { why, .. } => Said::other(format_args!("turned-away {why}")),

@@ -6,6 +6,7 @@ use resound_sim::scenario::{HostFault, NodeId, node_at};
 use resound_sim::world::Errand;
 
 use super::{PlayError, Stage};
+use crate::agent::Descriptors;
 
 impl Stage<'_> {
     /// Runs all errands there are.
@@ -36,6 +37,7 @@ impl Stage<'_> {
             // Its new namespace was made when the old one went.
             Errand::Boot(_) => {}
             Errand::PortsAgain(host) => self.on(host, |host| host.restore_ports())?,
+            Errand::DescriptorsAgain(host) => self.descriptors(host, Descriptors::AsUsual)?,
             Errand::Route(host, to, kind) => self.on(host, |host| host.route(to, kind))?,
             Errand::Plug(way, Plug::Out) => self.on(way.from, |host| host.forget_neighbours(way))?,
             Errand::Plug(_, Plug::In) => {}
@@ -51,6 +53,15 @@ impl Stage<'_> {
     ) -> Result<(), PlayError> {
         match self.rig.host(node) {
             Some(host) => Ok(job(host)?),
+            None => Ok(()),
+        }
+    }
+
+    fn descriptors(&mut self, node: NodeId, which: Descriptors) -> Result<(), PlayError> {
+        let place = usize::from(node.0);
+        self.descriptors[place] = which;
+        match &mut self.agents[place] {
+            Some(agent) => Ok(agent.descriptors(which)?),
             None => Ok(()),
         }
     }
@@ -90,11 +101,15 @@ impl Stage<'_> {
                 None => self.live.missed(fault, "no program ran there"),
             },
             HostFault::PowerLoss => {
+                self.descriptors[place] = Descriptors::AsUsual;
                 if let Some(mut agent) = self.agents[place].take() {
                     self.last_words(node, &mut agent)?;
                 }
             }
             HostFault::Reboot(_) | HostFault::Forget => {
+                if matches!(what, HostFault::Reboot(_)) {
+                    self.descriptors[place] = Descriptors::AsUsual;
+                }
                 if let Some(mut agent) = self.agents[place].take() {
                     self.last_words(node, &mut agent)?;
                 }
@@ -104,6 +119,10 @@ impl Stage<'_> {
             HostFault::NoPorts(_) => {
                 self.on(node, |host| host.exhaust_ports())?;
                 self.live.acted(fault, "its ports are taken");
+            }
+            HostFault::NoDescriptors(_) => {
+                self.descriptors(node, Descriptors::NoMore)?;
+                self.live.acted(fault, "its programs get no descriptor");
             }
             // Scenarios with these are not played.
             HostFault::Skew(_)

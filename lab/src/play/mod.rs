@@ -32,7 +32,7 @@ use resound_sim::scenario::{NodeId, Role};
 use resound_sim::world::Live;
 use resound_sim::{Record, Run, Scenario};
 
-use crate::agent::{Agent, Brief, Launcher, Life, Told};
+use crate::agent::{Agent, Brief, Descriptors, Launcher, Life, READY, Told};
 use crate::rig::{Heard, Rig, RigError};
 use crate::suite::Player;
 
@@ -164,6 +164,8 @@ struct Stage<'s> {
     live: Live<'s>,
     /// One for each host that is asked for something, by the node's place.
     agents: Vec<Option<Agent>>,
+    /// What each host's programs get, those that are started later too.
+    descriptors: Vec<Descriptors>,
     told: Vec<Told>,
     /// CLOCK_BOOTTIME at the start.
     start: Duration,
@@ -172,9 +174,6 @@ struct Stage<'s> {
     /// How long each agent had waited for a processor before the start.
     waited: Vec<Duration>,
 }
-
-/// An agent that is not ready by then will never be.
-const READY: Duration = Duration::from_secs(30);
 
 /// So often a guest is looked after, and agents' ends are noticed.
 const LOOK: Duration = Duration::from_millis(20);
@@ -195,6 +194,7 @@ impl<'s> Stage<'s> {
             rig,
             live,
             agents,
+            descriptors: vec![Descriptors::AsUsual; scenario.nodes.len()],
             told,
             start: Duration::ZERO,
             began: std::time::Instant::now(),
@@ -221,7 +221,8 @@ impl<'s> Stage<'s> {
         let brief = Brief { player: self.setup.player, host: node, scenario: Arc::clone(self.scenario) };
         let host = self.rig.host(node);
         let host = host.ok_or_else(|| PlayError::Agent(String::from("a router runs no programs")))?;
-        let agent = Agent::start(self.setup.launcher, &brief, |command| host.spawn(command))?;
+        let mut agent = Agent::start(self.setup.launcher, &brief, |command| host.spawn(command))?;
+        agent.descriptors(self.descriptors[usize::from(node.0)])?;
         self.agents[usize::from(node.0)] = Some(agent);
         Ok(())
     }

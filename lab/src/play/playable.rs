@@ -35,7 +35,7 @@ pub fn unplayable(scenario: &Scenario) -> Option<String> {
 const fn until(what: &What) -> Option<&Trigger> {
     match what {
         What::Cut(_, until) | What::Unplug(_, until) | What::Route { until, .. } => until.as_ref(),
-        What::Host(_, HostFault::NoPorts(until)) => until.as_ref(),
+        What::Host(_, HostFault::NoPorts(until) | HostFault::NoDescriptors(until)) => until.as_ref(),
         _ => None,
     }
 }
@@ -56,6 +56,7 @@ const fn impossible(what: &HostFault) -> Option<&'static str> {
         | HostFault::PowerLoss
         | HostFault::Reboot(_)
         | HostFault::Forget
-        | HostFault::NoPorts(_) => None,
+        | HostFault::NoPorts(_)
+        | HostFault::NoDescriptors(_) => None,
     }
 }

@@ -70,6 +70,8 @@ pub enum Order {
     Host(FaultId, NodeId, HostFault),
     /// The last [`HostFault::NoPorts`] of this host is over.
     PortsAgain(NodeId),
+    /// The last [`HostFault::NoDescriptors`] of this host is over.
+    DescriptorsAgain(NodeId),
     /// A node has lost its way to another one, or to all; or (`None`) has it back.
     Route(NodeId, Option<NodeId>, Option<RouteKind>),
     /// Neighbours do not hear each other any more, or do again.
@@ -312,7 +314,7 @@ impl<'s> Faults<'s> {
             }
             What::Host(node, fault) => {
                 self.orders.push_back(Order::Host(id, *node, fault.clone()));
-                if let HostFault::NoPorts(until) = fault {
+                if let HostFault::NoPorts(until) | HostFault::NoDescriptors(until) = fault {
                     self.ends(id, until.as_ref());
                 }
             }
@@ -359,6 +361,13 @@ impl<'s> Faults<'s> {
                     |what: &What| matches!(what, What::Host(other, HostFault::NoPorts(_)) if other == node);
                 if self.last(same).is_none() {
                     self.orders.push_back(Order::PortsAgain(*node));
+                }
+            }
+            What::Host(node, HostFault::NoDescriptors(_)) => {
+                let same =
+                    |what: &What| matches!(what, What::Host(at, HostFault::NoDescriptors(_)) if at == node);
+                if self.last(same).is_none() {
+                    self.orders.push_back(Order::DescriptorsAgain(*node));
                 }
             }
             _ => {}

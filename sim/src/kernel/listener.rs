@@ -48,8 +48,8 @@ impl Kernel {
     ///
     /// # Errors
     ///
-    /// EADDRNOTAVAIL for an address that is not this host's; EADDRINUSE while the port is taken: by another listener,
-    /// unless both have SO_REUSEPORT, or by what is left of connections, unless they and this have SO_REUSEADDR.
+    /// EMFILE; EADDRNOTAVAIL for an address that is not this host's; EADDRINUSE while the port is taken: by another
+    /// listener, unless both have SO_REUSEPORT, or by what is left of connections, unless they and this have SO_REUSEADDR.
     pub fn tcp_listen(
         &mut self,
         now: Instant,
@@ -59,6 +59,7 @@ impl Kernel {
         options: &TcpOptions,
     ) -> Result<Fd, Errno> {
         self.env.now = now;
+        self.descriptor()?;
         let local = self.tcp_bind(at, options)?;
         let most = self.env.sysctl.get(Sysctl::SoMaxConn);
         let backlog = u64::from(backlog).min(most) as usize;
@@ -101,9 +102,11 @@ impl Kernel {
     ///
     /// # Errors
     ///
+    /// EMFILE, even if none waits: the descriptor comes first (`__sys_accept4_file`), and whoever waits goes on waiting.
     /// EAGAIN if none waits. One that was reset meanwhile is accepted, and tells then.
     pub fn accept(&mut self, now: Instant, fd: Fd, pid: Pid) -> Result<(Fd, SocketAddr), Errno> {
         self.env.now = now;
+        self.descriptor()?;
         let listener = self.listener_mut(fd).ok_or(Errno::Inval)?;
         let child = listener.queue.pop_front().ok_or(Errno::Again)?;
         if let Some(socket) = self.socket_mut(child) {

@@ -33,7 +33,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use resound_core::Instant;
-use resound_core::signal::Version;
+use resound_core::signal::{Errno, Version};
 
 mod calls;
 mod errors;
@@ -100,6 +100,8 @@ pub struct Tallies {
     pub tcp_sockets: u32,
     /// Times that no local port was found.
     pub no_port: u32,
+    /// Calls that got no descriptor.
+    pub no_descriptor: u32,
     /// SYNs that found a listener's queue full.
     pub queue_full: u32,
 }
@@ -132,6 +134,7 @@ struct Env {
     issued: u32,
     routes: Vec<(Option<IpAddr>, RouteKind)>,
     no_ports: bool,
+    no_descriptors: bool,
     receive_buffer: u32,
     send_buffer: u32,
     accept_queue: Option<u32>,
@@ -176,6 +179,7 @@ impl Kernel {
                 issued: 0,
                 routes: Vec::new(),
                 no_ports: false,
+                no_descriptors: false,
                 accept_queue: None,
                 paths: Paths::default(),
             },
@@ -264,6 +268,11 @@ impl Kernel {
         self.env.no_ports = exhausted;
     }
 
+    /// Programs get no new descriptor from now on; or do again.
+    pub fn exhaust_descriptors(&mut self, exhausted: bool) {
+        self.env.no_descriptors = exhausted;
+    }
+
     /// How many bytes sockets keep for their programs, for sockets made from now on.
     pub fn receive_buffer(&mut self, bytes: u32) {
         self.env.receive_buffer = bytes;
@@ -287,6 +296,15 @@ impl Kernel {
 
     fn socket_mut(&mut self, fd: Fd) -> Option<&mut Socket> {
         self.sockets.get_mut(fd.0 as usize).and_then(Option::as_mut)
+    }
+
+    /// Whether a call that makes a descriptor gets one (`get_unused_fd_flags`).
+    fn descriptor(&mut self) -> Result<(), Errno> {
+        if self.env.no_descriptors {
+            self.tallies.no_descriptor += 1;
+            return Err(Errno::MFile);
+        }
+        Ok(())
     }
 
     fn make(&mut self, owner: Option<Pid>, kind: Kind) -> Fd {

@@ -58,7 +58,7 @@ pub fn settles_after_healing(node: NodeId, bound: Duration) -> impl Oracle {
 fn has_ended(scenario: &Scenario, run: &Run, fault: &Fault) -> bool {
     let until = match &fault.what {
         What::Cut(_, until) | What::Unplug(_, until) | What::Route { until, .. } => until,
-        What::Host(_, HostFault::NoPorts(until)) => until,
+        What::Host(_, HostFault::NoPorts(until) | HostFault::NoDescriptors(until)) => until,
         // It began no later than the last thing that a fault did.
         What::Host(_, HostFault::Pause(lasts) | HostFault::Reboot(lasts)) => {
             return since_start(run.disturbed.unwrap_or(Instant::EPOCH)) + *lasts <= scenario.until;

@@ -5,21 +5,27 @@ use core::fmt;
 use std::collections::BinaryHeap;
 use std::net::SocketAddr;
 
-use resound_core::signal::Errno;
+use resound_core::signal::{Errno, Signal};
+use resound_core::stream::admission::{self, AcceptError, Admission};
 use resound_core::stream::{Machine, turn};
 use resound_core::{ConnId, Instant};
 
 use super::sockets::{Dialable, Sockets, Turn};
+use super::words::accept_failed;
 use crate::kernel::{Fd, TcpOptions};
 use crate::scenario::{Command, Said};
 use crate::world::{Answer, Calls, Next, Program};
 
 /// Accepts connections, and runs a machine for each.
+///
+/// When an accept fails it says so, and goes on when the core's [`Admission`] says: what is in the queue stays there.
 pub struct Listening<M, F, D> {
     port: u16,
     backlog: u32,
     options: TcpOptions,
     listener: Option<Fd>,
+    /// Since an accept failed.
+    admission: Option<Box<Admission>>,
     make: F,
     describe: D,
     served: Vec<Option<Served<M>>>,
@@ -54,6 +60,7 @@ where
             backlog,
             options,
             listener: None,
+            admission: None,
             make,
             describe,
             served: Vec::new(),
@@ -63,9 +70,13 @@ where
     }
 
     fn accept_all(&mut self, calls: &mut Calls<'_>, listener: Fd) {
-        loop {
+        let now = calls.now();
+        while self.admission.as_mut().is_none_or(|admission| admission.resume(now)) {
             match calls.accept(listener) {
                 Ok((fd, peer)) => {
+                    if let Some(admission) = &mut self.admission {
+                        admission.accepted();
+                    }
                     let mut sockets = Sockets::new(self.options);
                     sockets.adopt(ConnId::ONLY, fd);
                     let machine = (self.make)(peer, calls.now());
@@ -77,10 +88,34 @@ where
                     calls.say(Said::Accepted);
                     self.turn(calls, place);
                 }
-                Err(Errno::ConnAborted) => {}
-                Err(_) => return,
+                Err(Errno::Again) => return,
+                Err(errno) => {
+                    if self.accept_failed(now, errno) == AcceptError::Fatal {
+                        return;
+                    }
+                    if let Some(said) = accept_failed(errno) {
+                        calls.say(said);
+                    }
+                }
             }
         }
+    }
+
+    fn accept_failed(&mut self, now: Instant, errno: Errno) -> AcceptError {
+        if self.admission.is_none() {
+            // Whom to let in it is not asked.
+            let config = admission::Config { addresses: 1, ..admission::Config::default() };
+            self.admission = Admission::new(config, [0; 2], now).ok().map(Box::new);
+        }
+        match &mut self.admission {
+            Some(admission) => admission.failed(now, Signal::Errno(errno)),
+            None => AcceptError::Fatal,
+        }
+    }
+
+    /// When to try again to accept.
+    fn paused_until(&self) -> Option<Instant> {
+        self.admission.as_ref().and_then(|admission| admission.ready_at())
     }
 
     fn place(&mut self, served: Served<M>) -> u32 {
@@ -172,8 +207,12 @@ where
                 }
             }
         }
+        if self.paused_until().is_some() {
+            self.accept_all(calls, listener);
+        }
         self.fire(calls);
-        Next::Sleep(self.timers.peek().map(|Reverse((at, _))| *at))
+        let due = self.timers.peek().map(|Reverse((at, _))| *at);
+        Next::Sleep(due.into_iter().chain(self.paused_until()).min())
     }
 
     fn ask(&mut self, _: &mut Calls<'_>, _: &Command) -> Answer {

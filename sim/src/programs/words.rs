@@ -94,6 +94,13 @@ pub const fn describe_ended(ended: &stream_server::Ended) -> Said {
 
 // UDP.
 
+/// What a server over TCP says of an accept that failed.
+#[must_use]
+pub fn accept_failed(errno: Errno) -> Option<Said> {
+    // Whoever was to be accepted has gone: nothing is wrong.
+    (errno != Errno::ConnAborted).then(|| Said::other(format_args!("accept-failed {errno}")))
+}
+
 /// What a client over UDP is configured to do.
 #[must_use]
 pub fn datagram_config(knobs: Knobs) -> datagram_client::Config {

@@ -420,7 +420,9 @@ impl<'s> Check<'s> {
             What::Host(host, what) => {
                 self.host(*host, "this is true")?;
                 match what {
-                    HostFault::NoPorts(until) => self.until(&fault.when, until.as_ref()),
+                    HostFault::NoPorts(until) | HostFault::NoDescriptors(until) => {
+                        self.until(&fault.when, until.as_ref())
+                    }
                     HostFault::ShortReads(0) | HostFault::ShortWrites(0) => {
                         Err("no byte at all would look like the end: at least 1".into())
                     }

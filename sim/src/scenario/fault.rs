@@ -111,6 +111,7 @@ impl What {
         "rcvbuf",
         "sndbuf",
         "no-ports",
+        "no-descriptors",
         "accept-queue",
     ];
 
@@ -144,6 +145,7 @@ impl What {
             Self::Host(_, HostFault::ReceiveBuffer(_)) => "rcvbuf",
             Self::Host(_, HostFault::SendBuffer(_)) => "sndbuf",
             Self::Host(_, HostFault::NoPorts(_)) => "no-ports",
+            Self::Host(_, HostFault::NoDescriptors(_)) => "no-descriptors",
             Self::Host(_, HostFault::AcceptQueue(_)) => "accept-queue",
         }
     }
@@ -241,6 +243,8 @@ pub enum HostFault {
     SendBuffer(u32),
     /// It has no local port left.
     NoPorts(Option<Trigger>),
+    /// Its programs get no new descriptor: each has as many as it may have (RLIMIT_NOFILE). What is open stays usable.
+    NoDescriptors(Option<Trigger>),
     /// Its listeners' queues hold this many connections at most.
     AcceptQueue(u32),
 }

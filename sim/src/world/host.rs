@@ -53,6 +53,7 @@ pub(super) enum Tally {
     ReceiveBuffers,
     SendBuffers,
     NoPort,
+    NoDescriptor,
     QueueFull,
 }
 
@@ -110,6 +111,7 @@ impl Host {
             Tally::ReceiveBuffers => self.kernel.tallies.sockets,
             Tally::SendBuffers => self.kernel.tallies.tcp_sockets,
             Tally::NoPort => self.kernel.tallies.no_port,
+            Tally::NoDescriptor => self.kernel.tallies.no_descriptor,
             Tally::QueueFull => self.kernel.tallies.queue_full,
         }
     }

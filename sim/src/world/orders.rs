@@ -36,6 +36,10 @@ impl World<'_> {
                 Some(host) => host.kernel.exhaust_ports(false),
                 None => self.errands.push_back(Errand::PortsAgain(node)),
             },
+            Order::DescriptorsAgain(node) => match self.host(node) {
+                Some(host) => host.kernel.exhaust_descriptors(false),
+                None => self.errands.push_back(Errand::DescriptorsAgain(node)),
+            },
             Order::Route(node, to, kind) => self.route(node, to, kind),
             Order::Plug(way, plug) => {
                 if let Some(way) = Faults::way(self.scenario, way) {
@@ -157,6 +161,10 @@ impl World<'_> {
                 host.kernel.exhaust_ports(true);
                 self.watch(node, fault, Tally::NoPort);
             }
+            HostFault::NoDescriptors(_) => {
+                host.kernel.exhaust_descriptors(true);
+                self.watch(node, fault, Tally::NoDescriptor);
+            }
             HostFault::AcceptQueue(most) => {
                 host.kernel.accept_queue(*most);
                 self.watch(node, fault, Tally::QueueFull);
@@ -200,6 +208,7 @@ impl World<'_> {
             let what = match tally {
                 Tally::ReceiveBuffers | Tally::SendBuffers => "sockets were made with it",
                 Tally::NoPort => "a socket got no port",
+                Tally::NoDescriptor => "a call got no descriptor",
                 Tally::QueueFull => "a SYN found the queue full",
             };
             self.faults.acted(fault, what);

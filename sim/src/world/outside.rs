@@ -54,6 +54,8 @@ pub enum Errand {
     Boot(NodeId),
     /// The last [`HostFault::NoPorts`] is over.
     PortsAgain(NodeId),
+    /// The last [`HostFault::NoDescriptors`] is over.
+    DescriptorsAgain(NodeId),
     /// It has lost its way to a node, or to all; or (`None`) has it back.
     Route(NodeId, Option<NodeId>, Option<RouteKind>),
     /// It does not hear its neighbour any more, not even when it asks for its address; or does again.

@@ -139,7 +139,7 @@ fn without_a_port_left_bind_says_one_thing_and_send_another() {
         let mut host = Host::with_sysctl(version, &[(Sysctl::PortLow, 40_000), (Sysctl::PortHigh, 40_001)]);
         let taken = [(); 2].map(|()| host.socket(&OPTIONS));
         assert_eq!(host.bind(at(unspecified(version), 0), &OPTIONS), Err(AddrInUse));
-        let fd = host.kernel.udp_socket(host.now, PID, version, &OPTIONS);
+        let fd = host.kernel.udp_socket(host.now, PID, version, &OPTIONS).unwrap();
         assert_eq!(host.send(fd, peer(version, 7), b"x"), Err(Again));
         assert_eq!(host.connect(fd, peer(version, 7)), Err(Again));
         host.close(taken[1]);

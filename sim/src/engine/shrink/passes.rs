@@ -290,7 +290,7 @@ fn of_fault<'s>(fault: &'s mut Fault, times: &mut Vec<Time<'s>>) {
         What::Cut(_, until)
         | What::Unplug(_, until)
         | What::Route { until, .. }
-        | What::Host(_, HostFault::NoPorts(until)) => until,
+        | What::Host(_, HostFault::NoPorts(until) | HostFault::NoDescriptors(until)) => until,
         _ => return,
     };
     times.extend(until.as_mut().and_then(at).map(instant));

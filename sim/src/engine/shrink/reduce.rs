@@ -141,7 +141,7 @@ fn what(what: &mut What, visit: &mut dyn FnMut(Named<'_>)) {
         }
         What::Host(host, fault) => {
             visit(Named::Node(host));
-            let HostFault::NoPorts(until) = fault else { return };
+            let (HostFault::NoPorts(until) | HostFault::NoDescriptors(until)) = fault else { return };
             until
         }
     };

@@ -45,6 +45,7 @@ impl Kernel {
         options: &TcpOptions,
     ) -> Result<Fd, Errno> {
         self.env.now = now;
+        self.descriptor()?;
         let bound = from.map(|from| self.tcp_bind(from, options)).transpose()?;
         let ip = match to.ip() {
             IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),

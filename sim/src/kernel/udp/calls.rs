@@ -22,18 +22,29 @@ const fn longest(version: Version) -> usize {
 
 impl Kernel {
     /// `socket`: not bound; the first connect or send binds it to any port.
-    pub fn udp_socket(&mut self, now: Instant, pid: Pid, version: Version, options: &UdpOptions) -> Fd {
+    ///
+    /// # Errors
+    ///
+    /// EMFILE.
+    pub fn udp_socket(
+        &mut self,
+        now: Instant,
+        pid: Pid,
+        version: Version,
+        options: &UdpOptions,
+    ) -> Result<Fd, Errno> {
         self.env.now = now;
+        self.descriptor()?;
         let local = SocketAddr::new(unspecified(version), 0);
         let udp = Udp::new(self.env.profile, local, options, self.env.receive_buffer);
-        self.make(Some(pid), Kind::Udp(Box::new(udp)))
+        Ok(self.make(Some(pid), Kind::Udp(Box::new(udp))))
     }
 
     /// `socket` and `bind`; port 0: any. The unspecified address: any of this host's, of that version.
     ///
     /// # Errors
     ///
-    /// EADDRNOTAVAIL for an address that is not this host's; EADDRINUSE if it is taken, or no port is left.
+    /// EMFILE; EADDRNOTAVAIL for an address that is not this host's; EADDRINUSE if it is taken, or no port is left.
     pub fn udp_bind(
         &mut self,
         now: Instant,
@@ -42,6 +53,7 @@ impl Kernel {
         options: &UdpOptions,
     ) -> Result<Fd, Errno> {
         self.env.now = now;
+        self.descriptor()?;
         let address = at.ip();
         if !address.is_unspecified() && !self.is_local(address) && !is_for_many(address) {
             return Err(Errno::AddrNotAvail);

@@ -54,7 +54,7 @@
 //! NODE icmp TYPE/CODE to HOST [quote=exact|inside|outside] [quoted=N] [mtu=N]
 //! NODE route [to NODE] unreachable|prohibit|blackhole|missing [until TRIGGER]
 //! HOST kill | pause D | power-loss | reboot D | forget | skew +D | short-reads N | short-writes N | spurious-wake |
-//!      rcvbuf N | sndbuf N | no-ports [until TRIGGER] | accept-queue N
+//!      rcvbuf N | sndbuf N | no-ports [until TRIGGER] | no-descriptors [until TRIGGER] | accept-queue N
 //! ```
 //!
 //! Times are seconds (`0.021`) or durations; durations have a unit: `ns`, `us`, `ms`, `s`, `m`, `h`. Both are exact to the

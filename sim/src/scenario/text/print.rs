@@ -287,6 +287,9 @@ impl Display for Show<'_, What> {
                     HostFault::ReceiveBuffer(bytes) => write!(f, "rcvbuf {bytes}"),
                     HostFault::SendBuffer(bytes) => write!(f, "sndbuf {bytes}"),
                     HostFault::NoPorts(until) => write!(f, "no-ports{}", Until(names, until.as_ref())),
+                    HostFault::NoDescriptors(until) => {
+                        write!(f, "no-descriptors{}", Until(names, until.as_ref()))
+                    }
                     HostFault::AcceptQueue(most) => write!(f, "accept-queue {most}"),
                 }
             }

@@ -132,6 +132,7 @@ impl Parser {
             "rcvbuf" => HostFault::ReceiveBuffer(bytes(words)?),
             "sndbuf" => HostFault::SendBuffer(bytes(words)?),
             "no-ports" => HostFault::NoPorts(self.until(words)?),
+            "no-descriptors" => HostFault::NoDescriptors(self.until(words)?),
             "accept-queue" => HostFault::AcceptQueue(
                 words.next("a number of connections")?.number("a number of connections")?,
             ),
