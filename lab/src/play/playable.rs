@@ -18,7 +18,7 @@ pub fn unplayable(scenario: &Scenario) -> Option<String> {
     let settings = scenario.nodes.iter().flat_map(|node| &node.sysctl);
     let cannot = settings.filter_map(|(sysctl, _)| Some((sysctl, cannot_set(*sysctl)?))).next();
     if let Some((sysctl, why)) = cannot {
-        return Some(format!("{} {why}", sysctl.name()));
+        return Some(format!("{}: {why}", sysctl.name()));
     }
     scenario.faults.iter().find_map(|fault| {
         let state = matches!(fault.when, Trigger::State(..));

@@ -1,5 +1,7 @@
 //! The simulator's names for a kernel's settings, and where Linux has them.
 
+use std::borrow::Cow;
+use std::path::Path;
 use std::{fs, io};
 
 use resound_sim::kernel::Sysctl;
@@ -15,6 +17,9 @@ enum Is {
     /// Nowhere that a namespace could have for itself: why.
     Fixed(&'static str),
 }
+
+/// Where the kernel shows the settings of a namespace's network.
+const ROOT: &str = "/proc/sys/net";
 
 pub(super) const PORT_RANGE: &str = "ipv4/ip_local_port_range";
 
@@ -42,13 +47,23 @@ const fn is(sysctl: Sysctl) -> Is {
     }
 }
 
-/// Why a scenario with this setting cannot be played for real; `None` if it can.
+/// Why a scenario with this setting cannot be played for real on the kernel that runs; `None` if it can.
+///
+/// A setting that came with a later kernel is missing: `tcp_rto_max_ms`, for one, is there since Linux 6.15.
 #[must_use]
-pub const fn cannot_set(sysctl: Sysctl) -> Option<&'static str> {
-    match is(sysctl) {
-        Is::In(..) | Is::Half => None,
-        Is::Fixed(why) => Some(why),
-    }
+pub fn cannot_set(sysctl: Sysctl) -> Option<Cow<'static, str>> {
+    hindrance(&is(sysctl), Path::new(ROOT))
+}
+
+/// The same where the settings are in `root`.
+fn hindrance(is: &Is, root: &Path) -> Option<Cow<'static, str>> {
+    let paths = match is {
+        Is::In(paths, _) => *paths,
+        Is::Half => &[PORT_RANGE],
+        Is::Fixed(why) => return Some(Cow::Borrowed(why)),
+    };
+    let missing = paths.iter().find(|path| !root.join(path).exists())?;
+    Some(Cow::Owned(format!("this kernel has no net.{}", missing.replace('/', "."))))
 }
 
 /// The files that make these settings, and what is to be written there.
@@ -81,5 +96,27 @@ const fn default_ports() -> (u64, u64) {
 pub(super) fn write(path: &str, value: &str) -> Result<(), RigError> {
     let failed =
         |error: io::Error| RigError::Setting { path: path.to_owned(), value: value.to_owned(), error };
-    fs::write(format!("/proc/sys/net/{path}"), value).map_err(failed)
+    fs::write(Path::new(ROOT).join(path), value).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_this_kernel_does_not_have_is_told_by_name() {
+        let without = Path::new("/proc/self/no-such-directory");
+        let told = |sysctl| hindrance(&is(sysctl), without);
+        assert_eq!(told(Sysctl::RtoMaxMs).as_deref(), Some("this kernel has no net.ipv4.tcp_rto_max_ms"));
+        assert_eq!(told(Sysctl::PortLow).as_deref(), Some("this kernel has no net.ipv4.ip_local_port_range"));
+        // That no kernel lets a namespace set it is the better reason.
+        assert!(told(Sysctl::TimeWait).unwrap().contains("TCP_TIMEWAIT_LEN"));
+    }
+
+    /// Every kernel that this can run on has it.
+    #[test]
+    fn what_this_kernel_has_can_be_set() {
+        assert_eq!(cannot_set(Sysctl::Retries2), None);
+        assert_eq!(cannot_set(Sysctl::PortHigh), None);
+    }
 }
