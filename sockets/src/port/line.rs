@@ -26,7 +26,7 @@ use resound_core::signal::{Errno, Signal};
 use resound_core::stream::{Close, Established, Ready, Via};
 use resound_core::{Chunk, ConnId};
 
-use super::{Direction, Left, REPORTS, Socket};
+use super::{Direction, Left, Socket};
 use crate::{errno, tcp};
 
 #[derive(Debug)]
@@ -68,9 +68,18 @@ impl<S: Socket> Line<S> {
     }
 
     /// What it is ready for. If for nothing, the driver is woken when it is.
-    pub(super) fn poll(&mut self, conn: ConnId, reads: bool, cx: &mut S::Context<'_>) -> Option<Ready> {
+    ///
+    /// A report that the socket belies is taken off `left`, what the turn may still take in. With nothing left of that
+    /// the line answers "nothing", and nobody may be woken.
+    pub(super) fn poll(
+        &mut self,
+        conn: ConnId,
+        reads: bool,
+        cx: &mut S::Context<'_>,
+        left: &mut u8,
+    ) -> Option<Ready> {
         if self.phase == Phase::Dialing {
-            return self.poll_dial(cx).map(|result| Ready::Dialed(conn, result));
+            return self.poll_dial(cx, left).map(|result| Ready::Dialed(conn, result));
         }
         if self.write == Gate::Shut && self.open(Direction::Write, cx) {
             self.write = Gate::Open;
@@ -99,10 +108,11 @@ impl<S: Socket> Line<S> {
         }
     }
 
-    fn poll_dial(&mut self, cx: &mut S::Context<'_>) -> Option<Result<Established, Signal>> {
+    fn poll_dial(&mut self, cx: &mut S::Context<'_>, left: &mut u8) -> Option<Result<Established, Signal>> {
         // A report may be spurious, and the next one too: whether anything will come is the kernel's to say. The last
-        // question must be the runtime's, so that the driver is woken; one that says "ready" for ever is not believed.
-        for _ in 0..REPORTS {
+        // question must be the runtime's, so that the driver is woken. One that says "ready" for ever is not believed,
+        // and uses up the turn: the next one asks again, when others have had theirs.
+        while *left > 0 {
             if !self.open(Direction::Write, cx) {
                 return None;
             }
@@ -117,6 +127,7 @@ impl<S: Socket> Line<S> {
                 self.phase = Phase::Up;
                 return Some(result);
             }
+            *left -= 1;
         }
         None
     }

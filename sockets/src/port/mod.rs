@@ -202,11 +202,12 @@ impl<'a, 'cx, S: Socket> Switchboard<'a, 'cx, S> {
     fn ask(&mut self, reads: &impl Fn(ConnId) -> bool, whom: impl Fn(ConnId) -> bool) -> Option<Ready> {
         let mut lines = self.lines.iter().filter(|(conn, _)| whom(*conn));
         let (conn, report) = lines.find_map(|(conn, line)| {
-            let report = line.poll(*conn, reads(*conn), self.cx)?;
+            let report = line.poll(*conn, reads(*conn), self.cx, &mut self.left)?;
             Some((*conn, report))
         })?;
         self.last = Some(conn);
-        self.left -= 1;
+        // There may be none left: one dial can have used them up on reports without cause, and then another line had one.
+        self.left = self.left.saturating_sub(1);
         Some(report)
     }
 }
