@@ -52,6 +52,9 @@
 //!
 //! Calls that do not go through libc: `rustix`, and so `polling` and the reactor of smol, make theirs themselves. Their
 //! waits are interrupted by the real signals, and what was reported and is gone is for them an `again` of the call.
+//!
+//! Of those that do, only the ones in [`Call`] are bent. `sendto`, `recvfrom`, `recvmsg`, `read`, `write`, `writev` and
+//! `ppoll` are not, on whatever socket: a program under `LD_PRELOAD` that uses them meets the kernel as it is.
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 
 mod calls;

@@ -2,6 +2,7 @@
 
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 
+use std::collections::BTreeMap;
 use std::process::Command;
 use std::sync::{LazyLock, Mutex};
 use std::thread;
@@ -48,6 +49,11 @@ const SCENARIOS: &[&str] = &[
     "udp-reordered",
     "udp-too-long",
 ];
+
+const RUNTIMES: [&str; 5] = ["std", "smol", "smol-multi", "tokio", "tokio-multi"];
+
+/// So many calls are bent for each runtime at the very least.
+const ENOUGH: u64 = 200;
 
 /// How many are played at a time, however many threads the test harness has.
 const TOGETHER: usize = 4;
@@ -108,7 +114,7 @@ fn play(scenario: &str, runtime: &str, plan: &str) -> Result<Tally, String> {
 fn the_words_are_the_same() {
     LazyLock::force(&STOOD_STILL);
     let mut plays = Vec::new();
-    for runtime in ["std", "smol", "smol-multi", "tokio", "tokio-multi"] {
+    for runtime in RUNTIMES {
         plays.extend(
             SCENARIOS
                 .iter()
@@ -116,14 +122,14 @@ fn the_words_are_the_same() {
                 .map(|(scenario, plan)| (*scenario, runtime, plan)),
         );
     }
-    let (queue, broken, bent) = (Mutex::new(plays), Mutex::new(Vec::new()), Mutex::new(0));
+    let (queue, broken, bent) = (Mutex::new(plays), Mutex::new(Vec::new()), Mutex::new(BTreeMap::new()));
     thread::scope(|scope| {
         for _ in 0..TOGETHER {
             scope.spawn(|| {
                 loop {
                     let Some((scenario, runtime, plan)) = queue.lock().unwrap().pop() else { return };
                     match play(scenario, runtime, plan) {
-                        Ok(tally) => *bent.lock().unwrap() += tally.bent(),
+                        Ok(tally) => *bent.lock().unwrap().entry(runtime).or_insert(0) += tally.bent(),
                         Err(told) => broken.lock().unwrap().push(told),
                     }
                 }
@@ -132,5 +138,9 @@ fn the_words_are_the_same() {
     });
     let broken = broken.into_inner().unwrap();
     assert!(broken.is_empty(), "{}", broken.join("\n"));
-    assert!(bent.into_inner().unwrap() > 1_000, "nearly nothing was bent");
+    let bent = bent.into_inner().unwrap();
+    println!("bent: {bent:?}");
+    for runtime in RUNTIMES {
+        assert!(bent[runtime] > ENOUGH, "nearly nothing was bent for {runtime}: {bent:?}");
+    }
 }

@@ -4,8 +4,8 @@ use core::ffi::c_int;
 use core::sync::atomic::{AtomicU8, Ordering};
 
 use libc::{
-    ECONNABORTED, EHOSTUNREACH, EINPROGRESS, EINTR, ENETDOWN, ENOTCONN, EOPNOTSUPP, EPERM, EPROTO, POLLIN,
-    sockaddr, socklen_t,
+    EALREADY, ECONNABORTED, EHOSTUNREACH, EINPROGRESS, EINTR, ENETDOWN, ENOTCONN, EOPNOTSUPP, EPERM, EPROTO,
+    POLLIN, sockaddr, socklen_t,
 };
 
 use super::{Fate, arrives, concerned, errno, fate, set_errno};
@@ -31,10 +31,13 @@ unsafe extern "C" fn accept4(fd: c_int, addr: *mut sockaddr, len: *mut socklen_t
         Fate::AsIs => {}
     }
     // SAFETY: the caller's own promise.
-    unsafe { real::accept4(fd, addr, len, flags) }
+    let accepted = unsafe { real::accept4(fd, addr, len, flags) };
+    // Its number may have been a dial's before.
+    dial(accepted).into_iter().for_each(|left| left.store(0, Ordering::Relaxed));
+    accepted
 }
 
-/// How often each dial may still be said not to be over: once right after `connect`, and once after a report. No kernel says
+/// By descriptor: how often each dial may still be said not to be over: once right after `connect`, and once after a report. No kernel says
 /// so of a socket for which poll(2) says that it is ready.
 static DIALS: [AtomicU8; 1 << 16] = [const { AtomicU8::new(0) }; 1 << 16];
 
@@ -57,9 +60,13 @@ unsafe extern "C" fn connect(fd: c_int, addr: *const sockaddr, len: socklen_t) -
     // SAFETY: the caller's own promise.
     let answer = unsafe { real::connect(fd, addr, len) };
     let last = errno();
-    if plan.is_some() && answer < 0 && last == EINPROGRESS {
-        dial(fd).into_iter().for_each(|left| left.store(2, Ordering::Relaxed));
-    }
+    // Whatever the number belonged to before, it is this dial's now. After EALREADY it goes on as it was.
+    let falsely = match last {
+        EINPROGRESS if answer < 0 && plan.is_some() => Some(2),
+        EALREADY if answer < 0 => None,
+        _ => Some(0),
+    };
+    dial(fd).zip(falsely).into_iter().for_each(|(left, falsely)| left.store(falsely, Ordering::Relaxed));
     let begun = answer == 0 || last == EINPROGRESS;
     if interrupted.is_some() && begun {
         set_errno(EINTR);
