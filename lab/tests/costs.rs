@@ -53,7 +53,7 @@ fn exact(spread: f64) -> Vec<Pair> {
 }
 
 #[test]
-fn less_than_three_pairs_prove_nothing() {
+fn less_than_four_pairs_prove_nothing() {
     let of = |rounds| vec![Pair { a: 9.0, b: 1.0 }; rounds];
     let (enough, few) = (exact(1.0), exact(1.0)[1..].to_vec());
     let verdict = |itself: [&[Pair]; 2], rounds| judge(itself, &of(rounds), 0.0).unwrap().verdict;
@@ -197,7 +197,7 @@ fn every_configuration_has_every_figure_or_a_reason() {
 #[test]
 fn what_differs_by_design_is_found() {
     let config =
-        Config { configurations: vec![Configuration::Std, Configuration::Tokio], rounds: 3, ..tiny() };
+        Config { configurations: vec![Configuration::Std, Configuration::Tokio], rounds: 4, ..tiny() };
     let costs = measure(&config, &worker, &mut |_| {}).unwrap();
     is_sound(&costs);
     let threads = costs.comparisons.iter().find(|c| c.metric == Metric::ServerThreadsMany).unwrap();

@@ -3,8 +3,8 @@
 //! The kernel counts them itself, at its tracepoint `raw_syscalls:sys_enter`, for the threads that a process has and gets:
 //! one counter, which the process does not notice but for some tens of nanoseconds in each call. That takes tracefs and
 //! `perf_event_open(2)`, in practice root. Else strace counts, where it is installed; it stops the process at each call,
-//! which takes so long that an answer may have come in before the process asks for it, and then it saves the wait. `/proc/PID/io` counts `read` and `write` only, not what sockets are used
-//! with.
+//! which takes so long that an answer may have come in before the process asks for it, and then it saves the wait.
+//! `/proc/PID/io` counts `read` and `write` only, not what sockets are used with.
 
 use core::fmt;
 use core::time::Duration;

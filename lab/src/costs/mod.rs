@@ -66,7 +66,8 @@ use runs::{Run, Stage};
 /// How many single times are kept for each figure.
 pub const SAMPLES: usize = 1_000;
 
-/// How many pairs that mostly wait are run at a time: few enough that their wake-ups seldom meet.
+/// How many pairs that mostly wait are run at a time: few enough that their wake-ups seldom meet. They do meet:
+/// each figure of such runs by itself is an upper bound.
 const WAITING: usize = 5;
 
 /// Idle ones: they do nothing that another could be in the way of.
@@ -251,7 +252,8 @@ impl Costs {
 /// Measures. `launch` makes the command that a worker is started with, ready to get the arguments of
 /// [`worker::main`]; `progress` is told now and then what is being done.
 ///
-/// Nothing else should be running meanwhile. What fails once is left out and told ([`Costs::failures`]); what fails always has a reason instead of a figure.
+/// Nothing else should be running meanwhile. What fails once is left out and told ([`Costs::failures`]); what fails
+/// always has a reason instead of a figure.
 ///
 /// # Errors
 ///

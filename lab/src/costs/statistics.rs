@@ -30,8 +30,8 @@ use std::cmp::Ordering;
 
 use serde::Serialize;
 
-/// Fewer pairs of each kind prove nothing: there is never a difference.
-pub const LEAST_PAIRS: usize = 3;
+/// Fewer pairs of each kind prove nothing: there is never a difference. With three, chance would make one in 336 times.
+pub const LEAST_PAIRS: usize = 4;
 
 /// Ratios nearer to 1 than this are no difference for anybody, however exact they are.
 pub const LEAST_RATIO: f64 = 1.02;

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::{Configuration, Costs, Metric, Row, Side, Standing, Unit};
+use super::{Configuration, Costs, Metric, Row, Side, Standing, Unit, WAITING};
 
 /// How wide the first column is.
 const TITLE: usize = 37;
@@ -37,6 +37,17 @@ impl fmt::Display for Costs {
         writeln!(f)?;
         writeln!(f, "*  least: none is less by more than chance, and some are more.")?;
         writeln!(f, "±  how far apart two runs of the very same runtime came out, at most.")?;
+        let [reset, timer, silence] =
+            [Metric::ClientReset, Metric::ClientTimer, Metric::ClientSilence].map(Metric::title);
+        let configurations = self.config.configurations.len();
+        let together = 2 * WAITING.min(configurations * (configurations + 1) / 2);
+        wrapped(
+            f,
+            &capital(&format!(
+                "{reset}, {timer}, {silence}: {together} workers ran at once. That is the same for all; by itself \
+                 each figure is an upper bound."
+            )),
+        )?;
         self.notes(f)
     }
 }

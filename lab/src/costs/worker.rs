@@ -1,7 +1,7 @@
 //! What is measured, in a process of its own: one client or one server on one runtime.
 //!
 //! It is told what to do line by line on its standard input, and answers each line with one on its standard output; it
-//! ends when its standard input does. It does nothing before the first line, so that whoever measures it can begin while
+//! ends when its standard input does, and at the latest with the thread that started it. It does nothing before the first line, so that whoever measures it can begin while
 //! it still has one thread. It measures nothing of itself but when its program was told what: everything else is asked of
 //! the kernel, from outside.
 //!
@@ -28,7 +28,10 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::Instant;
 
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::Signal;
 use nix::sys::socket::{setsockopt, sockopt};
+use nix::unistd::getppid;
 use resound_conformance::on::{smol::Smol, std::Std, tokio::Tokio};
 use resound_conformance::{ClientSession, Dial, EchoClient, Runtime, ServerConfig};
 use resound_core::stream::client::{Command, Config, Event};
@@ -70,7 +73,16 @@ pub fn main(args: impl IntoIterator<Item = String>) -> ExitCode {
     }
 }
 
+/// SIGKILL when the thread that started this process ends. That of a run outlives its workers.
+fn die_with_the_measurer() -> io::Result<()> {
+    let parent = getppid();
+    set_pdeathsig(Signal::SIGKILL)?;
+    // It may have ended before that was said; and if it had before it was asked for, standard input ends.
+    if getppid() == parent { Ok(()) } else { Err(io::Error::other("whoever measures is gone")) }
+}
+
 fn play(args: &[String]) -> io::Result<()> {
+    die_with_the_measurer()?;
     // For strace, which is no ancestor of this process (Yama, `ptrace_scope` 1). A kernel without Yama refuses, and asks
     // for nothing of the kind.
     let _ = set_ptracer(PTracer::Any);
