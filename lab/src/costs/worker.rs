@@ -1,9 +1,9 @@
 //! What is measured, in a process of its own: one client or one server on one runtime.
 //!
 //! It is told what to do line by line on its standard input, and answers each line with one on its standard output; it
-//! ends when its standard input does, and at the latest with the thread that started it. It does nothing before the first line, so that whoever measures it can begin while
-//! it still has one thread. It measures nothing of itself but when its program was told what: everything else is asked of
-//! the kernel, from outside.
+//! ends when its standard input does, and at the latest with the thread that started it. It does nothing before the
+//! first line, so that whoever measures it can begin while it still has one thread. It measures nothing of itself but
+//! when its program was told what: everything else is asked of the kernel, from outside.
 //!
 //! | role | line | answer |
 //! |---|---|---|
