@@ -18,7 +18,7 @@ mod linux {
     use std::os::unix::process::CommandExt as _;
     use std::process::{Command, ExitCode};
     use std::time::{Duration, Instant};
-    use std::{env, error, thread};
+    use std::{env, error, io, thread};
 
     use nix::unistd::geteuid;
     use resound_core::signal::Version;
@@ -37,12 +37,20 @@ mod linux {
             return report(run());
         }
         let Ok(this) = env::current_exe() else { return ExitCode::FAILURE };
-        match Command::new(this).uid(USER).gid(USER).status() {
+        // An error is one of the exec too: usually a directory on the way that only its owner may enter.
+        match Command::new(&this).uid(USER).gid(USER).status() {
             Ok(status) if status.success() => ExitCode::SUCCESS,
-            Ok(_) => ExitCode::FAILURE,
-            Err(error) => {
-                eprintln!("skipped: another user cannot run this file: {error}");
+            Ok(status) => {
+                eprintln!("as user {USER}: {status}");
+                ExitCode::FAILURE
+            }
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                eprintln!("skipped: user {USER} may not run {}: {error}", this.display());
                 ExitCode::SUCCESS
+            }
+            Err(error) => {
+                eprintln!("{} cannot be run as user {USER}: {error}", this.display());
+                ExitCode::FAILURE
             }
         }
     }
