@@ -76,7 +76,8 @@ impl Kernel {
     ///
     /// # Errors
     ///
-    /// As [`send_to`](Self::send_to), for want of a port, a way or a permission; EINVAL for an IPv6 group of the link. It stays connected to where it was.
+    /// As [`send_to`](Self::send_to), for want of a port, a way or a permission; EINVAL for an IPv6 group of the link.
+    /// It stays connected to where it was.
     pub fn udp_connect(&mut self, now: Instant, fd: Fd, to: Option<SocketAddr>) -> Result<(), Errno> {
         self.env.now = now;
         let Some(to) = to else { return self.udp_dissolve(fd) };
