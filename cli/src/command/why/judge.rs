@@ -20,6 +20,7 @@ use super::evidence::{
     Datagrams, Dialed, Ending, Evidence, Hop, Moment, Others, Parting, Replied, Session, Silence, is_from,
 };
 use super::evidence::{Route, Told};
+use super::route::is_here;
 use super::situation::{Candidate, Situation};
 
 /// What is known.
@@ -56,7 +57,11 @@ impl Finding {
 
     /// What to try, with what is known filled in.
     pub(super) fn advice(&self, target: &str, to: Option<SocketAddr>) -> Vec<String> {
-        self.situation.entry().advice.iter().map(|advice| filled_in(advice, target, to)).collect()
+        let here = to.is_some_and(|to| is_here(to.ip()));
+        let advice = self.situation.entry().advice.iter();
+        // Who asks on loopback would reach a server that listens there.
+        let advice = advice.filter(|advice| !(here && advice.contains("127.0.0.1 only")));
+        advice.map(|advice| filled_in(advice, target, to)).collect()
     }
 
     /// What would tell the candidates apart, where there are any.
@@ -75,7 +80,7 @@ impl Finding {
 fn filled_in(text: &str, target: &str, to: Option<SocketAddr>) -> String {
     let text = text.replace("TARGET", target);
     match to {
-        None => text.replace("NAME", target),
+        None => text.replace("NAME", target.rsplit_once(':').map_or(target, |(name, _)| name)),
         Some(to) => text.replace("ADDRESS", &to.ip().to_string()).replace("PORT", &to.port().to_string()),
     }
 }

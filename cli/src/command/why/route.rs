@@ -20,8 +20,14 @@ pub(super) fn route(to: SocketAddr) -> Result<Route, Errno> {
         Signal::Errno(errno) => errno,
         _ => Errno::Io,
     })?;
-    let hop = if to.ip().is_loopback() || source == to.ip() { Hop::Here } else { hop(to.ip()) };
+    let hop = if is_here(to.ip()) || source == to.ip() { Hop::Here } else { hop(to.ip()) };
     Ok(Route { source, hop })
+}
+
+/// Whether the address is this host's whatever its routes are. To connect to an unspecified address is to connect to
+/// loopback (kernel: `ip_route_output_key_hash_rcu`, `tcp_v6_connect`).
+pub(super) fn is_here(to: IpAddr) -> bool {
+    to.is_loopback() || to.is_unspecified()
 }
 
 fn source(to: SocketAddr) -> io::Result<IpAddr> {
@@ -120,6 +126,12 @@ mod tests {
         assert_eq!(v4(&table, Ipv4Addr::new(10, 0, 1, 7)), Some(gateway));
         assert_eq!(v4("Iface\n", Ipv4Addr::new(10, 0, 1, 7)), None);
         assert_eq!(v4("Iface\nnonsense\n", Ipv4Addr::new(10, 0, 1, 7)), None);
+    }
+
+    #[test]
+    fn an_unspecified_address_is_this_host() {
+        let hop = route((Ipv4Addr::UNSPECIFIED, 9).into()).map(|route| route.hop);
+        assert!(matches!(hop, Ok(Hop::Here)), "{hop:?}");
     }
 
     #[test]

@@ -171,7 +171,7 @@ situations! {
     PortClosed "port-closed"
         "refused: the host, or somebody in its name, says that nothing listens on that port"
         "The server is not running, or listens on another port or another address. A firewall that refuses in the host's name looks the same."
-        ["start the server, or look for it on its host: `ss -lntu`", "check the port, and that the server does not listen on 127.0.0.1 only"];
+        ["start the server, or look for it on its host: `ss -lntu`", "check the port", "check that the server does not listen on 127.0.0.1 only"];
     SelfConnect "self-connect"
         "the connection led to itself"
         "Nothing listens on that port of this host, and the kernel chose the very same port to connect from."
@@ -216,7 +216,7 @@ situations! {
     PeerStalled "peer-stalled"
         "the other kernel acknowledges, and no program answers"
         "The path and the host are fine: every byte was acknowledged. What is missing is the program's answer."
-        ["see what the server does: `ss -tnp` (Recv-Q), its stack, its log", "send more than its buffers hold (`--size 1MiB`-like): a program that does not read closes the window", "check that it is an echo server"]
+        ["see what the server does: `ss -tnp` (Recv-Q), its stack, its log", "send more than its buffers hold (`--size 1000000`): a program that does not read closes the window", "check that it is an echo server"]
         decide "`ss -tn` on the server's host: a Recv-Q that stays means that nobody reads; on the listening socket, that nobody accepts";
     ZeroWindow "zero-window"
         "the peer has stopped reading"

@@ -342,7 +342,17 @@ fn advice_can_be_pasted() {
     let to = Some((ip(TO), 7).into());
     let advice = finding.advice("host:7", to).join(" ");
     assert!(advice.contains("traceroute -T -p 7 10.0.0.3"), "{advice}");
-    assert!(nameless().advice("host:7", None).join(" ").contains("getent ahosts host:7"));
+    assert!(nameless().advice("host:7", None).join(" ").contains("`getent ahosts host`"));
+}
+
+#[test]
+fn on_loopback_nobody_is_told_to_look_for_a_server_on_loopback() {
+    let finding = Finding::new(Situation::PortClosed, Cause::peer(Reason::ConnRefused));
+    let advice = |to: &str| finding.advice("host:7", Some(to.parse().unwrap())).join(" ");
+    assert!(advice("10.0.0.3:7").contains("127.0.0.1 only"));
+    for here in ["127.0.0.1:7", "[::1]:7", "0.0.0.0:7", "[::]:7"] {
+        assert!(!advice(here).contains("127.0.0.1 only"), "{here}");
+    }
 }
 
 #[test]
