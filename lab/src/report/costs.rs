@@ -11,8 +11,8 @@ pub(super) fn write(f: &mut fmt::Formatter<'_>, costs: &Costs) -> fmt::Result {
     writeln!(
         f,
         "<p>One client or one server in a process of its own; the other side is a plain loop, the same for all. Each was \
-         measured {} times beside itself and beside each other, in an order drawn by lot (seed {}). ± is how far apart two runs of the \
-         very same came out; what lies within is no difference. * is the least: none is less by more than chance, and some are \
+         measured {} times beside itself and beside each other, in an order drawn by lot (seed {}). ± (or × where that is more than the figure itself) is how far apart two runs of \
+         the very same came out; what lies within is no difference. * is the least: none is less by more than chance, and some are \
          more. {}.</p>",
         costs.config.rounds,
         costs.config.seed,
@@ -78,8 +78,10 @@ fn cell(f: &mut fmt::Formatter<'_>, row: &Row) -> fmt::Result {
         Standing::Alike | Standing::More => ("", ""),
     };
     write!(f, "<td class=\"time{class}\">{star}{}", Figure(median, row.metric.unit()))?;
-    if let Some(spread) = row.spread.filter(|spread| *spread > 1.0) {
-        write!(f, " <small>±{:.0} %</small>", (spread - 1.0) * 100.0)?;
+    match row.spread {
+        Some(spread) if spread >= 2.0 => write!(f, " <small>×{spread:.1}</small>")?,
+        Some(spread) if spread > 1.0 => write!(f, " <small>±{:.0} %</small>", (spread - 1.0) * 100.0)?,
+        _ => {}
     }
     if let Some(p99) = row.p99 {
         write!(f, "<br/><small>99 %: {}</small>", Figure(p99, row.metric.unit()))?;
@@ -94,9 +96,28 @@ impl fmt::Display for Figure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.1 {
             Unit::Nanoseconds => Took(self.0 / 1e9).fmt(f),
-            Unit::Bytes => write!(f, "{:.0} bytes", self.0),
-            Unit::Count if self.0 >= 100.0 => write!(f, "{:.0}", self.0),
-            Unit::Count => write!(f, "{:.2}", self.0),
+            Unit::Bytes => {
+                let steps = [(1024.0 * 1024.0, "MiB"), (1024.0, "KiB")];
+                let step = steps.into_iter().find(|(by, _)| self.0 >= 10.0 * by);
+                let (by, unit) = step.unwrap_or((1.0, "bytes"));
+                write!(f, "{} {unit}", Digits(self.0 / by))
+            }
+            Unit::Count => Digits(self.0).fmt(f),
+        }
+    }
+}
+
+/// Three digits, as the table for a terminal has them.
+struct Digits(f64);
+
+impl fmt::Display for Digits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0.0 => f.write_str("0"),
+            figure if figure < 0.1 => write!(f, "{figure:.3}"),
+            figure if figure < 9.995 => write!(f, "{figure:.2}"),
+            figure if figure < 99.95 => write!(f, "{figure:.1}"),
+            figure => write!(f, "{figure:.0}"),
         }
     }
 }
@@ -105,4 +126,17 @@ impl fmt::Display for Figure {
 fn capital(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_have_three_digits() {
+        let bytes = [512.0, 51_200.0, 12_345_678.0].map(|bytes| Figure(bytes, Unit::Bytes).to_string());
+        assert_eq!(bytes, ["512 bytes", "50.0 KiB", "11.8 MiB"]);
+        let counts = [0.0, 0.0123, 2.5, 31.25, 1234.5].map(|count| Figure(count, Unit::Count).to_string());
+        assert_eq!(counts, ["0", "0.012", "2.50", "31.2", "1234"]);
+    }
 }

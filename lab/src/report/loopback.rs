@@ -22,8 +22,10 @@ pub(super) fn write(f: &mut fmt::Formatter<'_>, outcomes: &[Outcome]) -> fmt::Re
          within what time that was promised. ! is a promise that was broken.</p>\n",
     )?;
     f.write_str("<div class=\"wide\"><table class=\"course\">\n<thead><tr><th scope=\"col\">scenario</th>")?;
-    f.write_str("<th scope=\"col\">reason</th><th scope=\"col\">promised</th>")?;
-    runtimes.iter().try_for_each(|runtime| write!(f, "<th scope=\"col\">{}</th>", Escaped(runtime)))?;
+    f.write_str("<th scope=\"col\">reason</th><th scope=\"col\" class=\"time\">promised</th>")?;
+    runtimes
+        .iter()
+        .try_for_each(|runtime| write!(f, "<th scope=\"col\" class=\"time\">{}</th>", Escaped(runtime)))?;
     f.write_str("</tr></thead>\n<tbody>\n")?;
     for group in outcomes.chunk_by(|a, b| a.scenario == b.scenario) {
         let first = &group[0];

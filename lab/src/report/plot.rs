@@ -173,8 +173,10 @@ fn figures(f: &mut fmt::Formatter<'_>, series: &[Sorted<'_>]) -> fmt::Result {
     f.write_str(
         "<div class=\"wide\"><table class=\"figures\">\n<thead><tr><th></th><th scope=\"col\">runtime</th>",
     )?;
-    f.write_str("<th scope=\"col\">count</th><th scope=\"col\">half within</th><th scope=\"col\">90 %</th>")?;
-    f.write_str("<th scope=\"col\">99 %</th><th scope=\"col\">all</th></tr></thead>\n<tbody>\n")?;
+    for head in ["count", "half within", "90 %", "99 %", "longest"] {
+        write!(f, "<th scope=\"col\" class=\"time\">{head}</th>")?;
+    }
+    f.write_str("</tr></thead>\n<tbody>\n")?;
     for (index, series) in series.iter().enumerate() {
         write!(
             f,

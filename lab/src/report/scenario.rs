@@ -18,8 +18,8 @@ pub(super) fn write_all(f: &mut fmt::Formatter<'_>, agreement: &Agreement<'_>) -
     f.write_str(
         "<p>In each drawing time runs downwards; where nothing happens, it is broken off, with how long beside it. \
          A packet is an arrow from where it sets out to where it arrives; one that is lost ends in a cross; one that nobody \
-         sent is dashed. Bold words are what a program was told. On paper, drawings of runs that agree are left out, and so are \
-         predictions for IPv6 where all runs of both versions agree.</p>\n",
+         sent is dashed. Bold words are what a program was told. On paper, drawings of runs that agree are left out, and so is \
+         the prediction where all runs agree.</p>\n",
     )?;
     agreement.rows.iter().try_for_each(|row| write(f, row))?;
     f.write_str("</section>\n")
@@ -30,9 +30,12 @@ fn write(f: &mut fmt::Formatter<'_>, row: &Row<'_>) -> fmt::Result {
         let players = Player::ALL.into_iter();
         players.filter_map(|player| row.cell(player, version)).map(|outcome| sign(&outcome.verdict)).collect()
     };
+    // On paper nothing is drawn of what came as predicted: words and times say it all.
+    let alike = row.outcomes.iter().all(|outcome| outcome.verdict == Verdict::Agrees);
+    let class = if alike { "scenario alike" } else { "scenario" };
     writeln!(
         f,
-        "<details class=\"scenario\">\n<summary><b>{}</b> <span class=\"signs\">{}</span> {}</summary>\n<div id=\"{}\">",
+        "<details class=\"{class}\">\n<summary><b>{}</b> <span class=\"signs\">{}</span> {}</summary>\n<div id=\"{}\">",
         Escaped(row.name),
         VERSIONS.map(signs).join(" "),
         Escaped(row.about),
@@ -41,14 +44,7 @@ fn write(f: &mut fmt::Formatter<'_>, row: &Row<'_>) -> fmt::Result {
     for item in row.items() {
         let text = item.scenario.to_string();
         let version = version_name(item.version);
-        let agrees = |version| {
-            let outcomes = row.outcomes.iter().filter(move |outcome| outcome.item.version == version);
-            outcomes.into_iter().all(|outcome| outcome.verdict == Verdict::Agrees)
-        };
-        // On paper a prediction that came true over both versions is drawn once.
-        let class =
-            if item.version == Version::V6 && VERSIONS.into_iter().all(agrees) { "again" } else { "play" };
-        writeln!(f, "<section class=\"{class}\">\n<h3>{} over {version}</h3>", Escaped(row.name))?;
+        writeln!(f, "<section>\n<h3>{} over {version}</h3>", Escaped(row.name))?;
         told(f, row, item.version)?;
         writeln!(
             f,
@@ -81,9 +77,9 @@ fn told(f: &mut fmt::Formatter<'_>, row: &Row<'_>, version: Version) -> fmt::Res
         .filter(|&(_, player)| row.cell(player, version).is_some())
         .collect();
     f.write_str("<div class=\"wide\"><table class=\"course\">\n<thead><tr><th scope=\"col\">host</th>")?;
-    f.write_str("<th scope=\"col\">told</th><th scope=\"col\">predicted</th>")?;
+    f.write_str("<th scope=\"col\">told</th><th scope=\"col\" class=\"time\">predicted</th>")?;
     for (_, player) in &players {
-        write!(f, "<th scope=\"col\">{}</th>", player.as_str())?;
+        write!(f, "<th scope=\"col\" class=\"time\">{}</th>", player.as_str())?;
     }
     f.write_str("</tr></thead>\n<tbody>\n")?;
     let left_out = if beats.len() > MOST + 1 { MOST * 3 / 4..beats.len() - MOST / 4 } else { 0..0 };

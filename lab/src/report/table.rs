@@ -23,7 +23,7 @@ pub(super) fn write(f: &mut fmt::Formatter<'_>, report: &TableReport) -> fmt::Re
         f.write_str("</ul>\n")?;
     }
     f.write_str("<details class=\"text\"><summary>every row</summary>\n<div class=\"wide\"><table class=\"course\">\n")?;
-    f.write_str("<thead><tr><th scope=\"col\">row</th><th scope=\"col\">IP</th><th scope=\"col\">ways</th>")?;
+    f.write_str("<thead><tr><th scope=\"col\">row</th><th scope=\"col\">IP</th><th scope=\"col\" class=\"time\">ways</th>")?;
     f.write_str("<th scope=\"col\">finding</th></tr></thead>\n<tbody>\n")?;
     report.rows.iter().try_for_each(|row| line(f, row))?;
     f.write_str("</tbody>\n</table></div>\n</details>\n</section>\n")
