@@ -156,6 +156,30 @@ fn what_does_not_exist_is_a_matter_of_usage() {
 }
 
 #[test]
+fn a_name_that_does_not_exist_is_answered_with_the_nearest_one() {
+    let ran = run(&["compare", "--scenario", "refusd"]);
+    let said = &ran.code(2).stderr;
+    assert!(said.contains("'refused'") && said.contains("compare --list"), "{said}");
+    assert!(said.len() < 500, "{said}");
+}
+
+#[test]
+fn what_leaves_nothing_to_do_is_a_matter_of_usage() {
+    for (options, said) in [
+        ("--scenario half-open --lab never", "half-open is played in the lab only"),
+        ("--part scenarios --lab never", "--part scenarios is of the lab"),
+        ("--part table --lab never", "--part table is of the lab"),
+        ("--part promises,costs --lab never", "--part costs is of the lab"),
+        ("--scenario refused --part costs", "--scenario chooses nothing of costs"),
+        ("--scenario refused --part scenarios", "refused is not of the parts"),
+    ] {
+        let words = ["compare"].into_iter().chain(options.split(' ')).collect::<Vec<_>>();
+        let ran = run(&words);
+        assert!(ran.code(2).stderr.contains(said) && ran.stdout.is_empty(), "{options}: {ran:?}");
+    }
+}
+
+#[test]
 fn an_interrupt_shows_what_is_known() {
     let child = resound(&["compare", "-o", "json"]).spawn().unwrap();
     takes_signals(&child);

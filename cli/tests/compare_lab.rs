@@ -8,6 +8,7 @@ mod common;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use common::{Ran, collect, events, finish, resound, run};
 use serde_json::Value;
@@ -76,10 +77,9 @@ fn the_page_shows_what_was_predicted_and_what_came() {
 /// the same; or it is an error.
 #[test]
 fn without_the_lab_it_says_why_and_goes_on() {
-    let hindered = |lab: &str| {
-        let scenarios = "--scenario refused tcp-server-not-running --runtime std";
+    let without = |options: &str| {
         let line = format!(
-            "echo 0 > /proc/sys/user/max_net_namespaces && exec {} compare --lab {lab} {scenarios} -o json",
+            "echo 0 > /proc/sys/user/max_net_namespaces && exec {} compare {options} -o json",
             env!("CARGO_BIN_EXE_resound")
         );
         let mut command = Command::new("unshare");
@@ -87,6 +87,8 @@ fn without_the_lab_it_says_why_and_goes_on() {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         finish(command, b"")
     };
+    let hindered =
+        |lab: &str| without(&format!("--lab {lab} --scenario refused tcp-server-not-running --runtime std"));
     if !Command::new("unshare")
         .args(["--user", "--map-root-user", "true"])
         .status()
@@ -101,6 +103,9 @@ fn without_the_lab_it_says_why_and_goes_on() {
     assert!(document["lab"]["hindrance"].as_str().unwrap().contains("namespace"), "{document}");
     let ran = hindered("always");
     assert!(ran.code(17).document()["error"].as_str().unwrap().starts_with("the lab cannot be used: "));
+    // Nothing can be done, and that is no success.
+    let ran = without("--part costs");
+    assert!(ran.code(17).stderr.contains("all that was asked for is of the lab"), "{ran:?}");
     let ran = hindered("never");
     assert!(ran.code(0).stderr.is_empty() && ran.document()["lab"].is_null(), "{ran:?}");
 }
@@ -162,6 +167,9 @@ fn what_cannot_be_read_or_written_is_said_before_anything_is_played() {
         assert!(ran.code(code).stderr.contains(said), "{ran:?}");
         assert!(ran.document()["error"].as_str().unwrap().contains(said));
     }
+    let newer = earlier("newer.json", |document| document["schema"] = 99.into());
+    let ran = run(&["compare", "--baseline", newer.to_str().unwrap(), "-o", "json"]);
+    assert!(ran.code(2).stderr.contains("it has schema 99"), "{ran:?}");
     assert!(run(&["compare", "--threshold", "5"]).code(2).stderr.contains("--baseline"));
 }
 
@@ -169,13 +177,36 @@ fn what_cannot_be_read_or_written_is_said_before_anything_is_played() {
 #[test]
 fn an_interrupt_in_the_lab_shows_what_is_known() {
     let args = ["compare", "--part", "scenarios", "--lab", "always", "-o", "json"];
-    let child = resound(&args).spawn().unwrap();
+    let page = file("interrupted.html");
+    fs::write(&page, "an earlier page").unwrap();
+    let mark = format!("RESOUND_TEST_MARK={}", std::process::id());
+    let (name, value) = mark.split_once('=').unwrap();
+    let mut command = resound(&args);
+    let child = command.args(["--report", page.to_str().unwrap()]).env(name, value).spawn().unwrap();
     common::takes_signals(&child);
     std::thread::sleep(core::time::Duration::from_secs(2));
+    let meanwhile = (marked(&mark), fs::read_to_string(&page).unwrap());
     common::signal(&child, nix::sys::signal::Signal::SIGINT);
     let ran = collect(child);
     if ran.code == Some(17) {
         return eprintln!("SKIPPED: {}", ran.stderr);
     }
     assert_eq!(ran.code(130).document()["end"], "interrupted");
+    assert!(meanwhile.0 > 1, "there are agents: {}", meanwhile.0);
+    assert_eq!(meanwhile.1, "an earlier page", "it stands until there is another one");
+    assert!(fs::read_to_string(&page).unwrap().contains(">Interrupted after "));
+    let began = Instant::now();
+    while marked(&mark) > 0 {
+        assert!(began.elapsed() < common::LONG, "{} processes are left", marked(&mark));
+        std::thread::sleep(core::time::Duration::from_millis(20));
+    }
+}
+
+/// How many processes have this in their environment (proc_pid_environ(5)).
+fn marked(mark: &str) -> usize {
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let environments = processes.filter_map(|process| fs::read(process.path().join("environ")).ok());
+    let has =
+        |environment: &Vec<u8>| environment.split(|byte| *byte == 0).any(|entry| entry == mark.as_bytes());
+    environments.filter(has).count()
 }

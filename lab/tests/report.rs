@@ -80,8 +80,16 @@ fn table() -> TableReport {
 
 fn page() -> String {
     let (host, outcomes) = (host(), made());
-    Page { host: &host, outcomes: &outcomes, no_lab: None, table: Some(&table()), costs: None, loopback: &[] }
-        .to_string()
+    Page {
+        host: &host,
+        outcomes: &outcomes,
+        no_lab: None,
+        unfinished: None,
+        table: Some(&table()),
+        costs: None,
+        loopback: &[],
+    }
+    .to_string()
 }
 
 /// The values of an attribute of all elements.
@@ -124,11 +132,13 @@ fn without_the_lab_it_says_why() {
         host: &host,
         outcomes: &[],
         no_lab: Some("no <namespaces>"),
+        unfinished: Some("Interrupted after 1 of 2 plays"),
         table: None,
         costs: None,
         loopback: &[],
     }
     .to_string();
+    assert!(page.contains(">Interrupted after 1 of 2 plays.</p>"));
     assert!(page.contains("The lab was not used: no &lt;namespaces&gt;.") && !page.contains("id=\"matrix\""));
 }
 

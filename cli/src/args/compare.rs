@@ -2,8 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::builder::PossibleValuesParser;
-use clap::{Args, ValueEnum};
+use std::ffi::OsStr;
+
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::error::{ContextKind, ContextValue};
+use clap::{Arg, Args, Command, Error, ValueEnum};
 use resound_conformance::Scenario;
 use resound_sim::library;
 
@@ -25,7 +28,7 @@ use crate::exit;
 #[command(after_help = exit::HELP)]
 pub(crate) struct Compare {
     /// Only these scenarios, of the runtimes' promises and of the lab's (see --list)
-    #[arg(long, value_name = "NAME", num_args = 1.., value_delimiter = ',', value_parser = scenarios(), hide_possible_values = true)]
+    #[arg(long, value_name = "NAME", num_args = 1.., value_delimiter = ',', value_parser = Scenarios::known(), hide_possible_values = true)]
     pub(crate) scenario: Vec<String>,
     /// Only these runtimes
     #[arg(long, value_name = "NAME", num_args = 1.., value_delimiter = ',', value_enum)]
@@ -79,6 +82,19 @@ pub(crate) enum UseLab {
     Never,
 }
 
+impl Part {
+    const ALL: [Self; 4] = [Self::Promises, Self::Scenarios, Self::Table, Self::Costs];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Promises => "promises",
+            Self::Scenarios => "scenarios",
+            Self::Table => "table",
+            Self::Costs => "costs",
+        }
+    }
+}
+
 impl Compare {
     /// Whether this part is asked for.
     pub(crate) fn wants(&self, part: Part) -> bool {
@@ -96,15 +112,67 @@ impl Compare {
         named && (self.part.is_empty() || self.part.contains(&part))
     }
 
+    /// Why there is nothing to do for these options, if there is not; or why one of them cannot be obeyed.
+    pub(crate) fn contradiction(&self) -> Option<String> {
+        let of_lab = self.part.iter().find(|part| **part != Part::Promises);
+        if let Some(part) = of_lab.filter(|_| self.lab == UseLab::Never) {
+            let part = part.as_str();
+            return Some(format!("--part {part} is of the lab, and --lab never leaves the lab out"));
+        }
+        let unnamed = |part: &Part| matches!(part, Part::Table | Part::Costs);
+        if !self.scenario.is_empty() && !self.part.is_empty() && self.part.iter().all(unnamed) {
+            let parts: Vec<&str> = self.part.iter().map(|part| part.as_str()).collect();
+            let parts = parts.join(" and ");
+            return Some(format!(
+                "--scenario chooses nothing of {parts}: leave it out, or name another --part"
+            ));
+        }
+        if Part::ALL.into_iter().any(|part| self.wants(part)) {
+            return None;
+        }
+        let names = self.scenario.join(", ");
+        Some(match self.lab {
+            UseLab::Never if self.part.is_empty() => {
+                format!(
+                    "nothing to do: {names} is played in the lab only, and --lab never leaves the lab out"
+                )
+            }
+            _ => format!("nothing to do: {names} is not of the parts that were asked for (see --list)"),
+        })
+    }
+
     /// Whether anything of the lab is.
     pub(crate) fn wants_lab(&self) -> bool {
         [Part::Scenarios, Part::Table, Part::Costs].into_iter().any(|part| self.wants(part))
     }
 }
 
-fn scenarios() -> PossibleValuesParser {
-    let promises = Scenario::ALL.iter().map(Scenario::name);
-    promises.chain(library::ALL.iter().map(|entry| entry.name)).collect::<Vec<_>>().into()
+/// Names of scenarios. Where there is no such name the nearest one is told, and not all of them.
+#[derive(Clone, Debug)]
+struct Scenarios(PossibleValuesParser);
+
+impl Scenarios {
+    fn known() -> Self {
+        let promises = Scenario::ALL.iter().map(Scenario::name);
+        Self(promises.chain(library::ALL.iter().map(|entry| entry.name)).collect::<Vec<_>>().into())
+    }
+}
+
+impl TypedValueParser for Scenarios {
+    type Value = String;
+
+    fn parse_ref(&self, command: &Command, arg: Option<&Arg>, value: &OsStr) -> Result<String, Error> {
+        self.0.parse_ref(command, arg, value).map_err(|mut error| {
+            error.remove(ContextKind::ValidValue);
+            let list = "`resound compare --list` names them all".to_owned().into();
+            error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![list]));
+            error
+        })
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        self.0.possible_values()
+    }
 }
 
 fn percent(written: &str) -> Result<u32, String> {

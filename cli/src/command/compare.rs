@@ -7,9 +7,10 @@
 use core::net::Ipv6Addr;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
-use std::fs::File;
+use std::fs::{self, OpenOptions};
 use std::io::{self, IsTerminal as _, Write as _};
 use std::net::UdpSocket;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -69,6 +70,9 @@ pub(super) fn run(args: &Compare) -> Exit {
     }
     let runtimes = if args.runtime.is_empty() { RuntimeName::ALL.to_vec() } else { args.runtime.clone() };
     let mut lab = Lab::default();
+    if let Some(why) = args.contradiction() {
+        return Comparing::new(Clock::start(), sink, lab).fail(Exit::Usage, why);
+    }
     // Before there is a second thread.
     let plan = Plan::new(args, &runtimes, &mut lab);
     let mut comparing = Comparing::new(Clock::start(), sink, lab);
@@ -76,6 +80,9 @@ pub(super) fn run(args: &Compare) -> Exit {
         Ok(plan) => plan,
         Err(Hindered(why)) => return comparing.fail(Exit::Local, why),
     };
+    if plan.is_none() && scenarios.is_empty() {
+        return comparing.fail(Exit::Local, "nothing was done: all that was asked for is of the lab".into());
+    }
     if let Err(Unreadable { exit, message }) = comparing.open(args) {
         return comparing.fail(exit, message);
     }
@@ -115,7 +122,7 @@ pub(super) fn run(args: &Compare) -> Exit {
     if let Some(error) = &comparing.error {
         note(error);
     }
-    let exit = comparing.write_page().map_or(exit, |exit| exit);
+    let exit = comparing.write_page(end).map_or(exit, |exit| exit);
     if written.is_ok() {
         let _ = comparing.finish(report, end, exit);
     }
@@ -183,11 +190,12 @@ struct Comparing {
     sink: Sink,
     outcomes: Vec<Outcome>,
     lab: Lab,
-    /// How many outcomes and plays there are to come.
+    /// How many outcomes and plays there are to come, and how many have come.
     plays: usize,
+    done: usize,
     baseline: Option<Baseline>,
     /// Where the page is to stand.
-    page: Option<(File, String)>,
+    page: Option<PathBuf>,
     shown: Progress,
     /// What went wrong with the comparison itself.
     error: Option<String>,
@@ -201,6 +209,7 @@ impl Comparing {
             outcomes: Vec::new(),
             lab,
             plays: 0,
+            done: 0,
             baseline: None,
             page: None,
             shown: Progress::new(),
@@ -214,12 +223,11 @@ impl Comparing {
             self.baseline = Some(Baseline::read(file, args.threshold)?);
         }
         if let Some(path) = &args.report {
-            let name = path.display().to_string();
-            let file = File::create(path).map_err(|error| {
-                let message = format!("cannot write {name}: {error}");
+            can_be_written(path).map_err(|error| {
+                let message = format!("cannot write {}: {error}", path.display());
                 Unreadable { exit: Exit::Local, message }
             })?;
-            self.page = Some((file, name));
+            self.page = Some(path.clone());
         }
         Ok(())
     }
@@ -236,18 +244,18 @@ impl Comparing {
 
     /// Takes what comes, until there is no more or a signal has come.
     fn collect(&mut self, told: &Receiver<Told>, interrupts: &Interrupts) -> Written {
-        let (mut done, mut doing) = (0, None);
+        let mut doing = None;
         while interrupts.count() == 0 {
-            self.shown.update(done, self.plays, doing.as_deref());
+            self.shown.update(self.done, self.plays, doing.as_deref());
             // Patience in case the other thread ends without having told everything.
             match told.recv_timeout(PATIENCE) {
                 Ok(Told::Outcome(outcome)) => {
-                    done += 1;
+                    self.done += 1;
                     self.outcome(*outcome)?;
                 }
                 Ok(Told::Lab(News::Doing(what))) => doing = Some(what),
                 Ok(Told::Lab(news)) => {
-                    done += usize::from(matches!(news, News::Played(_)));
+                    self.done += usize::from(matches!(news, News::Played(_)));
                     self.news(news)?;
                 }
                 Ok(Told::Woken) => {}
@@ -315,21 +323,34 @@ impl Comparing {
         if self.error.is_some() {
             return (End::Error, Exit::Failed);
         }
-        self.error = if report.not_run() > 0 { Some(report.hindrance()) } else { self.lab.lacks() };
-        if self.error.is_some() {
-            return (End::Error, Exit::Local);
-        }
         let worse = report.baseline.as_ref().is_some_and(|held| !held.holds());
         let holds = report.holds() && self.lab.holds() && !worse;
-        (End::Count, if holds { Exit::Good } else { Exit::Failed })
+        self.error = if report.not_run() > 0 { Some(report.hindrance()) } else { self.lab.lacks() };
+        match (&self.error, holds) {
+            // What differs does so whatever else could not be done.
+            (Some(_), false) => (End::Error, Exit::Failed),
+            (Some(_), true) => (End::Error, Exit::Local),
+            (None, false) => (End::Count, Exit::Failed),
+            (None, true) => (End::Count, Exit::Good),
+        }
     }
 
     /// Writes the page, if there is to be one; the exit code if that fails.
-    fn write_page(&self) -> Option<Exit> {
-        let (file, name) = self.page.as_ref()?;
-        let error = lab::write_page(file, &self.lab, &self.outcomes).err()?;
-        note(&format!("cannot write {name}: {error}"));
+    fn write_page(&self, end: End) -> Option<Exit> {
+        let path = self.page.as_ref()?;
+        let unfinished = self.unfinished(end);
+        let error = lab::write_page(path, &self.lab, &self.outcomes, unfinished.as_deref()).err()?;
+        note(&format!("cannot write {}: {error}", path.display()));
         Some(Exit::Local)
+    }
+
+    /// How far it came, if it was ended early.
+    fn unfinished(&self, end: End) -> Option<String> {
+        let how_far = match (self.done, self.plays) {
+            (_, 0) => "Interrupted: this is not complete".into(),
+            (done, plays) => format!("Interrupted after {done} of {plays} plays"),
+        };
+        (end == End::Interrupted).then_some(how_far)
     }
 
     fn finish(&mut self, report: Report, end: End, exit: Exit) -> Written {
@@ -342,8 +363,9 @@ impl Comparing {
                     text = table::show(&self.outcomes, &report, end, t_ns, self.sink.verbose);
                 }
                 text.push_str(&self.lab.text());
+                self.unfinished(end).into_iter().for_each(|how_far| text += &format!("\n{how_far}.\n"));
                 table::held(&mut text, report.baseline.as_ref());
-                self.sink.text(&text)
+                self.sink.text(text.trim_start_matches('\n'))
             }
             Format::Markdown => {
                 let mut text = String::new();
@@ -351,8 +373,9 @@ impl Comparing {
                     text = markdown::show(&self.outcomes, &report, end, t_ns);
                 }
                 text.push_str(&self.lab.markdown());
+                self.unfinished(end).into_iter().for_each(|how_far| text += &format!("\n{how_far}.\n"));
                 markdown::held(&mut text, report.baseline.as_ref());
-                self.sink.text(&text)
+                self.sink.text(text.trim_start_matches('\n'))
             }
             Format::Json => self.sink.document(&Document {
                 schema: SCHEMA,
@@ -381,6 +404,17 @@ impl Comparing {
             Format::Csv => self.sink.start_csv(report::header),
             Format::Quiet => Ok(()),
         }
+    }
+}
+
+/// Tries to open it, and leaves it as it was: what an earlier run wrote stands until there is something better.
+fn can_be_written(path: &Path) -> io::Result<()> {
+    match OpenOptions::new().write(true).create_new(true).open(path) {
+        Ok(_) => fs::remove_file(path),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            OpenOptions::new().write(true).open(path).map(drop)
+        }
+        Err(error) => Err(error),
     }
 }
 

@@ -53,6 +53,8 @@ pub struct Page<'a> {
     pub outcomes: &'a [Outcome],
     /// Why the lab was not used, if so.
     pub no_lab: Option<&'a str>,
+    /// How far it came, if it was ended early.
+    pub unfinished: Option<&'a str>,
     /// What the kernel makes of the table, if it was asked.
     pub table: Option<&'a TableReport>,
     /// What each runtime costs, if that was measured.
@@ -93,6 +95,13 @@ impl Page<'_> {
     /// What it is, and what came of it, in a few lines.
     fn head(&self, f: &mut fmt::Formatter<'_>, agreement: &Agreement<'_>) -> fmt::Result {
         f.write_str("<header>\n<h1>Resound: predicted and real</h1>\n")?;
+        f.write_str(
+            "<p>Resound tells programs whether their peer is alive: it finds out that a connection has failed, says why, and \
+             connects again.</p>\n",
+        )?;
+        if let Some(how_far) = self.unfinished {
+            writeln!(f, "<p class=\"lead differs\">{}.</p>", Escaped(how_far))?;
+        }
         if let Some(why) = self.no_lab {
             writeln!(f, "<p class=\"lead\">The lab was not used: {}.</p>", Escaped(why))?;
         }
@@ -104,12 +113,16 @@ impl Page<'_> {
                  real hosts on {}, over IPv4 and IPv6, through each runtime. ",
                 Escaped(&self.host.kernel)
             )?;
-            writeln!(f, "{} of {} runs came as predicted.</p>", tally.agrees, tally.played())?;
+            let not_played = match tally.not_played {
+                0 => String::new(),
+                count => format!("; {count} were not played"),
+            };
+            writeln!(f, "{} of {} runs came as predicted{not_played}.</p>", tally.agrees, tally.played())?;
             f.write_str("<ul class=\"tally\">\n")?;
             for (class, sign, count, what) in [
                 ("agrees", '✓', tally.agrees, "as predicted"),
-                ("deviates", '≈', tally.deviates, "otherwise, for a known reason"),
-                ("differs", '✗', tally.differs, "otherwise"),
+                ("deviates", '≈', tally.deviates, "deviate, reason known"),
+                ("differs", '✗', tally.differs, "differ"),
                 ("not-played", '–', tally.not_played, "not played"),
             ] {
                 writeln!(f, "<li class=\"{class}\"><b>{sign} {count}</b> {what}</li>")?;

@@ -17,6 +17,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::exit::Exit;
+use crate::output::event::SCHEMA;
 use crate::output::text::time;
 
 /// A process may be kept from running for so long on a machine that has other things to do.
@@ -71,6 +72,14 @@ impl Baseline {
         let document: Value = serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
         if document["command"] != "compare" || !document["outcomes"].is_array() {
             return Err(wrong("it has no `outcomes` of `compare`".into()));
+        }
+        if document["schema"] != SCHEMA {
+            let message = format!(
+                "{file} cannot be compared with: it has schema {}, and this version of resound knows schema {SCHEMA}; make it \
+                 anew",
+                document["schema"]
+            );
+            return Err(Unreadable { exit: Exit::Usage, message });
         }
         Ok(Self { file, document, threshold })
     }

@@ -1,8 +1,8 @@
 //! In the place of the lab, where there is none: it is of Linux.
 
 use core::sync::atomic::AtomicBool;
-use std::fs::File;
 use std::io;
+use std::path::Path;
 
 use resound_conformance::Outcome;
 use serde::Serialize;
@@ -98,6 +98,6 @@ pub(super) fn csv_rows(_: &News) -> Vec<String> {
     Vec::new()
 }
 
-pub(super) fn write_page(_: &File, _: &Lab, _: &[Outcome]) -> io::Result<()> {
+pub(super) fn write_page(_: &Path, _: &Lab, _: &[Outcome], _: Option<&str>) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::Unsupported, WHY))
 }

@@ -20,7 +20,7 @@ use resound_lab::costs::{self, Costs};
 use resound_lab::rig;
 use resound_lab::suite::{self, Item, Outcome, Player, Setup};
 use resound_lab::table::{self, Finding, TableReport};
-use resound_lab::verdict::{Tolerance, Verdict};
+use resound_lab::verdict::{Tolerance, Verdict, version_name};
 use resound_sim::Scenario;
 use resound_sim::engine::staged::Extent;
 
@@ -203,7 +203,7 @@ impl Lab {
             )),
             _ => None,
         });
-        self.failures.first().cloned().or(failed)
+        self.failures.first().cloned().or(failed).or_else(|| self.table.as_ref().and_then(unexercised))
     }
 
     pub(super) fn tally(&self) -> Tally {
@@ -248,10 +248,54 @@ fn exceptions(table: &TableReport) -> impl Iterator<Item = &table::RowReport> {
     table.rows.iter().filter(|row| row.what != Finding::Agreed)
 }
 
+/// The rows that could be made to happen, and yet were not; in one line.
+fn unexercised(table: &TableReport) -> Option<String> {
+    // What no scenario can stage has no cases.
+    let staged = |row: &&table::RowReport| row.cases > 0 && matches!(row.what, Finding::NotExercised(_));
+    let rows: Vec<_> = table.rows.iter().filter(staged).collect();
+    let first = rows.first()?;
+    let (ip, why) = (version_name(first.version), first.what.explain());
+    let others = match rows.len() - 1 {
+        0 => String::new(),
+        others => format!(" (and {others} more)"),
+    };
+    Some(format!("row {} over {ip} of the kernel table could not be exercised: {why}{others}", first.row))
+}
+
 const fn player(name: RuntimeName) -> Player {
     match name {
         RuntimeName::Std => Player::Std,
         RuntimeName::Smol => Player::Smol,
         RuntimeName::Tokio => Player::Tokio,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::time::Duration;
+
+    use resound_sim::kernel::table::Verified;
+
+    use super::*;
+
+    /// A row that nobody can stage is no failure; one that was to be played and was not is.
+    #[test]
+    fn a_row_that_was_to_be_exercised_and_was_not_is_named() {
+        let row = |row, cases| table::RowReport {
+            row,
+            version: Version::V4,
+            verified: Verified::On("6.18"),
+            cases,
+            what: Finding::NotExercised("the machine stood still".into()),
+            took: Duration::ZERO,
+        };
+        let lab = |rows| Lab { table: Some(TableReport { kernel: "6.18.0".into(), rows }), ..Lab::default() };
+        assert_eq!(lab(vec![row("nobody/can", 0)]).lacks(), None);
+        let lacks = lab(vec![row("nobody/can", 0), row("a/row", 2), row("another/row", 1)]).lacks();
+        let lacks = lacks.expect("two rows were not exercised");
+        assert!(
+            lacks.starts_with("row a/row over IPv4") && lacks.ends_with("stood still (and 1 more)"),
+            "{lacks}"
+        );
     }
 }

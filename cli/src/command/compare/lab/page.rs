@@ -1,7 +1,8 @@
 //! The page.
 
-use std::fs::File;
-use std::io::{self, BufWriter, Write as _};
+use std::fs;
+use std::io;
+use std::path::Path;
 use std::time::SystemTime;
 
 use resound_conformance::Outcome;
@@ -10,7 +11,12 @@ use resound_lab::report::{Host, Page};
 use super::Lab;
 
 /// Writes it all as a page.
-pub(in super::super) fn write(file: &File, lab: &Lab, loopback: &[Outcome]) -> io::Result<()> {
+pub(in super::super) fn write(
+    path: &Path,
+    lab: &Lab,
+    loopback: &[Outcome],
+    unfinished: Option<&str>,
+) -> io::Result<()> {
     let date = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
     let command: Vec<String> =
         std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
@@ -19,11 +25,10 @@ pub(in super::super) fn write(file: &File, lab: &Lab, loopback: &[Outcome]) -> i
         host: &host,
         outcomes: &lab.outcomes,
         no_lab: lab.hindrance.as_deref(),
+        unfinished,
         table: lab.table.as_ref(),
         costs: lab.costs.as_ref(),
         loopback,
     };
-    let mut file = BufWriter::new(file);
-    write!(file, "{page}")?;
-    file.flush()
+    fs::write(path, page.to_string())
 }
