@@ -131,6 +131,7 @@ fn standing<'a>(on: Configuration, comparisons: impl Iterator<Item = &'a Compari
 
 #[cfg(test)]
 mod tests {
+    use super::super::statistics::LEAST_PAIRS;
     use super::*;
 
     const TWO: [Configuration; 2] = [Configuration::Std, Configuration::Tokio];
@@ -140,10 +141,10 @@ mod tests {
         Ok(Yield { figures: vec![(CALLS, calls)], times: Vec::new() })
     }
 
-    /// Three runs of each with itself, the second so far from the first, and of both, tokio twice as much.
+    /// So many runs as may prove something, of each with itself, the second so far from the first, and of both, tokio twice as much.
     fn ledger(apart: f64) -> Ledger {
         let mut ledger = Ledger::default();
-        for _ in 0..3 {
+        for _ in 0..LEAST_PAIRS {
             for on in TWO {
                 ledger.enter(Run::ServerCalls, (on, on), [came(100.0), came(100.0 * apart)]);
             }
@@ -161,12 +162,15 @@ mod tests {
         let ledger = ledger(1.5);
         let comparisons = ledger.comparisons(&TWO);
         let [one] = &comparisons[..] else { panic!("{comparisons:?}") };
-        assert_eq!((one.a, one.b, one.verdict, one.pairs.len()), (TWO[0], TWO[1], Verdict::Less, 3));
+        assert_eq!(
+            (one.a, one.b, one.verdict, one.pairs.len()),
+            (TWO[0], TWO[1], Verdict::Less, LEAST_PAIRS)
+        );
         assert!((one.ratio - 0.5).abs() < 0.001 && (one.spread - 1.5).abs() < 0.001, "{one:?}");
         let rows = ledger.rows(&TWO, &comparisons);
         assert_eq!(row(&rows, TWO[0]).standing, Standing::Least);
         assert_eq!(row(&rows, TWO[1]).standing, Standing::More);
-        assert_eq!(row(&rows, TWO[0]).samples.len(), 9);
+        assert_eq!(row(&rows, TWO[0]).samples.len(), 3 * LEAST_PAIRS);
         assert_eq!(row(&rows, TWO[1]).median, Some(150.0));
     }
 
@@ -196,7 +200,7 @@ mod tests {
         ledger.enter(Run::Idle, (TWO[0], TWO[0]), [failed(), failed()]);
         assert_eq!(ledger.failures(), ["std: no ports are left"]);
         let comparisons = ledger.comparisons(&TWO);
-        assert_eq!(comparisons[0].pairs.len(), 3);
+        assert_eq!(comparisons[0].pairs.len(), LEAST_PAIRS);
         let rows = ledger.rows(&TWO, &comparisons);
         assert_eq!(row(&rows, TWO[0]).missing, None);
         let reason = |metric| rows.iter().find(|row| row.metric == metric).unwrap().missing.as_deref();
