@@ -81,7 +81,9 @@ pub(super) fn run(args: &Compare) -> Exit {
         Err(Hindered(why)) => return comparing.fail(Exit::Local, why),
     };
     if plan.is_none() && scenarios.is_empty() {
-        return comparing.fail(Exit::Local, "nothing was done: all that was asked for is of the lab".into());
+        let why = comparing.lab.hindrance.clone().unwrap_or_default();
+        let message = format!("nothing was done: all that was asked for is of the lab, and {why}");
+        return comparing.fail(Exit::Local, message);
     }
     if let Err(Unreadable { exit, message }) = comparing.open(args) {
         return comparing.fail(exit, message);

@@ -26,7 +26,7 @@ pub(super) enum News {
 
 #[derive(Debug, Default)]
 pub(super) struct Lab {
-    hindrance: Option<String>,
+    pub(super) hindrance: Option<String>,
 }
 
 #[derive(Debug)]
