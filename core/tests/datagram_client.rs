@@ -592,6 +592,25 @@ fn a_host_short_of_buffers_convicts_nobody() {
     assert!(world.times(0, is_down).is_empty());
 }
 
+/// Its path is so slow that a probe gets more time than flights are remembered for; another peer's flights push it out.
+#[test]
+fn what_never_left_convicts_nobody_when_it_is_forgotten() {
+    let mut world = World::simple(6);
+    world.apply(&Do::Road { which: 0, way: Way { delay_ms: 4_800, ..GOOD } });
+    world.add(0);
+    world.add(1);
+    world.sleep(6_000);
+    world.apply(&Do::Become { which: 0, nature: Nature::Unsendable(Errno::NoBufs) });
+    for second in 0..300 {
+        world.sleep(1_000);
+        world.send(1, second % 9);
+    }
+    let round_trip = world.client.peer(world.peer(0).unwrap()).unwrap().round_trip.unwrap();
+    // RFC 6298: after one sample SRTT + 4·RTTVAR is three times that.
+    assert!(round_trip * 3 > world.config().remember, "{round_trip:?}: the path is slow");
+    assert!(world.times(0, is_down).is_empty(), "{:?}", world.times(0, is_down));
+}
+
 #[test]
 fn a_blocked_socket_convicts_nobody() {
     let mut world = one_up(7);

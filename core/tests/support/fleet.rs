@@ -154,6 +154,7 @@ fn natures() -> impl Strategy<Value = Nature> {
         1 => Just(Nature::Garbles),
         3 => (0usize..COMPLAINTS.len(), quoted).prop_map(|(which, quoted)| Nature::Router { which, quoted }),
         2 => proptest::sample::select(errnos).prop_map(Nature::Unsendable),
+        1 => Just(Nature::Unsendable(Errno::NoBufs)),
     ]
 }
 
@@ -178,7 +179,7 @@ pub(crate) fn operations() -> impl Strategy<Value = Vec<Do>> {
     let which = 0usize..PEERS;
     let stuff = proptest::sample::select(STUFF.to_vec());
     let one = prop_oneof![
-        10 => (0u64..8_000).prop_map(|ms| Do::Sleep { ms }),
+        10 => prop_oneof![3 => 0u64..8_000, 1 => 0u64..30_000].prop_map(|ms| Do::Sleep { ms }),
         2 => prop_oneof![1u64..90, 150u64..8_000].prop_map(|ms| Do::Late { ms }),
         14 => (which.clone(), 0usize..100).prop_map(|(which, len)| Do::Send { which, len }),
         4 => which.clone().prop_map(|which| Do::Add { which }),

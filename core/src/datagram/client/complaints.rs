@@ -113,7 +113,7 @@ impl Client {
             // A queue of this host was full: that says nothing about the way to the peer.
             Signal::Errno(Errno::NoBufs | Errno::NoMem) => {
                 if stands {
-                    self.lose_as(Stage::Unsent, header.number, cause);
+                    self.lose_unsent(id.index, header.number, cause);
                 } else {
                     self.fail(id.index, header.number, cause);
                     self.tell(id.index, Told::Hint { conn, cause: Some(cause) });

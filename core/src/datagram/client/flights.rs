@@ -89,8 +89,6 @@ pub(super) enum Stage {
     Sent,
     Echoed,
     Lost,
-    /// It was lost before it left, because this host was short of memory.
-    Unsent,
     /// It was lost, and came back after all.
     Late,
 }

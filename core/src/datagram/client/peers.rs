@@ -37,6 +37,9 @@ pub(super) struct Peer {
     pub(super) link: Link,
     /// The number after that of its newest flight; 0 before the first.
     pub(super) newest: u64,
+    /// Whether that one was to go out at all, or was lost before it left. Flights are forgotten sooner than a slow peer is
+    /// convicted; this is not.
+    pub(super) left: Left,
     /// The number after the highest that was echoed: its lower half.
     pub(super) highest: u32,
     pub(super) echoed: u64,
@@ -49,6 +52,15 @@ pub(super) struct Peer {
     armed: Option<Instant>,
     generation: u32,
     addr: Addr,
+}
+
+/// Whether a peer can have seen the newest flight to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Left {
+    /// As far as this host knows.
+    Perhaps,
+    /// This host was short of memory.
+    Never,
 }
 
 impl Peer {
@@ -227,6 +239,7 @@ impl Peers {
         let peer = Peer {
             link,
             newest: 0,
+            left: Left::Perhaps,
             highest: 0,
             echoed: 0,
             lost: 0,

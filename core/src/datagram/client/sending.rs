@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::flights::{Flight, Kind, Stage};
-use super::peers::Peer;
+use super::peers::{Left, Peer};
 use super::probe::Header;
 use super::{Client, Event, HEADER, Seq};
 use crate::datagram::Batch;
@@ -28,6 +28,7 @@ impl Client {
         let Some(peer) = self.peers.at_mut(index) else { return number };
         let back = if peer.newest == 0 { 0 } else { u32::try_from(number + 1 - peer.newest).unwrap_or(0) };
         peer.newest = number + 1;
+        peer.left = Left::Perhaps;
         peer.in_flight += 1;
         let standing = peer.link.conn();
         self.flights.push(Flight::new(self.now, index, back, kind));
@@ -84,12 +85,16 @@ impl Client {
         Some((index, payload))
     }
 
-    pub(super) fn lose(&mut self, number: u64, cause: Cause) {
-        self.lose_as(Stage::Lost, number, cause);
+    /// It never left: a queue of this host was full.
+    pub(super) fn lose_unsent(&mut self, index: u32, number: u64, cause: Cause) {
+        if let Some(peer) = self.peers.at_mut(index).filter(|peer| peer.newest == number + 1) {
+            peer.left = Left::Never;
+        }
+        self.lose(number, cause);
     }
 
-    pub(super) fn lose_as(&mut self, stage: Stage, number: u64, cause: Cause) {
-        let Some((index, payload)) = self.end(number, stage) else { return };
+    pub(super) fn lose(&mut self, number: u64, cause: Cause) {
+        let Some((index, payload)) = self.end(number, Stage::Lost) else { return };
         if let Some(payload) = payload {
             let peer = self.peers.id(index);
             self.events.push_back(Event::Lost { peer, seq: Seq(number), payload, cause });

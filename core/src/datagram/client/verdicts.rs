@@ -2,7 +2,8 @@
 
 use alloc::vec::Vec;
 
-use super::flights::{Flight, Kind, Stage};
+use super::flights::{Flight, Kind};
+use super::peers::Left;
 use super::{Client, EXAMINE_AGAIN, Event, Examine, Outlet};
 use crate::link::{State, Told};
 use crate::liveness::Writing;
@@ -69,11 +70,12 @@ impl Client {
     pub(super) fn void_if_impaired(&mut self, index: u32) -> bool {
         let Some(peer) = self.peers.at(index) else { return false };
         let Some(conn) = peer.link.current() else { return false };
-        let newest = peer.newest.checked_sub(1).and_then(|number| self.flights.get(number));
-        let asked = if peer.link.conn().is_some() { peer.link.probed() } else { newest.map(|f| f.sent) };
-        let void = asked.is_some_and(|asked| {
-            self.is_impaired_since(asked) || newest.is_some_and(|newest| newest.stage == Stage::Unsent)
-        });
+        let asked = if peer.link.conn().is_some() {
+            peer.link.probed()
+        } else {
+            peer.newest.checked_sub(1).and_then(|number| self.flights.get(number)).map(|newest| newest.sent)
+        };
+        let void = asked.is_some_and(|asked| self.is_impaired_since(asked) || peer.left == Left::Never);
         if void {
             self.tell(index, Told::Voided { conn });
         }
