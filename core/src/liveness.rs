@@ -374,6 +374,9 @@ pub struct KernelView {
     pub peer_window: Option<u32>,
 }
 
+/// No segment is longer (RFC 791 §3.1).
+const LONGEST_SEGMENT: u32 = 65_535;
+
 /// Whether this side could still write when the verdict was due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Writing {
@@ -386,7 +389,8 @@ pub enum Writing {
 /// Of what a peer is convicted that has left probes unanswered for `probing`.
 ///
 /// The kernel's view tells the cases apart: what stays unsent while the other kernel still acknowledges is a closed
-/// window; what is acknowledged and not answered is a stalled program; what is sent again and again is a dead path.
+/// window; what is acknowledged and not answered is a stalled program; what is sent again and again is a dead path, and so is
+/// one to which there is no way any more.
 #[must_use]
 pub fn verdict(probing: Duration, writing: Writing, kernel: Option<KernelView>) -> Reason {
     let Some(kernel) = kernel else {
@@ -396,13 +400,18 @@ pub fn verdict(probing: Duration, writing: Writing, kernel: Option<KernelView>) 
         };
     };
     let nothing_out = kernel.unacked == 0 && kernel.unsent == 0;
+    // The peer has room, and nothing is in flight: what keeps it here is that it finds no way (tcp_write_xmit leaves unsent
+    // what has no route). A window with room for a segment of any length is never waited at.
+    let room = kernel.unsent.min(LONGEST_SEGMENT);
+    let no_way =
+        kernel.unacked == 0 && kernel.unsent > 0 && kernel.peer_window.is_some_and(|window| window >= room);
     // Window probes come ever more rarely (tcp_probe_timer doubles their distance), and Linux answers one in 500 ms at
     // most (tcp_oow_rate_limited). So one without an answer proves nothing, however long ago the last answer came.
     let window_shut = kernel.unsent > 0 && kernel.unacked == 0 && kernel.probes <= 1;
     let acknowledging = kernel.since_ack < probing || window_shut;
     if nothing_out && writing == Writing::Free {
         Reason::PeerStalled
-    } else if kernel.retransmits > 0 || !acknowledging {
+    } else if kernel.retransmits > 0 || !acknowledging || no_way {
         Reason::PathDead
     } else if kernel.unsent > 0 || writing == Writing::Blocked {
         Reason::WriteBlocked
@@ -435,6 +444,12 @@ mod tests {
             (Blocked, Some(KernelView { probes: 1, ..view(0, 5_000, 0, PROBING * 2) }), WriteBlocked),
             (Blocked, Some(KernelView { probes: 2, ..view(0, 5_000, 0, PROBING * 2) }), PathDead),
             (Blocked, Some(view(1, 5_000, 0, PROBING * 2)), PathDead),
+            // There was room for it, and it was not sent.
+            (Free, Some(KernelView { peer_window: Some(65_535), ..view(0, 5, 0, soon) }), PathDead),
+            (Free, Some(KernelView { peer_window: Some(65_535), ..view(0, 5, 0, PROBING * 2) }), PathDead),
+            (Blocked, Some(KernelView { peer_window: Some(65_535), ..view(0, 200_000, 0, soon) }), PathDead),
+            (Free, Some(KernelView { peer_window: Some(4), ..view(0, 5, 0, soon) }), WriteBlocked),
+            (Blocked, Some(KernelView { peer_window: Some(0), ..view(0, 5_000, 0, soon) }), WriteBlocked),
             (Free, Some(view(1, 0, 0, soon)), NoEcho),
         ] {
             assert_eq!(verdict(PROBING, writing, kernel), expected, "{writing:?} {kernel:?}");
