@@ -7,8 +7,9 @@ use proptest::sample::select;
 use resound_core::signal::Version;
 use resound_sim::kernel::{Profile, Sysctl, TcpState, Unverified};
 use resound_sim::scenario::{
-    Address, Call, Command, End, Expect, Fault, Forgery, HostFault, Knobs, Line, Link, Mode, Node, NodeId,
-    Open, Payload, Peer, Pick, Role, RouteKind, Scenario, SocketKnobs, Tamper, Transport, Trigger, Way, What,
+    Address, Call, Comeback, Command, End, Expect, Fault, Forgery, HostFault, Knobs, Line, Link, Mode, Node,
+    NodeId, Open, Payload, Peer, Pick, Role, RouteKind, Scenario, SocketKnobs, Tamper, Transport, Trigger,
+    Way, What,
 };
 
 fn span() -> impl Strategy<Value = Duration> {
@@ -227,6 +228,11 @@ fn what() -> impl Strategy<Value = What> {
         (way(), tamper()).prop_map(|(way, tamper)| What::Tamper(way, tamper)),
         (way(), until()).prop_map(|(way, until)| What::Cut(way, until)),
         (way(), until()).prop_map(|(way, until)| What::Unplug(way, until)),
+        (way(), until(), any::<bool>()).prop_map(|(way, until, bare)| {
+            let bare = bare && until.is_some();
+            let way = if way.from == NodeId(1) { Way { from: way.to, to: way.from } } else { way };
+            What::LinkDown(way, until, if bare { Comeback::Bare } else { Comeback::Configured })
+        }),
         (way(), 1_280..=u16::MAX).prop_map(|(way, mtu)| What::Mtu(way, mtu)),
         ((0..3_u8).prop_map(NodeId), hosts(), forgery()).prop_map(|(from, to, packet)| What::Forge {
             from,

@@ -52,6 +52,7 @@ link router<->server 1ms
 !2.0   router->server cut until 8.0
 !2.0   router<->server unplug until client says "suspect"
 !2.0   router<->server cut until server->router#9
+!2.0   client->router link-down ; !2.0 server->router link-down until 3 ; !2.0 server->router link-down until 3 bare
 !1.0   client->router mtu 1300
 !server:established  server kill
 !client says "suspect"  router route to server unreachable until 9.0
@@ -83,7 +84,7 @@ fn everything_is_read_and_written_and_read_as_the_same() {
     assert_eq!(read(&written), scenario, "{written}");
     assert_eq!(read(&written).to_string(), written);
     assert_eq!((scenario.nodes.len(), scenario.links.len(), scenario.expects.len()), (4, 2, 5));
-    assert_eq!((scenario.script.len(), scenario.faults.len()), (37, 37));
+    assert_eq!((scenario.script.len(), scenario.faults.len()), (37, 40));
     assert_eq!(scenario.links[0].loss, 10_000);
     assert_eq!(scenario.links[0].corrupt, 10);
 }

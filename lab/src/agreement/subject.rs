@@ -55,7 +55,9 @@ const fn transport(command: &Command) -> Option<Transport> {
 const fn situation(what: &What) -> Situation {
     match what {
         What::Tamper(..) | What::Cut(..) | What::Unplug(..) | What::Mtu(..) => Situation::Packets,
-        What::Forge { packet: Forgery::Icmp { .. }, .. } | What::Route { .. } => Situation::Errors,
+        What::Forge { packet: Forgery::Icmp { .. }, .. } | What::Route { .. } | What::LinkDown(..) => {
+            Situation::Errors
+        }
         What::Forge { .. } => Situation::Forged,
         What::Host(_, HostFault::Kill | HostFault::Pause(_) | HostFault::PowerLoss)
         | What::Host(_, HostFault::Reboot(_) | HostFault::Forget) => Situation::Hosts,

@@ -41,6 +41,7 @@ impl Stage<'_> {
             Errand::Route(host, to, kind) => self.on(host, |host| host.route(to, kind))?,
             Errand::Plug(way, Plug::Out) => self.on(way.from, |host| host.forget_neighbours(way))?,
             Errand::Plug(_, Plug::In) => {}
+            Errand::Interface(way, interface) => self.rig.interface(way, interface)?,
             Errand::Mtu(way, mtu) => self.on(way.from, |host| host.mtu(way, mtu))?,
         }
         Ok(())

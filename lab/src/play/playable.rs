@@ -22,22 +22,13 @@ pub fn unplayable(scenario: &Scenario) -> Option<String> {
     }
     scenario.faults.iter().find_map(|fault| {
         let state = matches!(fault.when, Trigger::State(..));
-        let state = state || until(&fault.what).is_some_and(|until| matches!(until, Trigger::State(..)));
+        let state = state || fault.what.until().is_some_and(|until| matches!(until, Trigger::State(..)));
         match &fault.what {
             _ if state => Some(String::from("nobody can see when a real socket enters a state")),
             What::Host(_, what) => impossible(what).map(str::to_owned),
             _ => None,
         }
     })
-}
-
-/// Until when a fault lasts.
-const fn until(what: &What) -> Option<&Trigger> {
-    match what {
-        What::Cut(_, until) | What::Unplug(_, until) | What::Route { until, .. } => until.as_ref(),
-        What::Host(_, HostFault::NoPorts(until) | HostFault::NoDescriptors(until)) => until.as_ref(),
-        _ => None,
-    }
 }
 
 const fn impossible(what: &HostFault) -> Option<&'static str> {

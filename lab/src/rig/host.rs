@@ -9,12 +9,13 @@ use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrIn, SockaddrIn6, SockaddrLike, bind, socket,
 };
 use resound_core::signal::Version;
+use resound_sim::faults::Interface;
 use resound_sim::kernel::Sysctl;
 use resound_sim::scenario::{NodeId, RouteKind, Way, address};
 
 use super::RigError;
 use super::place::Place;
-use super::plan::{Goes, Plan, has_v6};
+use super::plan::{Goes, Plan, has_v6, versions};
 use super::ready;
 use super::sysctl::{self, PORT_RANGE, files};
 
@@ -25,6 +26,8 @@ pub struct Host {
     pub(super) place: Place,
     /// What was done to its ways: to one node, or (`None`) to all.
     lost: BTreeMap<Option<NodeId>, RouteKind>,
+    /// What its legs are like.
+    interfaces: Vec<Interface>,
     /// Its settings by now, the scenario's first.
     settings: Vec<(Sysctl, u64)>,
     /// What holds the only port that is given out.
@@ -41,17 +44,15 @@ impl Host {
             let own = Plan::settings().try_for_each(|(path, value)| sysctl::write(path, value));
             own.and_then(|()| scenarios.iter().try_for_each(|(path, value)| sysctl::write(path, value)))
         })?;
-        Ok(Self { plan, place, lost: BTreeMap::new(), settings, holders: Vec::new() })
+        let interfaces = vec![Interface::Up; plan.legs.len()];
+        Ok(Self { plan, place, lost: BTreeMap::new(), interfaces, settings, holders: Vec::new() })
     }
 
     /// Sets up the interfaces that have been put there.
     pub(super) fn furnish(&self) -> Result<(), RigError> {
         self.place.ip(self.plan.furnish())?;
-        if has_v6() {
-            let (own, interfaces) = (address(self.node(), Version::V6), self.plan.interfaces());
-            self.place.run(move || ready::address(own, &interfaces)).map_err(RigError::Unready)?;
-        }
-        self.write(self.plan.mtu_v6().into_iter().chain(self.plan.reachable()).collect())
+        self.ready()?;
+        self.write(self.plan.reachable())
     }
 
     /// Which node of the scenario it is.
@@ -87,19 +88,79 @@ impl Host {
     ///
     /// What `ip` says.
     pub fn route(&mut self, to: Option<NodeId>, kind: Option<RouteKind>) -> Result<(), RigError> {
-        let before = self.lost.clone();
+        let before = self.goes();
         match kind {
             Some(kind) => self.lost.insert(to, kind),
             None => self.lost.remove(&to),
         };
-        let mut lines = String::new();
-        for &(node, leg) in &self.plan.others {
-            let (was, is) = (goes(&before, node, leg), goes(&self.lost, node, leg));
-            if was != is {
-                self.plan.route(node, was, is, &mut lines);
+        self.place.ip(self.reroute(&before))
+    }
+
+    /// Takes an interface down, or up again. What its kernel does of itself is left to it; what it would have brought back had
+    /// the address a prefix with the neighbour in it, is brought back for it: its IPv4 way to the neighbour.
+    ///
+    /// # Errors
+    ///
+    /// If it has no such link, or what `ip` says.
+    pub fn interface(&mut self, way: Way, interface: Interface) -> Result<(), RigError> {
+        let leg = self.leg(way)?;
+        let before = self.goes();
+        self.interfaces[leg] = interface;
+        match interface {
+            // Its routes go of themselves.
+            Interface::Down => self.place.ip(format!("link set dev w{leg} down\n")),
+            Interface::Up | Interface::Bare => {
+                self.place.ip(self.plan.up(leg, interface) + &self.reroute(&before))?;
+                self.ready()
             }
         }
-        self.place.ip(lines)
+    }
+
+    /// Waits until it takes packets for its own addresses, and writes what a kernel forgets of an interface that goes down.
+    fn ready(&self) -> Result<(), RigError> {
+        if has_v6() {
+            let own = address(self.node(), Version::V6);
+            let is_up = |leg: usize| self.interfaces.get(leg).is_none_or(|is| *is == Interface::Up);
+            let interfaces = self.plan.interfaces().into_iter().enumerate();
+            let interfaces: Vec<_> =
+                interfaces.filter(|(leg, _)| is_up(*leg)).map(|(_, interface)| interface).collect();
+            self.place.run(move || ready::address(own, &interfaces)).map_err(RigError::Unready)?;
+        }
+        self.write(self.plan.mtu_v6())
+    }
+
+    /// Where packets to each other node go, over each version of IP.
+    fn goes(&self) -> Vec<[Goes; 2]> {
+        let goes = |&(node, leg): &(NodeId, Option<usize>)| {
+            [Version::V4, Version::V6].map(|version| self.goes_to(node, leg, version))
+        };
+        self.plan.others.iter().map(goes).collect()
+    }
+
+    fn goes_to(&self, node: NodeId, leg: Option<usize>, version: Version) -> Goes {
+        if let Some(&kind) = self.lost.get(&Some(node)).or_else(|| self.lost.get(&None)) {
+            return Goes::lost(kind);
+        }
+        match leg.map(|leg| (leg, self.interfaces[leg])) {
+            Some((leg, Interface::Up)) => Goes::By(leg),
+            Some((leg, Interface::Bare)) if version == Version::V4 && self.plan.legs[leg].way.to == node => {
+                Goes::By(leg)
+            }
+            _ => Goes::Nowhere,
+        }
+    }
+
+    /// What changes for `ip` since it was so.
+    fn reroute(&self, before: &[[Goes; 2]]) -> String {
+        let mut lines = String::new();
+        for ((&(node, _), was), is) in self.plan.others.iter().zip(before).zip(self.goes()) {
+            for (version, (was, is)) in versions().zip(was.iter().zip(is)) {
+                if *was != is {
+                    self.plan.route(node, version, *was, is, &mut lines);
+                }
+            }
+        }
+        lines
     }
 
     /// Longer packets than this do not fit the link that leaves it this way. Those that come from there may be of any length.
@@ -110,8 +171,12 @@ impl Host {
     pub fn mtu(&mut self, way: Way, mtu: u16) -> Result<(), RigError> {
         let leg = self.leg(way)?;
         self.plan.legs[leg].mtu = mtu;
-        let is_lost = |node| self.lost.contains_key(&Some(node)) || self.lost.contains_key(&None);
-        self.place.ip(self.plan.mtu(leg, is_lost))?;
+        let goes = self.goes();
+        let mut lines = self.plan.mtu(leg, &goes);
+        if leg == 0 && self.interfaces[leg] == Interface::Up {
+            self.plan.to_many(&mut lines);
+        }
+        self.place.ip(lines)?;
         self.write(self.plan.mtu_v6())
     }
 
@@ -185,14 +250,6 @@ impl Host {
 
 fn owned(files: Vec<(&'static str, String)>) -> Vec<(String, String)> {
     files.into_iter().map(|(path, value)| (path.to_owned(), value)).collect()
-}
-
-/// Where packets to a node go that is reached by this leg, as long as nothing else was said.
-fn goes(lost: &BTreeMap<Option<NodeId>, RouteKind>, node: NodeId, leg: Option<usize>) -> Goes {
-    match lost.get(&Some(node)).or_else(|| lost.get(&None)) {
-        Some(&kind) => Goes::lost(kind),
-        None => leg.map_or(Goes::Nowhere, Goes::By),
-    }
 }
 
 /// Binds a port for TCP and UDP, on all addresses of both versions, from the highest down. A socket that has a port without

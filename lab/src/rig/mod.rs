@@ -43,6 +43,7 @@ use std::{fmt, io};
 
 use resound_core::signal::Version;
 use resound_sim::Scenario;
+use resound_sim::faults::Interface;
 use resound_sim::kernel::Sysctl;
 use resound_sim::scenario::{NodeId, Way, address};
 
@@ -234,6 +235,22 @@ impl Rig {
             }
         }
         Ok(())
+    }
+
+    /// Takes an interface of a host down, or up again; then it hears and is heard.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such host or link, or what `ip` says.
+    pub fn interface(&mut self, way: Way, interface: Interface) -> Result<(), RigError> {
+        self.host(way.from).ok_or(RigError::NoHost(way.from))?.interface(way, interface)?;
+        let end = self.wires.iter().find(|wire| wire.way() == way).map(|wire| wire.interface().to_owned());
+        match (interface, end) {
+            (Interface::Up | Interface::Bare, Some(end)) => {
+                self.lab.run(move || ready::interfaces(&[end])).map_err(RigError::Unready)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Gives these hosts their interfaces, all with one call of `ip`, opens the lab's ends, and then lets the hosts furnish

@@ -14,6 +14,7 @@ use std::path::Path;
 
 use resound_core::signal::Version;
 use resound_sim::Scenario;
+use resound_sim::faults::Interface;
 use resound_sim::kernel::Sysctl;
 use resound_sim::scenario::{NodeId, Role, RouteKind, Way, address};
 use resound_sim::world::first_ways_of;
@@ -129,10 +130,29 @@ impl Plan {
         }
         for &(to, leg) in &self.others {
             if let Some(leg) = leg {
-                self.route(to, Goes::Nowhere, Goes::By(leg), &mut lines);
+                for version in versions() {
+                    self.route(to, version, Goes::Nowhere, Goes::By(leg), &mut lines);
+                }
             }
         }
         self.to_many(&mut lines);
+        lines
+    }
+
+    /// Takes the interface of a leg up that was down. Its IPv4 address has outlived that.
+    pub(super) fn up(&self, leg: usize, interface: Interface) -> String {
+        let mut lines = format!("link set dev w{leg} up\n");
+        if interface == Interface::Up {
+            if has_v6() {
+                line(
+                    &mut lines,
+                    format_args!("addr add {}/128 dev w{leg} nodad", address(self.node, Version::V6)),
+                );
+            }
+            if leg == 0 {
+                self.to_many(&mut lines);
+            }
+        }
         lines
     }
 
@@ -155,7 +175,7 @@ impl Plan {
     }
 
     /// Broadcasts and multicasts leave by the first link. (Over IPv6 the kernel makes that way by itself.)
-    fn to_many(&self, lines: &mut String) {
+    pub(super) fn to_many(&self, lines: &mut String) {
         if let Some(leg) = self.legs.first() {
             let own = address(self.node, Version::V4);
             for all in ["224.0.0.0/4", "255.255.255.255/32"] {
@@ -165,13 +185,13 @@ impl Plan {
     }
 
     /// The MTU of a leg, on every way that goes by it and is not lost.
-    pub(super) fn mtu(&self, leg: usize, is_lost: impl Fn(NodeId) -> bool) -> String {
+    pub(super) fn mtu(&self, leg: usize, goes: &[[Goes; 2]]) -> String {
         let mut lines = String::new();
-        for &(to, _) in self.others.iter().filter(|&&(to, by)| by == Some(leg) && !is_lost(to)) {
-            self.route(to, Goes::By(leg), Goes::By(leg), &mut lines);
-        }
-        if leg == 0 {
-            self.to_many(&mut lines);
+        let by = Goes::By(leg);
+        for (&(to, _), goes) in self.others.iter().zip(goes) {
+            for (version, _) in versions().zip(goes).filter(|(_, goes)| **goes == by) {
+                self.route(to, version, by, by, &mut lines);
+            }
         }
         lines
     }
@@ -192,26 +212,22 @@ impl Plan {
     }
 
     /// Changes where packets to a node go.
-    pub(super) fn route(&self, to: NodeId, was: Goes, goes: Goes, lines: &mut String) {
-        for version in versions() {
-            let destination = address(to, version);
-            match goes {
-                Goes::By(at) => {
-                    let Leg { way, mtu } = self.legs[at];
-                    let _ = write!(lines, "route replace {destination}");
-                    if way.to != to {
-                        let _ = write!(lines, " via {}", address(way.to, version));
-                    }
-                    let onlink = if way.to == to { "" } else { " onlink" };
-                    let own = address(self.node, version);
-                    line(lines, format_args!(" dev w{at}{onlink} src {own} mtu {mtu}"));
+    pub(super) fn route(&self, to: NodeId, version: Version, was: Goes, goes: Goes, lines: &mut String) {
+        let destination = address(to, version);
+        match goes {
+            Goes::By(at) => {
+                let Leg { way, mtu } = self.legs[at];
+                let _ = write!(lines, "route replace {destination}");
+                if way.to != to {
+                    let _ = write!(lines, " via {}", address(way.to, version));
                 }
-                Goes::Told(kind) => {
-                    line(lines, format_args!("route replace {kind} {destination}"));
-                }
-                Goes::Nowhere if was == Goes::Nowhere => {}
-                Goes::Nowhere => line(lines, format_args!("route del {destination}")),
+                let onlink = if way.to == to { "" } else { " onlink" };
+                let own = address(self.node, version);
+                line(lines, format_args!(" dev w{at}{onlink} src {own} mtu {mtu}"));
             }
+            Goes::Told(kind) => line(lines, format_args!("route replace {kind} {destination}")),
+            Goes::Nowhere if was == Goes::Nowhere => {}
+            Goes::Nowhere => line(lines, format_args!("route del {destination}")),
         }
     }
 
@@ -237,7 +253,7 @@ pub(super) fn has_v6() -> bool {
     Path::new("/proc/sys/net/ipv6").exists()
 }
 
-fn versions() -> impl Iterator<Item = Version> {
+pub(super) fn versions() -> impl Iterator<Item = Version> {
     let v6 = has_v6();
     [Version::V4, Version::V6].into_iter().filter(move |version| v6 || *version == Version::V4)
 }

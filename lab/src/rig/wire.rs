@@ -26,6 +26,7 @@ const WAITING: usize = 8 << 20;
 #[derive(Debug)]
 pub struct Wire {
     way: Way,
+    interface: String,
     socket: OwnedFd,
     host: Mac,
     neighbour: Mac,
@@ -69,6 +70,7 @@ impl Wire {
         }
         let mut wire = Self {
             way,
+            interface: interface.to_owned(),
             socket,
             host: mac(Side::Host, way),
             neighbour: mac(Side::Neighbour, way),
@@ -87,6 +89,11 @@ impl Wire {
     #[must_use]
     pub const fn way(&self) -> Way {
         self.way
+    }
+
+    /// The lab's end, by its name there.
+    pub(super) fn interface(&self) -> &str {
+        &self.interface
     }
 
     /// The socket, to wait for. It does not block.

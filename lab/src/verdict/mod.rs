@@ -150,7 +150,11 @@ fn inert(scenario: &Scenario, predicted: &Run, came: &Run) -> Vec<Difference> {
 /// The node that a fault is named after.
 const fn whose(what: &What) -> NodeId {
     match what {
-        What::Tamper(way, _) | What::Cut(way, _) | What::Unplug(way, _) | What::Mtu(way, _) => way.from,
+        What::Tamper(way, _)
+        | What::Cut(way, _)
+        | What::Unplug(way, _)
+        | What::LinkDown(way, ..)
+        | What::Mtu(way, _) => way.from,
         What::Forge { from, .. } => *from,
         What::Route { at, .. } => *at,
         What::Host(node, _) => *node,

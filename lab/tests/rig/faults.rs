@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use nix::libc;
 use resound_lab::rig::{Heard, Host, RigError};
+use resound_sim::faults::Interface;
 use resound_sim::packet::Packet;
 use resound_sim::scenario::{NodeId, RouteKind, Way};
 
@@ -73,6 +74,48 @@ fn a_lost_way_is_told_of_as_its_kind_of_route() -> Result<(), RigError> {
         assert_eq!((connects(host, B), connects(host, C)), (THERE, THERE));
         Ok(())
     })
+}
+
+/// What the same calls say when no interface leads there. Whoever has no IPv6 address cannot be bound to it.
+const DOWN: [i32; 4] = [libc::ENETUNREACH; 4];
+const DOWN_ALL: [i32; 4] = [libc::ENETUNREACH, libc::ENETUNREACH, libc::EADDRNOTAVAIL, libc::ENETUNREACH];
+
+#[test]
+fn an_interface_that_is_down_takes_its_routes_along() -> Result<(), RigError> {
+    let Some(mut rig) =
+        rig("host a\nhost b\nhost c\nrouter r\nlink a <-> r 1ms\nlink b <-> r 1ms\nlink c <-> a 1ms\n")
+    else {
+        return Ok(());
+    };
+    let (first, second) = (Way { from: A, to: NodeId(3) }, Way { from: A, to: C });
+    passing(&mut rig, WHOLE, |hosts| {
+        let host = &mut hosts[0];
+        host.interface(first, Interface::Down)?;
+        assert_eq!((connects(host, B), connects(host, C)), (DOWN, THERE));
+        // What was said of a node belongs to no interface.
+        host.route(Some(B), Some(RouteKind::Prohibit))?;
+        assert_eq!(connects(host, B), [libc::EACCES; 4]);
+        host.route(Some(B), None)?;
+        assert_eq!(connects(host, B), DOWN);
+        host.interface(second, Interface::Down)?;
+        assert_eq!((connects(host, B), connects(host, C)), (DOWN_ALL, DOWN_ALL));
+        host.interface(first, Interface::Bare)?;
+        assert_eq!((connects(host, B), connects(host, C)), (DOWN_ALL, DOWN_ALL));
+        host.interface(first, Interface::Down)?;
+        host.interface(first, Interface::Up)?;
+        host.interface(second, Interface::Up)?;
+        heard_again(host, B);
+        heard_again(host, C);
+        Ok(())
+    })
+}
+
+/// The lab's end of a link that is up again loses what it is given for a moment.
+fn heard_again(host: &Host, to: NodeId) {
+    let begun = Instant::now();
+    while connects(host, to) != THERE {
+        assert!(begun.elapsed() < PATIENCE, "{to:?}: {:?}", connects(host, to));
+    }
 }
 
 #[test]

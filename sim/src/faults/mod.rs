@@ -22,7 +22,7 @@ use resound_core::Instant;
 use crate::kernel::{Fate, TcpState};
 use crate::packet::{FaultId, Packet};
 use crate::run::Effect;
-use crate::scenario::{HostFault, NodeId, RouteKind, Scenario, Tamper, Trigger, Way, What};
+use crate::scenario::{Comeback, HostFault, NodeId, RouteKind, Scenario, Tamper, Trigger, Way, What};
 
 mod forge;
 mod ledger;
@@ -76,6 +76,8 @@ pub enum Order {
     Route(NodeId, Option<NodeId>, Option<RouteKind>),
     /// Neighbours do not hear each other any more, or do again.
     Plug(Way, Plug),
+    /// The interface of a host by which this way begins is taken down, or up.
+    Interface(FaultId, Way, Interface),
     /// Longer packets do not fit any more.
     Mtu(Way, u16),
     /// Call [`Faults::expire`] at this time after the start.
@@ -89,6 +91,17 @@ pub enum Plug {
     Out,
     /// They do.
     In,
+}
+
+/// What an interface of a host is like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Interface {
+    /// As it was configured.
+    Up,
+    /// Up, with nothing but what the kernel gave it by itself: [`Comeback::Bare`].
+    Bare,
+    /// Down.
+    Down,
 }
 
 /// The fault engine of one run.
@@ -293,6 +306,13 @@ impl<'s> Faults<'s> {
                 self.orders.push_back(Order::Plug(*way, Plug::Out));
                 self.ends(id, until.as_ref());
             }
+            What::LinkDown(way, until, _) => {
+                let back = Way { from: way.to, to: way.from };
+                self.cuts.extend([(self.way_id(*way), id), (self.way_id(back), id)]);
+                self.orders.push_back(Order::Plug(*way, Plug::Out));
+                self.orders.push_back(Order::Interface(id, *way, Interface::Down));
+                self.ends(id, until.as_ref());
+            }
             What::Mtu(way, mtu) => {
                 self.lasting.push(id);
                 self.orders.push_back(Order::Mtu(*way, *mtu));
@@ -338,12 +358,16 @@ impl<'s> Faults<'s> {
         self.lasting.retain(|fault| *fault != id);
         self.orders.push_back(Order::Ends(id));
         match &self.scenario.faults[id.0 as usize].what {
-            What::Unplug(way, _) => {
-                let link = self.way_id(*way).0 / 2;
-                let same =
-                    |what: &What| matches!(what, What::Unplug(other, _) if self.way_id(*other).0 / 2 == link);
+            What::Unplug(way, _) => self.plug_in(*way),
+            What::LinkDown(way, _, comeback) => {
+                let same = |what: &What| matches!(what, What::LinkDown(other, ..) if other == way);
                 if self.last(same).is_none() {
-                    self.orders.push_back(Order::Plug(*way, Plug::In));
+                    let up = match comeback {
+                        Comeback::Configured => Interface::Up,
+                        Comeback::Bare => Interface::Bare,
+                    };
+                    self.orders.push_back(Order::Interface(id, *way, up));
+                    self.plug_in(*way);
                 }
             }
             What::Route { at, to, .. } => {
@@ -374,13 +398,31 @@ impl<'s> Faults<'s> {
         }
     }
 
+    /// The neighbours of a link hear each other again, unless another fault keeps them from it.
+    fn plug_in(&mut self, way: Way) {
+        if self.last(|what| self.is_unplugged_by(what, self.way_id(way))).is_none() {
+            self.orders.push_back(Order::Plug(way, Plug::In));
+        }
+    }
+
+    fn is_unplugged_by(&self, what: &What, way: WayId) -> bool {
+        match what {
+            What::Unplug(of, _) | What::LinkDown(of, ..) => self.way_id(*of).0 / 2 == way.0 / 2,
+            _ => false,
+        }
+    }
+
     /// The latest of the faults that last now and are so.
     fn last(&self, is: impl Fn(&What) -> bool) -> Option<FaultId> {
         self.lasting.iter().rev().copied().find(|id| is(&self.scenario.faults[id.0 as usize].what))
     }
 
     fn met_by(&mut self, is: impl Fn(&What) -> bool, what: &str) {
-        if let Some(id) = self.last(is).filter(|id| !self.ledger.has_acted(*id)) {
+        self.met_at_last(self.last(is), what);
+    }
+
+    fn met_at_last(&mut self, fault: Option<FaultId>, what: &str) {
+        if let Some(id) = fault.filter(|id| !self.ledger.has_acted(*id)) {
             self.ledger.acted(id, what.to_owned());
         }
     }
@@ -398,12 +440,8 @@ impl<'s> Faults<'s> {
 
     /// A packet found its link unplugged.
     pub fn plug_met(&mut self, way: WayId) {
-        let scenario = self.scenario;
-        let is = |what: &What| match what {
-            What::Unplug(of, _) => Self::way(scenario, *of).is_some_and(|of| of.0 / 2 == way.0 / 2),
-            _ => false,
-        };
-        self.met_by(is, "a neighbour was asked for and did not answer");
+        let by = self.last(|what| self.is_unplugged_by(what, way));
+        self.met_at_last(by, "a neighbour was asked for and did not answer");
     }
 
     /// A packet was too long for a link.

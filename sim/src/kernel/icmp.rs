@@ -131,7 +131,7 @@ impl Kernel {
 
     /// What an error is to a socket: it can be this host's own word about a neighbour.
     pub(super) fn signal_of(&self, error: &IcmpError) -> Signal {
-        let own = error.offender.is_some_and(|offender| self.is_local(offender));
+        let own = error.offender.is_some_and(|offender| self.env.ways.is_local(offender));
         match (error.version, error.kind, error.code) {
             (Version::V4, 3, 1) | (Version::V6, 1, 3) if own => Signal::NeighbourFailed,
             _ => Signal::Icmp(table::verdict(self.env.profile, error).0, Pick::Exact),

@@ -71,7 +71,7 @@ impl Kernel {
 
     /// `bind` of a TCP socket: with the port that it gets.
     pub(super) fn tcp_bind(&mut self, at: SocketAddr, options: &TcpOptions) -> Result<SocketAddr, Errno> {
-        if !at.ip().is_unspecified() && !self.is_local(at.ip()) {
+        if !at.ip().is_unspecified() && !self.env.ways.is_local(at.ip()) {
             return Err(Errno::AddrNotAvail);
         }
         let port = match at.port() {

@@ -24,6 +24,7 @@
 //! | `errors` | the latches |
 //! | `tcp`, `listener` | connections and those that wait to be accepted |
 //! | `udp` | datagrams, the error queue, the overflow counter |
+//! | `ways` | which addresses are its own, and which it has no way to |
 //! | `path` | how long a packet may be on its way |
 //! | `icmp` | whom an error that arrives is about, and how often one may be sent |
 //! | `calls` | the system calls |
@@ -44,19 +45,22 @@ mod profile;
 pub mod table;
 mod tcp;
 mod udp;
+mod ways;
 
 pub use calls::{Arrived, Poll, TcpOptions, UdpOptions};
 pub use errors::{Latches, QueuedError};
 pub use icmp::IcmpLimiter;
 pub use profile::{Profile, Sysctl, Sysctls, Unverified};
 pub use tcp::TcpState;
+pub use ways::Unlinked;
 
-use crate::packet::{Body, Packet, Seq, version};
+use crate::packet::{Body, Packet, Seq};
 use crate::scenario::RouteKind;
 use listener::Listener;
 use path::Paths;
 use tcp::Tcp;
 use udp::Udp;
+use ways::Ways;
 
 /// A socket of one kernel. Used again after it was closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -129,10 +133,9 @@ struct Env {
     now: Instant,
     profile: Profile,
     sysctl: Sysctls,
-    addresses: Vec<IpAddr>,
+    ways: Ways,
     next_port: u16,
     issued: u32,
-    routes: Vec<(Option<IpAddr>, RouteKind)>,
     no_ports: bool,
     no_descriptors: bool,
     receive_buffer: u32,
@@ -175,9 +178,8 @@ impl Kernel {
                 send_buffer: sysctl.get(Sysctl::SendBuffer) as u32,
                 icmp: IcmpLimiter::new(Duration::from_millis(sysctl.get(Sysctl::IcmpRateLimit))),
                 sysctl,
-                addresses,
+                ways: Ways::new(addresses),
                 issued: 0,
-                routes: Vec::new(),
                 no_ports: false,
                 no_descriptors: false,
                 accept_queue: None,
@@ -259,8 +261,12 @@ impl Kernel {
 
     /// There is no way to this address (`None`: to any) from now on; or (`None`) there is again.
     pub fn route(&mut self, to: Option<IpAddr>, kind: Option<RouteKind>) {
-        self.env.routes.retain(|(was, _)| *was != to);
-        self.env.routes.extend(kind.map(|kind| (to, kind)));
+        self.env.ways.route(to, kind);
+    }
+
+    /// What its interfaces do not lead to from now on, because they are down.
+    pub fn unlink(&mut self, unlinked: Unlinked) {
+        self.env.ways.unlink(unlinked);
     }
 
     /// No local port is left from now on; or there are again.
@@ -352,30 +358,12 @@ impl Kernel {
 
     /// Sends an answer that is no socket's, if there is a way.
     fn answer_for_nobody(&mut self, answer: Packet) {
-        let Some(kind) = self.env.routed_to(answer.destination) else {
+        let Some(kind) = self.env.ways.routed_to(answer.destination) else {
             return self.effects.packets.push(answer);
         };
         let signal = table::Signal::Route(kind);
         let found = table::find(self.env.profile, answer.version(), table::State::Nobody, false, signal);
         self.effects.rows.extend(found.map(|(id, _)| id));
-    }
-
-    /// The address from which this host speaks to that one.
-    fn source_for(&self, to: IpAddr) -> Option<IpAddr> {
-        if to.is_loopback() || self.env.addresses.contains(&to) {
-            return Some(to);
-        }
-        self.env.addresses.iter().copied().find(|own| version(*own) == version(to))
-    }
-
-    /// How this host's own routes answer for that address.
-    fn routed(&self, to: IpAddr) -> Option<RouteKind> {
-        let of = |wanted| self.env.routes.iter().find(|(to, _)| *to == wanted).map(|(_, kind)| *kind);
-        of(Some(to)).or_else(|| of(None))
-    }
-
-    fn is_local(&self, address: IpAddr) -> bool {
-        address.is_loopback() || self.env.addresses.contains(&address)
     }
 
     /// A first sequence number, another one each time.

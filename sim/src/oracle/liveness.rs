@@ -9,7 +9,7 @@ use super::gist::{Gist, first_peer, gist, lateness, was_killed};
 use super::{Broken, Oracle, tell};
 use crate::faults::since_start;
 use crate::run::Run;
-use crate::scenario::{Fault, HostFault, NodeId, Scenario, Trigger, Way, What};
+use crate::scenario::{Comeback, Fault, HostFault, NodeId, Scenario, Trigger, Way, What};
 
 /// Within `bound` after the last fault has ended, each client on this host is up and stays so, or has reported a final
 /// reason. Says nothing of a scenario that does not heal: with a link that loses packets, or a fault that has no end or
@@ -57,13 +57,18 @@ pub fn settles_after_healing(node: NodeId, bound: Duration) -> impl Oracle {
 /// Whether what this fault did is over when the run ends; `false` where that cannot be told.
 fn has_ended(scenario: &Scenario, run: &Run, fault: &Fault) -> bool {
     let until = match &fault.what {
-        What::Cut(_, until) | What::Unplug(_, until) | What::Route { until, .. } => until,
+        What::Cut(_, until)
+        | What::Unplug(_, until)
+        | What::LinkDown(_, until, Comeback::Configured)
+        | What::Route { until, .. } => until,
         What::Host(_, HostFault::NoPorts(until) | HostFault::NoDescriptors(until)) => until,
         // It began no later than the last thing that a fault did.
         What::Host(_, HostFault::Pause(lasts) | HostFault::Reboot(lasts)) => {
             return since_start(run.disturbed.unwrap_or(Instant::EPOCH)) + *lasts <= scenario.until;
         }
-        What::Mtu(..) | What::Host(_, HostFault::Kill | HostFault::PowerLoss | HostFault::AcceptQueue(_)) => {
+        What::LinkDown(_, _, Comeback::Bare)
+        | What::Mtu(..)
+        | What::Host(_, HostFault::Kill | HostFault::PowerLoss | HostFault::AcceptQueue(_)) => {
             return false;
         }
         What::Tamper(..) | What::Forge { .. } | What::Host(..) => return true,
@@ -170,7 +175,9 @@ fn silence(fault: &Fault, node: NodeId, lasts: Duration) -> Option<Duration> {
     let Trigger::At(from) = fault.when else { return None };
     let until = match &fault.what {
         What::Cut(way, until) if way.to == node => until,
-        What::Unplug(way, until) if way.from == node || way.to == node => until,
+        What::Unplug(way, until) | What::LinkDown(way, until, _) if way.from == node || way.to == node => {
+            until
+        }
         _ => return None,
     };
     match until {

@@ -56,6 +56,10 @@ pub enum What {
     /// Nothing passes any more either way, not even the neighbours' question for each other's address: a cable that is
     /// pulled. A node notices after three seconds, if it has something to send.
     Unplug(Way, Option<Trigger>),
+    /// The interface of the host `from` on its link to `to` is taken down, as by `ip link set down`. Its routes are gone, and
+    /// with the last interface the host's IPv6 address; nothing comes in by it any more. The neighbour notices as of a cable
+    /// that is pulled: a switch lies between them. For good, unless it ends; a reboot does not end it.
+    LinkDown(Way, Option<Trigger>, Comeback),
     /// From now on longer packets do not fit.
     Mtu(Way, u16),
     /// A packet that nobody sent: made up at `from`, about what it has seen pass, and sent to `to`.
@@ -93,6 +97,7 @@ impl What {
         "truncate",
         "cut",
         "unplug",
+        "link-down",
         "mtu",
         "rst",
         "fin",
@@ -115,6 +120,31 @@ impl What {
         "accept-queue",
     ];
 
+    /// Until when it lasts, where that is said.
+    #[must_use]
+    pub const fn until(&self) -> Option<&Trigger> {
+        match self {
+            Self::Cut(_, until)
+            | Self::Unplug(_, until)
+            | Self::LinkDown(_, until, _)
+            | Self::Route { until, .. }
+            | Self::Host(_, HostFault::NoPorts(until) | HostFault::NoDescriptors(until)) => until.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// The same, to be changed; `None` for what does not last.
+    pub(crate) fn until_mut(&mut self) -> Option<&mut Option<Trigger>> {
+        match self {
+            Self::Cut(_, until)
+            | Self::Unplug(_, until)
+            | Self::LinkDown(_, until, _)
+            | Self::Route { until, .. }
+            | Self::Host(_, HostFault::NoPorts(until) | HostFault::NoDescriptors(until)) => Some(until),
+            _ => None,
+        }
+    }
+
     /// What kind of fault it is: its first word in the text form.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
@@ -127,6 +157,7 @@ impl What {
             Self::Tamper(_, Tamper::Truncate(_)) => "truncate",
             Self::Cut(..) => "cut",
             Self::Unplug(..) => "unplug",
+            Self::LinkDown(..) => "link-down",
             Self::Mtu(..) => "mtu",
             Self::Forge { packet: Forgery::Rst(_), .. } => "rst",
             Self::Forge { packet: Forgery::Fin(_), .. } => "fin",
@@ -149,6 +180,16 @@ impl What {
             Self::Host(_, HostFault::AcceptQueue(_)) => "accept-queue",
         }
     }
+}
+
+/// What an interface is like that is taken up again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Comeback {
+    /// Somebody configures it again, as network managers do: it is as it was.
+    Configured,
+    /// Nobody does. What the kernel brings back by itself is there: the IPv4 address and the way to the neighbour. IPv6 has
+    /// neither, and what lies behind a router has no way (`fib_add_ifaddr`, `addrconf_notify`).
+    Bare,
 }
 
 /// What happens to one packet.

@@ -35,7 +35,7 @@ pub use address::{address, node_at, socket_addr};
 pub use check::{BadScenario, Place};
 pub use command::{Address, Call, Command, End, Knobs, Open, Payload, Peer, SocketKnobs, Transport};
 pub use expect::{Expect, Mode, Said, Unmet};
-pub use fault::{Fault, Forgery, HostFault, Pick, RouteKind, Tamper, Trigger, Way, What};
+pub use fault::{Comeback, Fault, Forgery, HostFault, Pick, RouteKind, Tamper, Trigger, Way, What};
 pub(crate) use text::QUOTED;
 pub use text::{Malformed, Show};
 

@@ -415,6 +415,7 @@ impl World<'_> {
         let Some((_, fault)) = host.boots_at.take_if(|(at, _)| *at <= now) else { return };
         host.power = Power::On;
         let services = host.services.clone();
+        self.rewire(node);
         self.tell(fault, ": it is back");
         for line in services {
             self.start(node, line, &scenario.script[line as usize].command);

@@ -18,8 +18,8 @@ use resound_core::signal::Version;
 use super::events::Event;
 use super::host::Power;
 use super::{Node, World};
-use crate::faults::{Carries, WayId};
-use crate::kernel::{Fate, IcmpLimiter, Sysctl, Sysctls};
+use crate::faults::{Carries, Interface, WayId};
+use crate::kernel::{Fate, IcmpLimiter, Sysctl, Sysctls, Unlinked};
 use crate::packet::{Body, FaultId, LONGEST_QUOTE, Packet, is_for_many};
 use crate::run::{Happened, Record};
 use crate::scenario::{self, NodeId, Role, RouteKind, Scenario, Way, address, node_at};
@@ -48,6 +48,8 @@ struct WayState {
     leaving: VecDeque<Instant>,
     count: u64,
     plugged: bool,
+    /// That of the node from which this way leads.
+    interface: Interface,
     asking: Option<Asking>,
 }
 
@@ -99,6 +101,7 @@ impl Network {
                 leaving: VecDeque::new(),
                 count: 0,
                 plugged: true,
+                interface: Interface::Up,
                 asking: None,
             })
         });
@@ -130,6 +133,53 @@ impl Network {
 
     pub(super) fn is_plugged(&self, way: WayId) -> bool {
         self.ways.get(usize::from(way.0)).is_some_and(|way| way.plugged)
+    }
+
+    /// Whether the neighbour answers when it is asked for its address.
+    pub(super) fn answers(&self, way: WayId, version: Version) -> bool {
+        let back = self.ways.get(usize::from(way.0 ^ 1)).map(|back| back.interface);
+        // One that is bare has no IPv6 address.
+        self.is_plugged(way) && (back == Some(Interface::Up) || version == Version::V4)
+    }
+
+    /// What a node's interface by which this way begins is like from now on. It has forgotten its neighbour, and what it kept
+    /// for it (`neigh_ifdown`).
+    pub(super) fn set_interface(&mut self, way: WayId, interface: Interface) {
+        if let Some(way) = self.ways.get_mut(usize::from(way.0)) {
+            way.interface = interface;
+            way.asking = None;
+        }
+    }
+
+    fn interface(&self, way: WayId) -> Interface {
+        self.ways.get(usize::from(way.0)).map_or(Interface::Up, |way| way.interface)
+    }
+
+    /// The ways of a node that begin at interfaces which are not as they were configured.
+    pub(super) fn changed(&self, node: NodeId) -> impl Iterator<Item = (Way, Interface)> + '_ {
+        let of = self.ways.iter().filter(move |state| state.way.from == node);
+        of.map(|state| (state.way, state.interface)).filter(|(_, interface)| *interface != Interface::Up)
+    }
+
+    /// What the interfaces of a node do not lead to.
+    pub(super) fn unlinked(&self, node: NodeId) -> Unlinked {
+        let mut addresses = Vec::new();
+        for (to, way) in (0..).map(NodeId).zip(&self.first[usize::from(node.0)]) {
+            let Some(way) = *way else { continue };
+            let v4 = match self.interface(way) {
+                Interface::Up => continue,
+                Interface::Bare => self.ways[usize::from(way.0)].way.to != to,
+                Interface::Down => true,
+            };
+            addresses.extend(v4.then(|| address(to, Version::V4)));
+            addresses.push(address(to, Version::V6));
+        }
+        let mut own = self.ways.iter().filter(|state| state.way.from == node).peekable();
+        if own.peek().is_some() && own.all(|state| state.interface != Interface::Up) {
+            addresses.push(address(node, Version::V6));
+        }
+        let many = self.to_many(node).is_some_and(|way| self.interface(way) != Interface::Up);
+        Unlinked { addresses, many }
     }
 
     /// The neighbours of a link hear each other, or do not.
@@ -222,7 +272,8 @@ impl World<'_> {
     /// A packet is to leave a node by this way.
     fn transmit(&mut self, way: WayId, packet: Packet) {
         let state = &self.network.ways[usize::from(way.0)];
-        if state.plugged && state.asking.is_none() && self.is_there(state.way.to) {
+        let answers = self.network.answers(way, self.scenario.version);
+        if answers && state.asking.is_none() && self.is_there(state.way.to) {
             return self.depart(way, packet);
         }
         if !state.plugged {
@@ -251,7 +302,7 @@ impl World<'_> {
     pub(super) fn resolve(&mut self, way: WayId) {
         let now = self.now;
         let state = &self.network.ways[usize::from(way.0)];
-        let answers = state.plugged && self.is_there(state.way.to);
+        let answers = self.network.answers(way, self.scenario.version) && self.is_there(state.way.to);
         let state = &mut self.network.ways[usize::from(way.0)];
         let Some(mut asking) = state.asking.take() else { return };
         if answers {
@@ -340,6 +391,7 @@ impl World<'_> {
 
     /// A packet has come to the end of a way.
     pub(super) fn arrives(&mut self, way: WayId, packet: Packet) {
+        let back = WayId(way.0 ^ 1);
         let node = self.network.ways[usize::from(way.0)].way.to;
         if packet.source.is_loopback() {
             // RFC 4291 §2.5.3 (`ipv6_rcv`).
@@ -348,6 +400,9 @@ impl World<'_> {
                 packet.fault,
                 Fate::Absorbed("dropped: from the loopback of another host"),
             );
+        }
+        if self.network.interface(back) == Interface::Down {
+            return self.fate(node, packet.fault, Fate::Absorbed("the interface was down"));
         }
         match &self.nodes[usize::from(node.0)] {
             Node::Host(_) | Node::Outside(_) => self.arrives_at(node, packet),

@@ -4,7 +4,7 @@ use super::events::Event;
 use super::host::Tally;
 use super::outside::Errand;
 use super::{Node, World};
-use crate::faults::{Faults, Order, Plug};
+use crate::faults::{Faults, Interface, Order, Plug};
 use crate::packet::FaultId;
 use crate::run::{Happened, Record};
 use crate::scenario::{HostFault, NodeId, RouteKind, Way, address, node_at};
@@ -51,6 +51,7 @@ impl World<'_> {
                     }
                 }
             }
+            Order::Interface(fault, way, interface) => self.interface(fault, way, interface),
             Order::Mtu(way, mtu) => {
                 if let Some(way) = Faults::way(self.scenario, way) {
                     self.network.mtu(way, mtu);
@@ -66,6 +67,26 @@ impl World<'_> {
             Order::Expire(fault, at) => {
                 self.events.push((Instant::EPOCH + at).max(self.now), Event::Expire(fault));
             }
+        }
+    }
+
+    fn interface(&mut self, fault: FaultId, way: Way, interface: Interface) {
+        let Some(id) = Faults::way(self.scenario, way) else { return };
+        self.network.set_interface(id, interface);
+        if interface == Interface::Down {
+            self.faults.acted(fault, "the routes of an interface are gone");
+        }
+        match self.host(way.from) {
+            Some(_) => self.rewire(way.from),
+            None => self.errands.push_back(Errand::Interface(way, interface)),
+        }
+    }
+
+    /// A kernel learns what its host's interfaces are like.
+    pub(super) fn rewire(&mut self, node: NodeId) {
+        let unlinked = self.network.unlinked(node);
+        if let Some(host) = self.host(node) {
+            host.kernel.unlink(unlinked);
         }
     }
 

@@ -20,7 +20,7 @@ use resound_core::Instant;
 use super::events::Event;
 use super::host::Power;
 use super::{Cast, Node, World};
-use crate::faults::{Faults, Plug};
+use crate::faults::{Faults, Interface, Plug};
 use crate::kernel::{Fate, TcpState};
 use crate::packet::{Body, FaultId, Packet, is_for_many};
 use crate::run::{Happened, Record, Run};
@@ -60,6 +60,8 @@ pub enum Errand {
     Route(NodeId, Option<NodeId>, Option<RouteKind>),
     /// It does not hear its neighbour any more, not even when it asks for its address; or does again.
     Plug(Way, Plug),
+    /// The interface by which this way leaves it is taken down, or up.
+    Interface(Way, Interface),
     /// Longer packets do not fit the link that leaves it this way.
     Mtu(Way, u16),
 }
@@ -171,11 +173,12 @@ impl<'s> Live<'s> {
         self.advance(at);
         let world = &mut self.world;
         let Some(way) = Faults::way(world.scenario, Way { from: host, to: neighbour }) else { return false };
-        let plugged = world.network.is_plugged(way);
-        if !plugged {
+        if !world.network.is_plugged(way) {
             world.faults.plug_met(way);
         }
-        plugged && world.is_there(neighbour) && world.is_there(host)
+        world.network.answers(way, world.scenario.version)
+            && world.is_there(neighbour)
+            && world.is_there(host)
     }
 
     /// Whether a host has power.
@@ -317,6 +320,8 @@ impl World<'_> {
         let services = outside.services.clone();
         self.tell(fault, ": it is back");
         self.errands.push_back(Errand::Boot(host));
+        let changed: Vec<_> = self.network.changed(host).collect();
+        self.errands.extend(changed.into_iter().map(|(way, interface)| Errand::Interface(way, interface)));
         for line in services {
             self.ask_line(host, line);
         }

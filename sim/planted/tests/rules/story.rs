@@ -134,7 +134,7 @@ impl<'a> Story<'a> {
     pub(crate) fn may_lose_neighbours(&self) -> bool {
         let away = |what: &HostFault| matches!(what, HostFault::PowerLoss | HostFault::Reboot(_));
         self.scenario.faults.iter().any(|fault| match &fault.what {
-            What::Unplug(..) => true,
+            What::Unplug(..) | What::LinkDown(..) => true,
             What::Host(_, what) => away(what),
             _ => false,
         })

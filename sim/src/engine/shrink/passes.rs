@@ -281,19 +281,11 @@ fn fault_times(scenario: &mut Scenario) -> Vec<Time<'_>> {
 
 fn of_fault<'s>(fault: &'s mut Fault, times: &mut Vec<Time<'s>>) {
     times.extend(at(&mut fault.when).map(instant));
-    let until = match &mut fault.what {
+    match &mut fault.what {
         What::Tamper(_, Tamper::Delay(time) | Tamper::Duplicate(time))
-        | What::Host(_, HostFault::Pause(time) | HostFault::Reboot(time)) => {
-            times.push(span(time));
-            return;
-        }
-        What::Cut(_, until)
-        | What::Unplug(_, until)
-        | What::Route { until, .. }
-        | What::Host(_, HostFault::NoPorts(until) | HostFault::NoDescriptors(until)) => until,
-        _ => return,
-    };
-    times.extend(until.as_mut().and_then(at).map(instant));
+        | What::Host(_, HostFault::Pause(time) | HostFault::Reboot(time)) => times.push(span(time)),
+        what => times.extend(what.until_mut().and_then(Option::as_mut).and_then(at).map(instant)),
+    }
 }
 
 fn at(trigger: &mut Trigger) -> Option<&mut Duration> {

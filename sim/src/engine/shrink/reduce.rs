@@ -124,7 +124,7 @@ fn trigger(trigger: &mut Trigger, visit: &mut dyn FnMut(Named<'_>)) {
 fn what(what: &mut What, visit: &mut dyn FnMut(Named<'_>)) {
     let until = match what {
         What::Tamper(way, _) | What::Mtu(way, _) => return visit(Named::Way(way)),
-        What::Cut(way, until) | What::Unplug(way, until) => {
+        What::Cut(way, until) | What::Unplug(way, until) | What::LinkDown(way, until, _) => {
             visit(Named::Way(way));
             until
         }

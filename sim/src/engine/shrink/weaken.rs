@@ -13,6 +13,7 @@ use crate::scenario::{Forgery, HostFault, Pick, QUOTED, RouteKind, Tamper, What}
 /// | `seq`, `quote`: outside → inside | exact |
 /// | ICMP: administratively prohibited, and all else → port | host unreachable |
 /// | unplug | cut |
+/// | link down | unplug |
 /// | route: prohibit, missing, blackhole | unreachable |
 /// | reboot, power loss | kill |
 /// | a time | half of it |
@@ -23,6 +24,7 @@ pub fn weaker(what: &What) -> Vec<What> {
             tampers(*tamper).into_iter().map(|weaker| What::Tamper(*way, weaker)).collect()
         }
         What::Unplug(way, until) => vec![What::Cut(*way, until.clone())],
+        What::LinkDown(way, until, _) => vec![What::Unplug(*way, until.clone())],
         What::Forge { from, to, packet } => {
             let forge = |packet| What::Forge { from: *from, to: *to, packet };
             forgeries(*packet).into_iter().map(forge).collect()

@@ -55,7 +55,7 @@ impl Kernel {
         if ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST) {
             return Err(Errno::NetUnreach);
         }
-        if let Some(kind) = self.env.routed_to(ip) {
+        if let Some(kind) = self.env.ways.routed_to(ip) {
             let signal = Signal::Route(kind);
             let found = find(self.env.profile, version(ip), State::SynSent, options.recverr, signal);
             if let Some((id, row)) = found {
@@ -67,10 +67,10 @@ impl Kernel {
         }
         let asked = bound.map(|bound| bound.ip()).filter(|ip| !ip.is_unspecified());
         // IPv6 lets it go, and whoever receives it drops it (measured).
-        if matches!(asked, Some(IpAddr::V4(own)) if own.is_loopback()) && !self.is_local(ip) {
+        if matches!(asked, Some(IpAddr::V4(own)) if own.is_loopback()) && !self.env.ways.is_local(ip) {
             return Err(Errno::Inval);
         }
-        let own = asked.or_else(|| self.source_for(ip)).ok_or(Errno::NetUnreach)?;
+        let own = asked.or_else(|| self.env.ways.source_for(ip)).ok_or(Errno::NetUnreach)?;
         let remote = SocketAddr::new(ip, to.port());
         let taken = |kernel: &Self, port| {
             kernel.listeners.contains_key(&port)

@@ -28,7 +28,7 @@
 //! | `signals` | the table obeyed; ICMP |
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use resound_core::Instant;
@@ -37,7 +37,6 @@ use resound_core::signal::Version;
 use super::errors::ErrorQueue;
 use super::{Effects, Env, Fd, Kernel, Kind, Latches, Poll, QueuedError, Sysctl, TcpOptions, table};
 use crate::packet::{Segment, Seq, version};
-use crate::scenario::RouteKind;
 
 mod calls;
 mod clock;
@@ -336,15 +335,6 @@ impl Env {
 
     fn seconds(&self, sysctl: Sysctl) -> Duration {
         Duration::from_secs(self.sysctl.get(sysctl))
-    }
-
-    /// How the host's own routes answer for that address, which may be its own.
-    pub(super) fn routed_to(&self, to: IpAddr) -> Option<RouteKind> {
-        if self.routes.is_empty() || to.is_loopback() || self.addresses.contains(&to) {
-            return None;
-        }
-        let of = |wanted| self.routes.iter().find(|(to, _)| *to == wanted).map(|(_, kind)| *kind);
-        of(Some(to)).or_else(|| of(None))
     }
 }
 

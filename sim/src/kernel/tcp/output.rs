@@ -8,8 +8,16 @@ use super::{Context, Tcp, TcpState, own_mss};
 use crate::kernel::table::Signal;
 use crate::packet::{Body, Flags, Packet, Segment, Seq};
 
+/// Whether this host had a way for a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Posted {
+    Left,
+    NoWay,
+}
+
 impl Tcp {
-    /// Sends what the peer's window allows, the FIN behind it, or else asks for window probes.
+    /// Sends what the peer's window allows, the FIN behind it, or else asks for window probes. What finds no way stays unsent,
+    /// and is tried again like a window probe (`tcp_write_xmit`, `tcp_check_probe_timer`; measured).
     pub(super) fn push(&mut self, cx: &mut Context<'_>) {
         if !matches!(
             self.state,
@@ -37,7 +45,11 @@ impl Tcp {
                 self.fin_sent = true;
                 self.nxt = self.nxt + 1;
             }
-            self.emit_bytes(cx, seq, sent..sent + length, fin);
+            if self.emit_bytes(cx, seq, sent..sent + length, fin) == Posted::NoWay {
+                self.nxt = seq;
+                self.fin_sent = false;
+                return self.wait_for_way(cx);
+            }
             sent += length;
         }
         if self.shut_write && !self.fin_sent && sent == self.out.len() && self.window_end.since(self.nxt) > 0
@@ -45,7 +57,11 @@ impl Tcp {
             let seq = self.nxt;
             self.fin_sent = true;
             self.nxt = seq + 1;
-            self.emit_bytes(cx, seq, 0..0, true);
+            if self.emit_bytes(cx, seq, 0..0, true) == Posted::NoWay {
+                self.nxt = seq;
+                self.fin_sent = false;
+                return self.wait_for_way(cx);
+            }
         }
         if idle && self.una != self.nxt {
             self.clock.sent(cx.now, self.nxt, self.in_flight_segments() <= 1);
@@ -54,7 +70,14 @@ impl Tcp {
         }
     }
 
-    /// Something is to be sent, nothing is in flight, and the window does not allow it.
+    /// A segment found no way. While something is in flight, that is sent again first.
+    fn wait_for_way(&mut self, cx: &mut Context<'_>) {
+        if self.state != TcpState::Closed && self.una == self.nxt {
+            self.clock.wait_for_window(cx.now);
+        }
+    }
+
+    /// Something is to be sent, nothing is in flight, and the window does not allow it, or there was no way.
     pub(super) fn stuck(&self) -> bool {
         self.una == self.nxt && (!self.out.is_empty() || self.shut_write && !self.fin_sent)
     }
@@ -82,7 +105,13 @@ impl Tcp {
         0
     }
 
-    fn emit_bytes(&mut self, cx: &mut Context<'_>, seq: Seq, range: std::ops::Range<usize>, fin: bool) {
+    fn emit_bytes(
+        &mut self,
+        cx: &mut Context<'_>,
+        seq: Seq,
+        range: std::ops::Range<usize>,
+        fin: bool,
+    ) -> Posted {
         let (front, back) = self.out.as_slices();
         let split = front.len();
         let mut payload = Vec::with_capacity(range.len());
@@ -92,7 +121,7 @@ impl Tcp {
         if range.end > split {
             payload.extend_from_slice(&back[range.start.max(split) - split..range.end - split]);
         }
-        self.emit(cx, seq, Flags { fin, ..Flags::NONE }, payload);
+        self.emit(cx, seq, Flags { fin, ..Flags::NONE }, payload)
     }
 
     pub(super) fn emit_syn(&mut self, cx: &mut Context<'_>) {
@@ -131,12 +160,12 @@ impl Tcp {
     }
 
     #[inline]
-    fn emit(&mut self, cx: &mut Context<'_>, seq: Seq, flags: Flags, payload: Vec<u8>) {
+    fn emit(&mut self, cx: &mut Context<'_>, seq: Seq, flags: Flags, payload: Vec<u8>) -> Posted {
         let window = self.window();
         let segment = Segment { window, ..self.segment(seq, flags, payload) };
         self.clock.acknowledged();
         self.acked = self.rcv_nxt;
-        self.post(cx, segment);
+        self.post(cx, segment)
     }
 
     #[inline]
@@ -154,9 +183,9 @@ impl Tcp {
     }
 
     #[inline]
-    fn post(&mut self, cx: &mut Context<'_>, segment: Segment) {
-        if !cx.env.routes.is_empty() {
-            if let Some(kind) = cx.env.routed_to(self.remote.ip()) {
+    fn post(&mut self, cx: &mut Context<'_>, segment: Segment) -> Posted {
+        if cx.env.ways.are_lost() {
+            if let Some(kind) = cx.env.ways.routed_to(self.remote.ip()) {
                 let again = segment.length() > 0 && segment.seq.before(self.left);
                 let told_apart = match self.state {
                     TcpState::SynSent => true,
@@ -165,7 +194,7 @@ impl Tcp {
                 };
                 let lost = again && told_apart;
                 self.obey(cx, if lost { Signal::RouteLost(kind) } else { Signal::Route(kind) }, None);
-                return;
+                return Posted::NoWay;
             }
         }
         if self.left.before(segment.end()) {
@@ -174,6 +203,7 @@ impl Tcp {
         let mut packet = Packet::new(self.local.ip(), self.remote.ip(), Body::Tcp(segment));
         packet.fragments = self.fragments;
         cx.effects.packets.push(packet);
+        Posted::Left
     }
 
     /// The window to tell: what is free, but nothing silly, and never less than was told before

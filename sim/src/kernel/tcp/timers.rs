@@ -191,7 +191,16 @@ impl Tcp {
             self.give_up(cx, self.exhausted());
             return;
         }
-        self.emit_probe(cx);
+        // tcp_write_wakeup
+        if self.window_end.since(self.nxt) > 0 {
+            self.push(cx);
+            if !self.stuck() {
+                self.clock.probes = 0;
+                return self.clock.window_opened();
+            }
+        } else {
+            self.emit_probe(cx);
+        }
         self.clock.probes = self.clock.probes.saturating_add(1);
         if u64::from(self.clock.backoff) < cx.env.sysctl.get(Sysctl::Retries2) {
             self.clock.backoff += 1;

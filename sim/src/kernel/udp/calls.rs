@@ -55,7 +55,7 @@ impl Kernel {
         self.env.now = now;
         self.descriptor()?;
         let address = at.ip();
-        if !address.is_unspecified() && !self.is_local(address) && !is_for_many(address) {
+        if !address.is_unspecified() && !self.env.ways.is_local(address) && !is_for_many(address) {
             return Err(Errno::AddrNotAvail);
         }
         let port = if at.port() == 0 {
@@ -163,7 +163,8 @@ impl Kernel {
             packet.hops = 1; // `IP_MULTICAST_TTL`, `IPV6_MULTICAST_HOPS`: as they are unless set.
         }
         // To itself the path is that of the loopback, which takes whatever there is.
-        packet.fragments = !self.is_local(to.ip()) && self.env.paths.fragments(now, to.ip(), packet.length());
+        packet.fragments =
+            !self.env.ways.is_local(to.ip()) && self.env.paths.fragments(now, to.ip(), packet.length());
         self.effects.packets.push(packet);
         Ok(bytes.len())
     }
@@ -180,7 +181,7 @@ impl Kernel {
         let bound =
             Some(udp.local.ip()).filter(|address| !address.is_unspecified() && !is_for_many(*address));
         let pinned = from.filter(|address| !address.is_unspecified());
-        if pinned.is_some_and(|from| !self.is_local(from) || version(from) != version(to.ip())) {
+        if pinned.is_some_and(|from| !self.env.ways.is_local(from) || version(from) != version(to.ip())) {
             return Err(match version(to.ip()) {
                 Version::V4 => Errno::NetUnreach,
                 Version::V6 => Errno::Inval,
@@ -193,19 +194,19 @@ impl Kernel {
         } else {
             to
         };
-        if self.is_local(to.ip()) {
+        if self.env.ways.is_local(to.ip()) {
             return Ok((source.unwrap_or(to.ip()), to));
         }
         // `ip_route_output_key_hash_rcu`. IPv6 lets it go, and whoever receives it drops it (measured).
         if matches!(source, Some(IpAddr::V4(source)) if source.is_loopback()) {
             return Err(Errno::Inval);
         }
-        if let Some(kind) = self.routed(to.ip()) {
+        if let Some(kind) = self.env.ways.routed_to(to.ip()) {
             if let Some(Effect::Fails(Code::Is(errno))) = self.udp_row(fd, Signal::Route(kind)) {
                 return Err(errno);
             }
         }
-        let source = source.or_else(|| self.source_for(to.ip())).ok_or(Errno::NetUnreach)?;
+        let source = source.or_else(|| self.env.ways.source_for(to.ip())).ok_or(Errno::NetUnreach)?;
         if is_broadcast(to.ip()) && !may_broadcast {
             return Err(Errno::Acces);
         }

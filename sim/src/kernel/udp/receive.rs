@@ -53,7 +53,7 @@ impl Kernel {
 
     /// Nobody is there: the sender is told, if it may be.
     fn refuse(&mut self, packet: &Packet) -> Fate {
-        if !self.is_local(packet.destination) {
+        if !self.env.ways.is_local(packet.destination) {
             return Fate::Absorbed("dropped: it is for another host");
         }
         let port_unreachable = match packet.version() {
@@ -61,7 +61,7 @@ impl Kernel {
             Version::V6 => (1, 4),
         };
         // Between this host and itself there is no limit, whatever its address (IFF_LOOPBACK).
-        let answer = if self.is_local(packet.source) {
+        let answer = if self.env.ways.is_local(packet.source) {
             let (kind, code) = port_unreachable;
             Some(packet.complain(packet.destination, kind, code, None, crate::packet::LONGEST_QUOTE))
         } else {

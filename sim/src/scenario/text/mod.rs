@@ -50,6 +50,7 @@
 //! a->b drop | delay D | duplicate D | corrupt | alter bit=N | truncate N     # the next packet that way
 //! a->b cut [until TRIGGER] | mtu N                                            # `a<->b` stands for two faults, one each way
 //! a<->b unplug [until TRIGGER]
+//! HOST->b link-down [until TRIGGER [bare]]                                    # bare: nobody configures it again
 //! NODE rst|fin|syn to HOST [seq=exact|inside|outside]
 //! NODE icmp TYPE/CODE to HOST [quote=exact|inside|outside] [quoted=N] [mtu=N]
 //! NODE route [to NODE] unreachable|prohibit|blackhole|missing [until TRIGGER]

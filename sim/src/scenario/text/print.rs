@@ -11,8 +11,8 @@ use super::words::{ADDRESSES, GROUP, PICKS, PROFILES, ROUTES, word};
 use crate::kernel::Profile;
 use crate::packet::FaultId;
 use crate::scenario::{
-    Address, Call, Command, End, Expect, Fault, Forgery, HostFault, Knobs, Line, Link, Mode, Node, NodeId,
-    Open, Payload, Peer, Role, Scenario, SocketKnobs, Tamper, Transport, Trigger, Way, What,
+    Address, Call, Comeback, Command, End, Expect, Fault, Forgery, HostFault, Knobs, Line, Link, Mode, Node,
+    NodeId, Open, Payload, Peer, Role, Scenario, SocketKnobs, Tamper, Transport, Trigger, Way, What,
 };
 
 /// A part of a scenario in its text form: it needs the scenario, which knows the names.
@@ -252,6 +252,10 @@ impl Display for Show<'_, What> {
             What::Cut(way, until) => write!(f, "{} cut{}", names.show(way), Until(names, until.as_ref())),
             What::Unplug(Way { from, to }, until) => {
                 write!(f, "{}<->{} unplug{}", names.show(from), names.show(to), Until(names, until.as_ref()))
+            }
+            What::LinkDown(way, until, comeback) => {
+                write!(f, "{} link-down{}", names.show(way), Until(names, until.as_ref()))?;
+                flag(f, "bare", *comeback == Comeback::Bare)
             }
             What::Mtu(way, mtu) => write!(f, "{} mtu {mtu}", names.show(way)),
             What::Forge { from, to, packet } => {

@@ -4,10 +4,10 @@ use super::Parser;
 use crate::scenario::text::Malformed;
 use crate::scenario::text::lex::{Piece, Words};
 use crate::scenario::text::words::{PICKS, ROUTES, TAMPERS};
-use crate::scenario::{Fault, Forgery, HostFault, NodeId, Pick, Tamper, Trigger, Way, What};
+use crate::scenario::{Comeback, Fault, Forgery, HostFault, NodeId, Pick, Tamper, Trigger, Way, What};
 
 /// The words for what happens to a way, besides what happens to its packets.
-const OF_A_WAY: &[&str] = &["cut", "mtu"];
+const OF_A_WAY: &[&str] = &["cut", "mtu", "link-down"];
 
 /// The words for what happens to a node: those that are of no way and of no link.
 fn of_a_node() -> impl Iterator<Item = &'static str> + Clone {
@@ -88,6 +88,14 @@ impl Parser {
                 "unplug" => {
                     let both = word.text.replace("->", "<->");
                     return Err(word.wrong(format!("a cable has both ways: `{both} unplug`")));
+                }
+                "link-down" => {
+                    let until = self.until(words)?;
+                    let comeback = match until {
+                        Some(_) if words.skip("bare") => Comeback::Bare,
+                        _ => Comeback::Configured,
+                    };
+                    What::LinkDown(way, until, comeback)
                 }
                 name if TAMPERS.contains(&name) => What::Tamper(way, tamper(verb, words)?),
                 _ => return Err(verb.is_none_of("a fault of a way", TAMPERS.iter().chain(OF_A_WAY).copied())),
