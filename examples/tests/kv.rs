@@ -206,7 +206,7 @@ fn soak() -> String {
     let base = apples();
     let trial = trial(&base, Repeats::Execute);
     let mix = Mix::new().without(&[Kind::Alter, Kind::Truncate]);
-    let soak = Soak::new(1).drawn(move |draw| {
+    let soak = Soak::new(1).runs(10_000).drawn(move |draw| {
         let mut scenario = base.clone();
         mix.draw_faults(draw, &mut scenario);
         scenario

@@ -16,8 +16,8 @@ use resound_core::signal::Version;
 
 use crate::kernel::TcpState;
 use crate::scenario::{
-    Command, Fault, Forgery, HostFault, Knobs, Line, Link, NodeId, Payload, Peer, Pick, Role, RouteKind,
-    Scenario, Tamper, Transport, Trigger, Way, What,
+    Comeback, Command, Fault, Forgery, HostFault, Knobs, Line, Link, NodeId, Payload, Peer, Pick, Role,
+    RouteKind, Scenario, Tamper, Transport, Trigger, Way, What,
 };
 
 /// A source of choices.
@@ -77,6 +77,7 @@ kinds! {
     Truncate "A payload is cut short.";
     Cut "A way is cut for a while.";
     Unplug "A link is unplugged for a while.";
+    LinkDown "A host's link is administratively down for a while.";
     Mtu "Longer packets do not fit any more.";
     Rst "A reset that nobody sent.";
     Fin "A FIN that nobody sent.";
@@ -93,6 +94,7 @@ kinds! {
     Wake "Programs are woken for nothing.";
     Buffers "Sockets have small buffers.";
     NoPorts "No local port is left for a while.";
+    NoDescriptors "A host's programs get no descriptor for a while.";
     AcceptQueue "Listeners have short queues.";
 }
 
@@ -356,6 +358,19 @@ impl Place<'_> {
             Kind::Truncate => self.tamper(when, |draw| Tamper::Truncate(draw.up_to(63) as u16))?,
             Kind::Cut => What::Cut(self.way()?, self.until(when)),
             Kind::Unplug => What::Unplug(self.way()?, self.until(when)),
+            Kind::LinkDown => {
+                let host = self.host()?;
+                let links = self.scenario.links.iter().map(|link| link.ends);
+                let ways = links.filter_map(|[a, b]| match host {
+                    host if host == a => Some(Way { from: a, to: b }),
+                    host if host == b => Some(Way { from: b, to: a }),
+                    _ => None,
+                });
+                let way = *choose(self.source, &ways.collect::<Vec<_>>())?;
+                let until = self.until(when);
+                let bare = until.is_some() && self.source.up_to(7) == 7;
+                What::LinkDown(way, until, if bare { Comeback::Bare } else { Comeback::Configured })
+            }
             Kind::Mtu => What::Mtu(self.way()?, 1_280 + self.source.up_to(220) as u16),
             Kind::Rst => self.forge(|draw| Some(Forgery::Rst(pick(draw))))?,
             Kind::Fin => self.forge(|draw| Some(Forgery::Fin(pick(draw))))?,
@@ -415,6 +430,7 @@ impl Place<'_> {
                 }
             }
             Kind::NoPorts => HostFault::NoPorts(self.until(when)),
+            Kind::NoDescriptors => HostFault::NoDescriptors(self.until(when)),
             Kind::AcceptQueue => HostFault::AcceptQueue(self.source.up_to(2) as u32),
             _ => HostFault::Kill,
         }
