@@ -1,11 +1,16 @@
 //! The table: evidence, and what it amounts to.
 
+use core::net::IpAddr;
 use core::time::Duration;
 
 use resound_core::liveness::{KernelView, Writing};
-use resound_core::signal::Version;
+use resound_core::signal::{Cause, Errno, IcmpError, Origin, Reason, Version};
 
-use super::*;
+use super::super::evidence::{
+    Datagrams, Dialed, Ending, Evidence, Hop, Moment, Others, Parting, Replied, Route, Session, Silence, Told,
+};
+use super::super::situation::{Candidate, Situation};
+use super::{Finding, judge, nameless};
 use crate::exit::Exit;
 
 const TO: &str = "10.0.0.3";
