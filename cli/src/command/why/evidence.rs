@@ -6,6 +6,8 @@ use core::time::Duration;
 use resound_core::liveness::{KernelView, Writing};
 use resound_core::signal::{Errno, IcmpError};
 
+use super::route::is_here;
+
 /// All that is known about one address.
 #[derive(Clone, Debug)]
 pub(super) struct Evidence {
@@ -14,6 +16,13 @@ pub(super) struct Evidence {
     pub(super) route: Result<Route, Errno>,
     pub(super) told: Told,
     pub(super) others: Others,
+}
+
+impl Evidence {
+    /// Whether it is about this host itself: by loopback, or by one of its own addresses.
+    pub(super) fn is_of_this_host(&self) -> bool {
+        is_here(self.to.ip()) || matches!(self.route, Ok(Route { hop: Hop::Here, .. }))
+    }
 }
 
 /// How packets leave this host.

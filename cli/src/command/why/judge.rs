@@ -33,6 +33,12 @@ pub(super) use finding::Finding;
 
 /// What the evidence amounts to.
 pub(super) fn judge(evidence: &Evidence) -> Finding {
+    let finding = from_outside(evidence);
+    if evidence.is_of_this_host() { finding.of_this_host() } else { finding }
+}
+
+/// What it amounts to for somebody who knows nothing of the peer.
+fn from_outside(evidence: &Evidence) -> Finding {
     let unknown = Route { source: Ipv4Addr::UNSPECIFIED.into(), hop: Hop::Unknown };
     let route = match (&evidence.route, &evidence.told) {
         (route, Told::Dialed(Dialed::AtOnce(errno))) => {

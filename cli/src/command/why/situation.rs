@@ -302,6 +302,13 @@ candidates! {
     MtuBlackHole "mtu-black-hole" "packets of that size are dropped, and the ICMP that says so is lost";
 }
 
+impl Candidate {
+    /// Whether this host cannot be the one that it speaks of: it has the address, and has been up all along.
+    pub(super) const fn is_of_another_host(self) -> bool {
+        matches!(self, Self::HostDown | Self::AddressUnused | Self::HostRestarted)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -33,6 +33,16 @@ impl Finding {
         Self { between: candidates.into(), ..self }
     }
 
+    /// What is left of it where the peer is this host, which is up.
+    pub(super) fn of_this_host(mut self) -> Self {
+        self.between.retain(|candidate| !candidate.is_of_another_host());
+        // The last one says no more than the situation does.
+        if self.between.len() == 1 {
+            self.between.clear();
+        }
+        self
+    }
+
     /// Whoever said so, for a sentence.
     pub(in super::super) fn who(&self) -> String {
         self.who.map_or_else(|| String::from("somebody"), |who| who.to_string())
@@ -49,6 +59,8 @@ impl Finding {
         let advice = self.situation.entry().advice.iter();
         // Who asks on loopback would reach a server that listens there.
         let advice = advice.filter(|advice| !(here && advice.contains("127.0.0.1 only")));
+        let may_have_restarted = self.between.contains(&Candidate::HostRestarted);
+        let advice = advice.filter(|advice| may_have_restarted || !advice.contains("the host has restarted"));
         advice.map(|advice| filled_in(advice, target, to)).collect()
     }
 

@@ -342,6 +342,35 @@ fn what_came_of_datagrams() {
 }
 
 #[test]
+fn this_host_is_up_and_was_not_restarted() {
+    use Candidate::{
+        AcceptQueueFull, ClosedUnread, Filtered, InBetween, PathCut, ServerCrashes, ServerRestarted,
+    };
+
+    let looked_up = |to: &str| Evidence {
+        to: (ip(to), 7).into(),
+        route: Ok(Route { source: ip(to), hop: Hop::Here }),
+        ..evidence(session(Ending::Echoed))
+    };
+    // Loopback is known without a look for the route, which may have met a limit of UDP's.
+    let unrouted = |to: &str| Evidence { route: Err(Errno::Again), ..looked_up(to) };
+    for mut here in [looked_up(HERE), looked_up("::1"), unrouted("127.0.0.1"), unrouted("::1")] {
+        here.told = session(Ending::Reset(Moment::Unanswered));
+        let unread = [ClosedUnread, ServerCrashes, InBetween];
+        let finding = holds(&here, Situation::ResetOnWrite, &unread, 13);
+        assert!(!finding.advice("host:7", Some(here.to)).join(" ").contains("restarted"));
+        here.told = session(Ending::Reset(Moment::Due));
+        holds(&here, Situation::ResetLater, &[ServerRestarted, InBetween], 13);
+        here.told = Told::Dialed(Dialed::Silent);
+        holds(&here, Situation::Silence, &[Filtered, PathCut, AcceptQueueFull], 11);
+        // One explanation is left, and that is certain.
+        here.told = session(Ending::Reset(Moment::Due));
+        here.others.again = Some(Dialed::Failed { errno: Errno::ConnRefused, icmp: None });
+        holds(&here, Situation::ServerGone, &[], 13);
+    }
+}
+
+#[test]
 fn advice_can_be_pasted() {
     let finding = judge(&evidence(Told::Dialed(Dialed::Silent)));
     let to = Some((ip(TO), 7).into());
