@@ -312,6 +312,19 @@ fn people_see_the_finding_first() {
 }
 
 #[test]
+fn with_v_the_evidence_comes_first_and_once() {
+    for (target, code, seen) in
+        [(nobody(), 10, "ECONNREFUSED after"), ("no-such-host.invalid".into(), 16, "  name  ")]
+    {
+        let ran = run(&["why", "-v", &target]);
+        let text = ran.code(code).text();
+        assert_eq!(text.matches(seen).count(), 1, "{text}");
+        assert!(text.find(seen) < text.find("\n  reason: ") && !text.contains("  evidence:\n"), "{text}");
+        assert!(ran.stderr.is_empty(), "{ran:?}");
+    }
+}
+
+#[test]
 fn every_address_of_a_name_is_examined() {
     let Ok(v4) = TcpListener::bind("127.0.0.1:0") else { return };
     let port = v4.local_addr().unwrap().port();

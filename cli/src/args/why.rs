@@ -16,7 +16,7 @@ use super::{Format, LARGEST_MESSAGE, Named, Output, target};
 ///
 /// What a RST or an ICMP error says is what somebody claims: both can be forged.
 ///
-/// With -v each piece of evidence is also shown on standard error, as it comes.
+/// With -v each piece of evidence is shown as it comes, before the finding, and not again with it.
 ///
 /// Every address of a name is examined, all at the same time. The exit code is that of the one that does best, as a
 /// client that tries them all would find.

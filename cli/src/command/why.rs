@@ -19,7 +19,7 @@ use crate::args::{Format, Why};
 use crate::exit::Exit;
 use crate::interrupt::Interrupts;
 use crate::output::event::{Document, End, SCHEMA};
-use crate::output::{Sink, Written, aside, note};
+use crate::output::{Sink, Written, note};
 
 mod evidence;
 mod judge;
@@ -147,7 +147,7 @@ impl Diagnosis {
                     self.cases = addresses.into_iter().map(case).collect();
                 }
                 Ok(Told::Nameless(why)) => self.nameless(why),
-                Ok(Told::Note(to, note)) => self.take(to, note),
+                Ok(Told::Note(to, note)) => self.take(Some(to), note),
                 Ok(Told::Found(to, finding)) => self.conclude(to, finding),
                 Ok(Told::Failed(error)) => self.error = Some(error),
                 Ok(Told::Interrupted) => {}
@@ -174,15 +174,16 @@ impl Diagnosis {
     /// There is no address to examine.
     fn nameless(&mut self, why: String) {
         let note = Note { t_ns: self.clock.now().nanos(), step: "name", text: why, errno: None, icmp: None };
-        self.line(|this| report::note_line(&this.target, None, &note));
-        self.cases.push(Case { peer: None, notes: vec![note], finding: Some(judge::nameless()) });
+        self.cases.push(Case { peer: None, notes: Vec::new(), finding: Some(judge::nameless()) });
+        self.take(None, note);
         self.show(0);
     }
 
-    fn take(&mut self, to: SocketAddr, note: Note) {
-        self.line(|this| report::note_line(&this.target, Some(to), &note));
+    fn take(&mut self, to: Option<SocketAddr>, note: Note) {
+        self.line(|this| report::note_line(&this.target, to, &note));
         if self.sink.verbose && self.sink.format == Format::Text {
-            aside(&format!("{to}{}", text::line(&note)));
+            let about = to.map_or_else(|| self.target.clone(), |to| to.to_string());
+            self.write(|sink| sink.text(&format!("{about}{}", text::line(&note))));
         }
         if let Some(case) = self.case(to) {
             case.notes.push(note);
@@ -190,15 +191,15 @@ impl Diagnosis {
     }
 
     fn conclude(&mut self, to: SocketAddr, finding: Finding) {
-        let Some(case) = self.case(to) else { return };
+        let Some(case) = self.case(Some(to)) else { return };
         case.finding = Some(finding);
         if let Some(at) = self.cases.iter().position(|case| case.peer == Some(to)) {
             self.show(at);
         }
     }
 
-    fn case(&mut self, to: SocketAddr) -> Option<&mut Case> {
-        self.cases.iter_mut().find(|case| case.peer == Some(to))
+    fn case(&mut self, to: Option<SocketAddr>) -> Option<&mut Case> {
+        self.cases.iter_mut().find(|case| case.peer == to)
     }
 
     /// Writes a finding.
@@ -206,7 +207,9 @@ impl Diagnosis {
         let case = &self.cases[at];
         let Some(finding) = &case.finding else { return };
         if self.sink.format == Format::Text {
-            let text = text::show(&self.target, self.transport, case, finding);
+            // What was shown as it came is not shown again.
+            let unseen = if self.sink.verbose { &[][..] } else { &case.notes };
+            let text = text::show(&self.target, self.transport, case.peer, unseen, finding);
             self.write(|sink| sink.text(&text));
         } else {
             let now = self.clock.now().nanos();

@@ -156,11 +156,6 @@ fn color(wanted: Color) -> ColorChoice {
     }
 }
 
-/// Words for whoever waits, on standard error.
-pub(crate) fn aside(text: &str) {
-    let _ = anstream::stderr().lock().write_all(text.as_bytes());
-}
-
 /// A line on standard error. Nobody may be listening there, and that is no reason to fail.
 pub(crate) fn note(text: &str) {
     let _ = writeln!(anstream::stderr().lock(), "resound: {text}");

@@ -1,22 +1,28 @@
 //! A diagnosis for people: the finding first, then how it is known, what it means, and what to try.
 
 use core::fmt::Write as _;
+use core::net::SocketAddr;
 
-use super::Case;
 use super::judge::Finding;
 use super::probe::{Note, Transport};
 use super::situation::Situation;
 use crate::output::text::{BAD, BOLD, DIM, GOOD, WARN, time};
 
-/// All there is to say about one address.
-pub(super) fn show(target: &str, transport: Transport, case: &Case, finding: &Finding) -> String {
+/// All there is to say about one address, with the evidence that was not shown before.
+pub(super) fn show(
+    target: &str,
+    transport: Transport,
+    to: Option<SocketAddr>,
+    evidence: &[Note],
+    finding: &Finding,
+) -> String {
     let entry = finding.situation.entry();
     let style = match finding.situation {
         Situation::Healthy => GOOD,
         Situation::Lossy => WARN,
         _ => BAD,
     };
-    let whom = match case.peer.map(|peer| peer.to_string()) {
+    let whom = match to.map(|peer| peer.to_string()) {
         Some(peer) if peer != target => format!("{target} ({peer})"),
         _ => target.to_owned(),
     };
@@ -29,10 +35,10 @@ pub(super) fn show(target: &str, transport: Transport, case: &Case, finding: &Fi
     if let Some(cause) = &finding.cause {
         let _ = writeln!(out, "  reason: {cause}");
     }
-    if !case.notes.is_empty() {
+    if !evidence.is_empty() {
         out.push_str("  evidence:\n");
     }
-    for note in &case.notes {
+    for note in evidence {
         out.push_str(&line(note));
     }
     if !finding.certain() {
@@ -41,12 +47,12 @@ pub(super) fn show(target: &str, transport: Transport, case: &Case, finding: &Fi
         for candidate in &finding.between {
             let _ = writeln!(out, "    {:<width$}  {}", candidate.word(), candidate.explain());
         }
-        if let Some(decide) = finding.decide(target, case.peer) {
+        if let Some(decide) = finding.decide(target, to) {
             paragraph(&mut out, "  what would decide: ", &decide);
         }
     }
     paragraph(&mut out, "  means: ", entry.means);
-    let advice = finding.advice(target, case.peer);
+    let advice = finding.advice(target, to);
     if !advice.is_empty() {
         out.push_str("  try:\n");
     }
