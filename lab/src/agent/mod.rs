@@ -22,7 +22,7 @@
 //! |---|---|
 //! | `process` | the process: its orders, and which program each is for |
 //! | `programs` | servers and clients on a runtime |
-//! | `shell` | single calls |
+//! | `shell` | the real sockets of single calls |
 //! | `mouth` | how words leave the process, one at a time |
 
 use std::collections::VecDeque;

@@ -8,13 +8,15 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::getppid;
 use resound_sim::Scenario;
+use resound_sim::programs::shell::Shell;
 use resound_sim::scenario::{Command, NodeId, Said};
 use resound_sim::world::Answer;
+use socket2::Socket;
 
 use super::Brief;
 use super::mouth::{self, Mouth};
 use super::programs::{Program, Starter};
-use super::shell::Shell;
+use super::shell::Linux;
 use crate::suite::Player;
 
 /// An agent: reads orders from stdin, says on stdout what its programs say, and ends when stdin does.
@@ -90,15 +92,16 @@ struct Programs {
     mouth: Arc<Mouth>,
     starter: Starter,
     running: Vec<Box<dyn Program>>,
-    shell: Shell,
+    shell: Shell<Socket>,
+    linux: Linux,
 }
 
 impl Programs {
     fn new(brief: Brief) -> Self {
         let mouth = Arc::new(Mouth::default());
         let starter = Starter::new(&brief, &mouth);
-        let shell = Shell::new(brief.scenario.version);
-        Self { brief, mouth, starter, running: Vec::new(), shell }
+        let linux = Linux { version: brief.scenario.version };
+        Self { brief, mouth, starter, running: Vec::new(), shell: Shell::default(), linux }
     }
 
     /// `ask LINE SEED`
@@ -112,9 +115,9 @@ impl Programs {
 
     fn ask(&mut self, command: &Command, seed: u64) {
         if let Command::Call(call) = command {
-            return match self.shell.make(call) {
+            return match self.shell.make(&mut self.linux, call) {
                 Ok(said) => self.mouth.say(&said),
-                Err(name) => self.refuse(&format!("there is no socket {name:?} on this host")),
+                Err(nobody) => self.refuse(&nobody.to_string()),
             };
         }
         for program in &mut self.running {

@@ -2,14 +2,14 @@
 //!
 //! [`Dialing`] runs any machine over byte streams that dials, [`Listening`] a machine for each connection that it accepts,
 //! [`Datagrams`] any machine over datagrams. They bind the very [`turn`](resound_core::stream::turn) that other adapters
-//! use to simulated sockets. The shell makes the single calls of a script. [`Echo`] is the usual cast,
+//! use to simulated sockets. The [`shell`] makes the single calls of a script. [`Echo`] is the usual cast,
 //! and [`words`] is what it says.
 
 mod datagrams;
 mod dialing;
 mod echo;
 mod listening;
-mod shell;
+pub mod shell;
 mod sockets;
 pub mod words;
 
@@ -19,4 +19,5 @@ pub use echo::Echo;
 pub use listening::Listening;
 pub use sockets::Dialable;
 
-pub(crate) use shell::Shell;
+/// The shell of a simulated host.
+pub(crate) type Shell = shell::Shell<crate::kernel::Fd>;
