@@ -1,518 +1,236 @@
-//! The situations that a client can be in.
+//! The situations that a client can be in: a row for each.
+//!
+//! ```text
+//!   case(name, what the server does, what happens, what `why` may say)   each of those is right
+//!       .v4() .v6()     only over this version
+//!       .hosts(..)      other hosts and links than client, router, server
+//!       .forgetful()    nobody knows a neighbour's hardware address yet
+//!       .at(..)         when `why` starts, in milliseconds
+//!       .args(..)       what it is told besides the address
+//! ```
 
 use resound_core::signal::Version::{V4, V6};
 
-use super::{Case, Neighbours, Says, Version};
-
-const BOTH: &[Version] = &[V4, V6];
-
-/// No router: whoever does not answer is missed by this host itself.
-const LINKED: &str = "host client ; host server\nlink client <-> server 10ms\n";
+use super::{Case, Neighbours, ROUTED, Says};
 
 /// A case as most are.
-const BASE: Case = Case {
-    name: "",
-    versions: BOTH,
-    hosts: "",
-    script: "",
-    neighbours: Neighbours::Known,
-    at: 150,
-    args: &["-W", "5s"],
-    says: &[],
-};
+const fn case(
+    name: &'static str,
+    server: &'static str,
+    happens: &'static str,
+    says: &'static [Says],
+) -> Case {
+    Case {
+        name,
+        versions: &[V4, V6],
+        hosts: ROUTED,
+        server,
+        happens,
+        neighbours: Neighbours::Known,
+        at: 150,
+        args: &["-W", "5s"],
+        says,
+    }
+}
 
-/// What silence can be.
-const SILENT: &[&str] = &["filtered", "host-down", "address-unused", "path-cut", "accept-queue-full"];
-const SILENT_UDP: &[&str] = &["filtered", "host-down", "address-unused", "path-cut", "not-answering"];
-const ABSENT: &[&str] = &["host-down", "address-unused", "link-cut"];
-const CUT_OFF: &[&str] = &["gateway-down", "link-cut"];
-const DEAD: &[&str] = &["host-down", "path-cut"];
-const UDP: &[&str] = &["--udp", "-W", "5s"];
-const WATCHING: &[&str] = &["--watch", "4s", "-W", "6s"];
+impl Case {
+    const fn v4(self) -> Self {
+        Self { versions: &[V4], ..self }
+    }
+
+    const fn v6(self) -> Self {
+        Self { versions: &[V6], ..self }
+    }
+
+    const fn hosts(self, hosts: &'static str) -> Self {
+        Self { hosts, ..self }
+    }
+
+    const fn forgetful(self) -> Self {
+        Self { neighbours: Neighbours::Forgotten, ..self }
+    }
+
+    const fn at(self, at: u64) -> Self {
+        Self { at, ..self }
+    }
+
+    const fn args(self, args: &'static [&'static str]) -> Self {
+        Self { args, ..self }
+    }
+}
+
+/// This situation, for this reason, and no doubt.
+const fn sure(situation: &'static str, reason: &'static str) -> Says {
+    (situation, &[], Some(reason))
+}
+
+/// This situation, for this reason; these look the same from there.
+const fn unsure(situation: &'static str, between: &'static [&'static str], reason: &'static str) -> Says {
+    (situation, between, Some(reason))
+}
+
+const HEALTHY: &[Says] = &[("healthy", &[], None)];
 
 /// What is left where the kernel tells a standing connection of an error, and drops the message about the second one: it
 /// does while it is busy with that socket (`LockDroppedIcmps`), and a busy machine is.
-const UNHEARD: Says = ("unreachable", &[], Some("unreachable"));
-const UNHEARD_V6: Says = ("unreachable", &[], Some("perm-denied"));
+const UNHEARD: Says = sure("unreachable", "unreachable");
+const UNHEARD_V6: Says = sure("unreachable", "perm-denied");
 
+// What the server does.
+const NO_SERVER: &str = "";
+const SERVES: &str = "0 server serve 7\n";
+const SERVES_UDP: &str = "0 server serve udp 7\n";
+const LISTENS: &str = "0 server call l = tcp listen 7\n";
+const ACCEPTS: &str = "0 server call l = tcp listen 7\n1.0 server call s = accept l\n";
+
+/// No router: whoever does not answer is missed by this host itself.
+const LINKED: &str = "host client ; host server\nlink client <-> server 10ms\n";
+/// The client's kernel gives up soon.
+const IMPATIENT: &str = "host client tcp_retries2=3 tcp_rto_max_ms=1000 ; router router ; host server\n\
+                         link client <-> router 10ms ; link router <-> server 1ms\n";
+
+const UDP: &[&str] = &["--udp", "-W", "5s"];
+const WATCHING: &[&str] = &["--watch", "4s", "-W", "6s"];
+
+// What looks the same: silence, an absent host, a connection that ended.
+const SILENT: &[&str] = &["filtered", "host-down", "address-unused", "path-cut", "accept-queue-full"];
+const SILENT_UDP: &[&str] = &["filtered", "host-down", "address-unused", "path-cut", "not-answering"];
+const DEAF: &[&str] = &["not-answering", "port-filtered"];
+const ABSENT: &[&str] = &["host-down", "address-unused", "link-cut"];
+const CUT_OFF: &[&str] = &["gateway-down", "link-cut"];
+const DEAD: &[&str] = &["host-down", "path-cut"];
+const UNWANTED: &[&str] = &["peer-restricted", "server-full", "server-crashes", "in-between"];
+const UNREAD: &[&str] = &["closed-unread", "host-restarted", "server-crashes", "in-between"];
+const KILLED: &[&str] = &["server-killed", "host-restarted"];
+const RESTARTED: &[&str] = &["server-restarted", "host-restarted", "in-between"];
+
+#[rustfmt::skip]
 pub(super) const CASES: &[Case] = &[
     // -- Nothing is wrong ---------------------------------------------------------------------------------------------
-    Case { name: "healthy", script: "0 server serve 7", says: &[("healthy", &[], None)], ..BASE },
-    Case {
-        name: "healthy-over-udp",
-        script: "0 server serve udp 7",
-        args: UDP,
-        says: &[("healthy", &[], None)],
-        ..BASE
-    },
-    Case {
-        name: "lost-syn",
-        script: "0 server serve 7\n!client->router#1 drop",
-        says: &[("healthy", &[], None)],
-        ..BASE
-    },
-    Case {
-        name: "lost-datagram",
-        script: "0 server serve udp 7\n!client->router#1 drop",
-        args: UDP,
-        says: &[("lossy", &[], Some("no-echo"))],
-        ..BASE
-    },
+    case("healthy", SERVES, "", HEALTHY),
+    case("healthy-over-udp", SERVES_UDP, "", HEALTHY).args(UDP),
+    case("lost-syn", SERVES, "!client->router#1 drop", HEALTHY),
+    case("lost-datagram", SERVES_UDP, "!client->router#1 drop", &[sure("lossy", "no-echo")]).args(UDP),
     // -- The port -----------------------------------------------------------------------------------------------------
-    Case { name: "server-not-running", says: &[("port-closed", &[], Some("conn-refused"))], ..BASE },
-    Case {
-        name: "server-not-running-over-udp",
-        args: UDP,
-        says: &[("port-closed", &[], Some("port-unreach"))],
-        ..BASE
-    },
-    Case {
-        name: "server-killed-before",
-        script: "0 server serve 7\n!0.1 server kill",
-        says: &[("port-closed", &[], Some("conn-refused"))],
-        ..BASE
-    },
-    Case {
-        name: "accept-queue-full",
-        script: "0 server call l = tcp listen 7 backlog=1\n\
-                 0.1 client call a = tcp connect server:7\n0.1 client call b = tcp connect server:7",
-        at: 400,
-        says: &[("port-silent", &["accept-queue-full", "port-filtered"], Some("no-response"))],
-        ..BASE
-    },
+    case("server-not-running", NO_SERVER, "", &[sure("port-closed", "conn-refused")]),
+    case("server-not-running-over-udp", NO_SERVER, "", &[sure("port-closed", "port-unreach")]).args(UDP),
+    case("server-killed-before", SERVES, "!0.1 server kill", &[sure("port-closed", "conn-refused")]),
+    case("accept-queue-full", "0 server call l = tcp listen 7 backlog=1\n",
+        "0.1 client call a = tcp connect server:7\n0.1 client call b = tcp connect server:7",
+        &[unsure("port-silent", &["accept-queue-full", "port-filtered"], "no-response")]).at(400),
     // -- This host ----------------------------------------------------------------------------------------------------
-    Case {
-        name: "own-route-unreachable",
-        script: "0 server serve 7\n!0 client route to server unreachable",
-        says: &[("unreachable-route", &[], Some("unreachable"))],
-        ..BASE
-    },
-    Case {
-        name: "own-route-prohibit",
-        script: "0 server serve 7\n!0 client route to server prohibit",
-        says: &[("prohibit-route", &[], Some("perm-denied"))],
-        ..BASE
-    },
-    Case {
-        name: "own-route-blackhole",
-        script: "0 server serve 7\n!0 client route to server blackhole",
-        says: &[("blackhole-route", &[], Some("unreachable"))],
-        ..BASE
-    },
-    Case {
-        name: "own-route-missing",
-        script: "0 server serve 7\n!0 client route to server missing",
-        says: &[("no-route", &[], Some("unreachable"))],
-        ..BASE
-    },
-    Case {
-        name: "own-route-missing-over-udp",
-        script: "0 server serve udp 7\n!0 client route to server missing",
-        args: UDP,
-        says: &[("no-route", &[], Some("unreachable"))],
-        ..BASE
-    },
-    Case {
-        name: "own-ports-exhausted",
-        script: "0 server serve 7\n!0 client no-ports",
-        says: &[("no-local-ports", &[], Some("no-ports"))],
-        ..BASE
-    },
+    case("own-route-unreachable", SERVES, "!0 client route to server unreachable",
+        &[sure("unreachable-route", "unreachable")]),
+    case("own-route-prohibit", SERVES, "!0 client route to server prohibit",
+        &[sure("prohibit-route", "perm-denied")]),
+    case("own-route-blackhole", SERVES, "!0 client route to server blackhole",
+        &[sure("blackhole-route", "unreachable")]),
+    case("own-route-missing", SERVES, "!0 client route to server missing", &[sure("no-route", "unreachable")]),
+    case("own-route-missing-over-udp", SERVES_UDP, "!0 client route to server missing",
+        &[sure("no-route", "unreachable")]).args(UDP),
+    case("own-ports-exhausted", SERVES, "!0 client no-ports", &[sure("no-local-ports", "no-ports")]),
     // -- The link -----------------------------------------------------------------------------------------------------
-    Case {
-        name: "host-crashed-on-the-link",
-        neighbours: Neighbours::Forgotten,
-        hosts: LINKED,
-        script: "!0 server power-loss",
-        args: &["-W", "8s"],
-        says: &[("neighbour-silent", ABSENT, Some("host-unreach"))],
-        ..BASE
-    },
-    Case {
-        name: "host-crashed-on-the-link-over-udp",
-        neighbours: Neighbours::Forgotten,
-        hosts: LINKED,
-        script: "!0 server power-loss",
-        args: &["--udp", "-W", "8s"],
-        says: &[("neighbour-silent", ABSENT, Some("host-unreach"))],
-        ..BASE
-    },
-    Case {
-        name: "own-cable-pulled",
-        neighbours: Neighbours::Forgotten,
-        script: "0 server serve 7\n!0 client<->router unplug",
-        says: &[("gateway-silent", CUT_OFF, Some("host-unreach"))],
-        ..BASE
-    },
-    Case {
-        name: "host-crashed-behind-a-router",
-        script: "!0 server power-loss",
-        says: &[("host-unreachable", &[], Some("host-unreach"))],
-        ..BASE
-    },
-    Case {
-        name: "host-crashed-behind-a-router-over-udp",
-        script: "!0 server power-loss",
-        args: UDP,
-        says: &[("host-unreachable", &[], Some("host-unreach"))],
-        ..BASE
-    },
+    case("host-crashed-on-the-link", NO_SERVER, "!0 server power-loss",
+        &[unsure("neighbour-silent", ABSENT, "host-unreach")]).hosts(LINKED).forgetful().args(&["-W", "8s"]),
+    case("host-crashed-on-the-link-over-udp", NO_SERVER, "!0 server power-loss",
+        &[unsure("neighbour-silent", ABSENT, "host-unreach")]).hosts(LINKED).forgetful().args(&["--udp", "-W", "8s"]),
+    case("own-cable-pulled", SERVES, "!0 client<->router unplug",
+        &[unsure("gateway-silent", CUT_OFF, "host-unreach")]).forgetful(),
+    case("host-crashed-behind-a-router", NO_SERVER, "!0 server power-loss", &[sure("host-unreachable", "host-unreach")]),
+    case("host-crashed-behind-a-router-over-udp", NO_SERVER, "!0 server power-loss",
+        &[sure("host-unreachable", "host-unreach")]).args(UDP),
     // -- The way ------------------------------------------------------------------------------------------------------
-    Case {
-        name: "host-unreachable",
-        versions: &[V4],
-        script: "!0 router route to server unreachable",
-        says: &[("host-unreachable", &[], Some("host-unreach"))],
-        ..BASE
-    },
+    case("host-unreachable", NO_SERVER, "!0 router route to server unreachable",
+        &[sure("host-unreachable", "host-unreach")]).v4(),
     // A Linux router says `no route` of such a route.
-    Case {
-        name: "host-unreachable",
-        versions: &[V6],
-        script: "!0 router route to server unreachable",
-        says: &[("net-unreachable", &[], Some("no-route"))],
-        ..BASE
-    },
-    Case {
-        name: "net-unreachable",
-        versions: &[V4],
-        script: "!0 router route to server missing",
-        says: &[("net-unreachable", &[], Some("net-unreach"))],
-        ..BASE
-    },
-    Case {
-        name: "net-unreachable",
-        versions: &[V6],
-        script: "!0 router route to server missing",
-        says: &[("net-unreachable", &[], Some("no-route"))],
-        ..BASE
-    },
-    Case {
-        name: "prohibited",
-        script: "!0 router route to server prohibit",
-        says: &[("prohibited", &[], Some("admin-prohibited"))],
-        ..BASE
-    },
-    Case {
-        name: "prohibited-over-udp",
-        script: "!0 router route to server prohibit",
-        args: UDP,
-        says: &[("prohibited", &[], Some("admin-prohibited"))],
-        ..BASE
-    },
-    Case {
-        name: "routing-loop",
-        versions: &[V4],
-        script: "!client->router#1 router icmp 11/0 to client",
-        says: &[("ttl-exceeded", &[], Some("time-exceeded"))],
-        ..BASE
-    },
-    Case {
-        name: "routing-loop",
-        versions: &[V6],
-        script: "!client->router#1 router icmp 3/0 to client",
-        says: &[("ttl-exceeded", &[], Some("time-exceeded"))],
-        ..BASE
-    },
-    Case {
-        name: "protocol-unreachable",
-        versions: &[V4],
-        script: "!client->router#1 server icmp 3/2 to client",
-        says: &[("protocol-unreachable", &[], Some("proto-unreach"))],
-        ..BASE
-    },
-    Case {
-        name: "firewall-rejects-in-its-own-name",
-        versions: &[V4],
-        script: "!client->router#1 router icmp 3/3 to client",
-        says: &[("rejected", &[], Some("port-unreach"))],
-        ..BASE
-    },
-    Case {
-        name: "firewall-rejects-in-its-own-name",
-        versions: &[V6],
-        script: "!client->router#1 router icmp 1/4 to client",
-        says: &[("rejected", &[], Some("port-unreach"))],
-        ..BASE
-    },
-    Case {
-        name: "header-rejected",
-        versions: &[V4],
-        script: "!client->router#1 router icmp 12/0 to client",
-        says: &[("header-rejected", &[], Some("param-problem"))],
-        ..BASE
-    },
+    case("host-unreachable", NO_SERVER, "!0 router route to server unreachable",
+        &[sure("net-unreachable", "no-route")]).v6(),
+    case("net-unreachable", NO_SERVER, "!0 router route to server missing",
+        &[sure("net-unreachable", "net-unreach")]).v4(),
+    case("net-unreachable", NO_SERVER, "!0 router route to server missing", &[sure("net-unreachable", "no-route")]).v6(),
+    case("prohibited", NO_SERVER, "!0 router route to server prohibit", &[sure("prohibited", "admin-prohibited")]),
+    case("prohibited-over-udp", NO_SERVER, "!0 router route to server prohibit",
+        &[sure("prohibited", "admin-prohibited")]).args(UDP),
+    case("routing-loop", NO_SERVER, "!client->router#1 router icmp 11/0 to client",
+        &[sure("ttl-exceeded", "time-exceeded")]).v4(),
+    case("routing-loop", NO_SERVER, "!client->router#1 router icmp 3/0 to client",
+        &[sure("ttl-exceeded", "time-exceeded")]).v6(),
+    case("protocol-unreachable", NO_SERVER, "!client->router#1 server icmp 3/2 to client",
+        &[sure("protocol-unreachable", "proto-unreach")]).v4(),
+    case("firewall-rejects-in-its-own-name", NO_SERVER, "!client->router#1 router icmp 3/3 to client",
+        &[sure("rejected", "port-unreach")]).v4(),
+    case("firewall-rejects-in-its-own-name", NO_SERVER, "!client->router#1 router icmp 1/4 to client",
+        &[sure("rejected", "port-unreach")]).v6(),
+    case("header-rejected", NO_SERVER, "!client->router#1 router icmp 12/0 to client",
+        &[sure("header-rejected", "param-problem")]).v4(),
     // -- Silence ------------------------------------------------------------------------------------------------------
-    Case {
-        name: "filtered-silently",
-        script: "0 server serve 7\n!0 router route to server blackhole",
-        says: &[("silence", SILENT, Some("no-response"))],
-        ..BASE
-    },
-    Case {
-        name: "filtered-silently-over-udp",
-        script: "0 server serve udp 7\n!0 router route to server blackhole",
-        args: UDP,
-        says: &[("silence", SILENT_UDP, Some("no-response"))],
-        ..BASE
-    },
-    Case {
-        name: "return-path-cut",
-        script: "0 server serve 7\n!0 router->client cut",
-        says: &[("silence", SILENT, Some("no-response"))],
-        ..BASE
-    },
-    Case {
-        name: "udp-server-does-not-answer",
-        script: "0 server call u = udp 7",
-        args: UDP,
-        says: &[("port-silent", &["not-answering", "port-filtered"], Some("no-response"))],
-        ..BASE
-    },
+    case("filtered-silently", SERVES, "!0 router route to server blackhole",
+        &[unsure("silence", SILENT, "no-response")]),
+    case("filtered-silently-over-udp", SERVES_UDP, "!0 router route to server blackhole",
+        &[unsure("silence", SILENT_UDP, "no-response")]).args(UDP),
+    case("return-path-cut", SERVES, "!0 router->client cut", &[unsure("silence", SILENT, "no-response")]),
+    case("udp-server-does-not-answer", NO_SERVER, "0 server call u = udp 7",
+        &[unsure("port-silent", DEAF, "no-response")]).args(UDP),
     // -- The connection -----------------------------------------------------------------------------------------------
-    Case {
-        name: "reset-at-once",
-        script: "0 server call l = tcp listen 7\n!client->router#2 server rst to client",
-        says: &[(
-            "reset-at-once",
-            &["peer-restricted", "server-full", "server-crashes", "in-between"],
-            Some("reset"),
-        )],
-        ..BASE
-    },
-    Case {
-        name: "closed-at-once",
-        script: "0 server call l = tcp listen 7\n!client->router#2 server fin to client",
-        says: &[(
-            "closed-at-once",
-            &["peer-restricted", "server-full", "server-crashes", "in-between"],
-            Some("closed-early"),
-        )],
-        ..BASE
-    },
-    Case {
-        name: "accepted-and-reset-by-linger",
-        script: "0 server call l = tcp listen 7\n1.0 server call s = accept l\n1.0 server call s reset",
-        says: &[(
-            "reset-on-write",
-            &["closed-unread", "host-restarted", "server-crashes", "in-between"],
-            Some("reset"),
-        )],
-        ..BASE
-    },
-    Case {
-        name: "closed-without-an-answer",
-        script: "0 server call l = tcp listen 7\n1.0 server call s = accept l\n\
-                 1.1 server call s recv 1000\n1.2 server call s close",
-        says: &[(
-            "closed-unanswered",
-            &["not-an-echo-server", "server-crashes", "in-between"],
-            Some("closed-early"),
-        )],
-        ..BASE
-    },
-    Case {
-        name: "half-open-on-the-first-write",
-        script: "0 server serve 7\n!client->router#3 server forget",
-        says: &[(
-            "reset-on-write",
-            &["closed-unread", "host-restarted", "server-crashes", "in-between"],
-            Some("reset"),
-        )],
-        ..BASE
-    },
-    Case {
-        name: "killed-with-unread-data",
-        script: "0 server call l = tcp listen 7\n1.0 server call s = accept l\n!1.5 server kill",
-        says: &[("server-gone", &["server-killed", "host-restarted"], Some("reset"))],
-        ..BASE
-    },
-    Case {
-        name: "not-an-echo-server",
-        script: "0 server call l = tcp listen 7\n1.0 server call s = accept l\n\
-                 1.0 server call s send \"220 mail ready\"",
-        says: &[("not-an-echo-server", &[], Some("mismatch"))],
-        ..BASE
-    },
-    Case {
-        name: "own-cable-pulled-after",
-        script: "0 server serve 7\n!1.5 client<->router unplug",
-        args: &["--watch", "4s", "-W", "8s"],
-        says: &[("gateway-silent", CUT_OFF, Some("host-unreach"))],
-        ..BASE
-    },
+    case("reset-at-once", LISTENS, "!client->router#2 server rst to client",
+        &[unsure("reset-at-once", UNWANTED, "reset")]),
+    case("closed-at-once", LISTENS, "!client->router#2 server fin to client",
+        &[unsure("closed-at-once", UNWANTED, "closed-early")]),
+    case("accepted-and-reset-by-linger", ACCEPTS, "1.0 server call s reset",
+        &[unsure("reset-on-write", UNREAD, "reset")]),
+    case("closed-without-an-answer", ACCEPTS, "1.1 server call s recv 1000\n1.2 server call s close",
+        &[unsure("closed-unanswered", &["not-an-echo-server", "server-crashes", "in-between"], "closed-early")]),
+    case("half-open-on-the-first-write", SERVES, "!client->router#3 server forget",
+        &[unsure("reset-on-write", UNREAD, "reset")]),
+    case("killed-with-unread-data", ACCEPTS, "!1.5 server kill", &[unsure("server-gone", KILLED, "reset")]),
+    case("not-an-echo-server", ACCEPTS, "1.0 server call s send \"220 mail ready\"",
+        &[sure("not-an-echo-server", "mismatch")]),
+    case("own-cable-pulled-after", SERVES, "!1.5 client<->router unplug",
+        &[unsure("gateway-silent", CUT_OFF, "host-unreach")]).args(&["--watch", "4s", "-W", "8s"]),
     // -- Later --------------------------------------------------------------------------------------------------------
-    Case {
-        name: "server-process-killed",
-        script: "0 server serve 7\n!1.5 server kill",
-        args: WATCHING,
-        says: &[
-            ("server-gone", &[], Some("closed")),
-            ("server-gone", &[], Some("closed-early")),
-            // It died with a message unread.
-            ("server-gone", &["server-killed", "host-restarted"], Some("reset")),
-        ],
-        ..BASE
-    },
-    Case {
-        name: "half-open",
-        script: "0 server serve 7\n!1.5 server forget",
-        args: WATCHING,
-        says: &[("reset-by-peer", &["server-restarted", "host-restarted", "in-between"], Some("reset"))],
-        ..BASE
-    },
-    Case {
-        name: "crash-and-reboot",
-        script: "0 server serve 7\n!1.5 server reboot 500ms",
-        args: WATCHING,
-        says: &[
-            ("server-gone", &["server-killed", "host-restarted"], Some("reset")),
-            ("reset-by-peer", &["server-restarted", "host-restarted", "in-between"], Some("reset")),
-        ],
-        ..BASE
-    },
-    Case {
-        name: "host-crash",
-        script: "0 server serve 7\n!1.5 server power-loss",
-        args: WATCHING,
-        says: &[("host-unreachable", &[], Some("host-unreach")), UNHEARD],
-        ..BASE
-    },
-    Case {
-        name: "host-crash-on-the-link",
-        hosts: LINKED,
-        script: "0 server serve 7\n!1.5 server power-loss",
-        args: &["--watch", "4s", "-W", "15s"],
-        says: &[("neighbour-silent", ABSENT, Some("host-unreach")), ("path-dead", DEAD, Some("path-dead"))],
-        ..BASE
-    },
-    Case {
-        name: "path-cut",
-        script: "0 server serve 7\n!1.5 client->router cut",
-        args: WATCHING,
-        says: &[("path-dead", DEAD, Some("path-dead"))],
-        ..BASE
-    },
-    Case {
-        name: "path-cut-from-the-first-message",
-        script: "0 server serve 7\n!client->router#3 client->router cut",
-        says: &[("path-dead", DEAD, Some("path-dead"))],
-        ..BASE
-    },
-    Case {
-        name: "retransmission-time-out",
-        hosts: "host client tcp_retries2=3 tcp_rto_max_ms=1000 ; router router ; host server\n\
-                link client <-> router 10ms ; link router <-> server 1ms\n",
-        script: "0 server serve 7\n!1.5 client->router cut",
-        args: &["--watch", "4s", "-W", "20s"],
-        says: &[("path-dead", DEAD, Some("timed-out"))],
-        ..BASE
-    },
-    Case {
-        name: "host-unreachable-after",
-        versions: &[V4],
-        script: "0 server serve 7\n!1.5 router route to server unreachable",
-        args: WATCHING,
-        says: &[("host-unreachable", &[], Some("host-unreach")), UNHEARD],
-        ..BASE
-    },
-    Case {
-        name: "net-unreachable-after",
-        versions: &[V4],
-        script: "0 server serve 7\n!1.5 router route to server missing",
-        args: WATCHING,
-        says: &[("net-unreachable", &[], Some("net-unreach")), UNHEARD],
-        ..BASE
-    },
-    Case {
-        name: "net-unreachable-after",
-        versions: &[V6],
-        script: "0 server serve 7\n!1.5 router route to server missing",
-        args: WATCHING,
-        says: &[("net-unreachable", &[], Some("no-route")), UNHEARD],
-        ..BASE
-    },
-    Case {
-        name: "prohibited-after",
-        script: "0 server serve 7\n!1.5 router route to server prohibit",
-        args: WATCHING,
-        says: &[("prohibited", &[], Some("admin-prohibited")), UNHEARD, UNHEARD_V6],
-        ..BASE
-    },
-    Case {
-        name: "udp-server-killed",
-        script: "0 server serve udp 7\n!1.5 server kill",
-        args: &["--udp", "--watch", "4s", "-W", "5s"],
-        says: &[("port-closed", &[], Some("port-unreach"))],
-        ..BASE
-    },
-    Case {
-        name: "udp-server-hangs",
-        script: "0 server serve udp 7\n!1.5 server pause 60s",
-        args: &["--udp", "--watch", "8s", "-W", "4s"],
-        says: &[("port-silent", &["not-answering", "port-filtered"], Some("no-echo"))],
-        ..BASE
-    },
-    Case {
-        name: "udp-path-cut",
-        script: "0 server serve udp 7\n!1.5 client->router cut",
-        args: &["--udp", "--watch", "8s", "-W", "4s"],
-        says: &[("silence", &["filtered", "host-down", "path-cut", "not-answering"], Some("no-echo"))],
-        ..BASE
-    },
-    Case {
-        name: "own-route-gone",
-        script: "0 server serve 7\n!1.5 client route to server missing",
-        args: WATCHING,
-        says: &[("no-route", &[], Some("unreachable"))],
-        ..BASE
-    },
-    Case {
-        name: "icmp-that-heals",
-        versions: &[V4],
-        script: "0 server serve 7\n!1.5 router route to server unreachable until 2.5",
-        args: WATCHING,
-        says: &[("healthy", &[], None)],
-        ..BASE
-    },
-    Case {
-        name: "forged-icmp-on-a-standing-connection",
-        versions: &[V4],
-        script: "0 server serve 7\n!1.5 router icmp 3/13 to client",
-        args: WATCHING,
-        says: &[("healthy", &[], None)],
-        ..BASE
-    },
-    Case {
-        name: "forged-rst-outside-of-the-window",
-        script: "0 server serve 7\n!1.5 server rst to client seq=outside",
-        args: WATCHING,
-        says: &[("healthy", &[], None)],
-        ..BASE
-    },
+    // The last is what it says if the server died with a message unread.
+    case("server-process-killed", SERVES, "!1.5 server kill",
+        &[sure("server-gone", "closed"), sure("server-gone", "closed-early"), unsure("server-gone", KILLED, "reset")])
+        .args(WATCHING),
+    case("half-open", SERVES, "!1.5 server forget", &[unsure("reset-by-peer", RESTARTED, "reset")]).args(WATCHING),
+    case("crash-and-reboot", SERVES, "!1.5 server reboot 500ms",
+        &[unsure("server-gone", KILLED, "reset"), unsure("reset-by-peer", RESTARTED, "reset")]).args(WATCHING),
+    case("host-crash", SERVES, "!1.5 server power-loss",
+        &[sure("host-unreachable", "host-unreach"), UNHEARD]).args(WATCHING),
+    case("host-crash-on-the-link", SERVES, "!1.5 server power-loss",
+        &[unsure("neighbour-silent", ABSENT, "host-unreach"), unsure("path-dead", DEAD, "path-dead")])
+        .hosts(LINKED).args(&["--watch", "4s", "-W", "15s"]),
+    case("path-cut", SERVES, "!1.5 client->router cut", &[unsure("path-dead", DEAD, "path-dead")]).args(WATCHING),
+    case("path-cut-from-the-first-message", SERVES, "!client->router#3 client->router cut",
+        &[unsure("path-dead", DEAD, "path-dead")]),
+    case("retransmission-time-out", SERVES, "!1.5 client->router cut",
+        &[unsure("path-dead", DEAD, "timed-out")]).hosts(IMPATIENT).args(&["--watch", "4s", "-W", "20s"]),
+    case("host-unreachable-after", SERVES, "!1.5 router route to server unreachable",
+        &[sure("host-unreachable", "host-unreach"), UNHEARD]).v4().args(WATCHING),
+    case("net-unreachable-after", SERVES, "!1.5 router route to server missing",
+        &[sure("net-unreachable", "net-unreach"), UNHEARD]).v4().args(WATCHING),
+    case("net-unreachable-after", SERVES, "!1.5 router route to server missing",
+        &[sure("net-unreachable", "no-route"), UNHEARD]).v6().args(WATCHING),
+    case("prohibited-after", SERVES, "!1.5 router route to server prohibit",
+        &[sure("prohibited", "admin-prohibited"), UNHEARD, UNHEARD_V6]).args(WATCHING),
+    case("udp-server-killed", SERVES_UDP, "!1.5 server kill",
+        &[sure("port-closed", "port-unreach")]).args(&["--udp", "--watch", "4s", "-W", "5s"]),
+    case("udp-server-hangs", SERVES_UDP, "!1.5 server pause 60s", &[unsure("port-silent", DEAF, "no-echo")])
+        .args(&["--udp", "--watch", "8s", "-W", "4s"]),
+    case("udp-path-cut", SERVES_UDP, "!1.5 client->router cut",
+        &[unsure("silence", &["filtered", "host-down", "path-cut", "not-answering"], "no-echo")])
+        .args(&["--udp", "--watch", "8s", "-W", "4s"]),
+    case("own-route-gone", SERVES, "!1.5 client route to server missing",
+        &[sure("no-route", "unreachable")]).args(WATCHING),
+    case("icmp-that-heals", SERVES, "!1.5 router route to server unreachable until 2.5", HEALTHY).v4().args(WATCHING),
+    case("forged-icmp-on-a-standing-connection", SERVES, "!1.5 router icmp 3/13 to client", HEALTHY)
+        .v4().args(WATCHING),
+    case("forged-rst-outside-of-the-window", SERVES, "!1.5 server rst to client seq=outside", HEALTHY).args(WATCHING),
     // -- The program --------------------------------------------------------------------------------------------------
-    Case {
-        name: "server-does-not-accept",
-        script: "0 server call l = tcp listen 7",
-        says: &[(
-            "peer-stalled",
-            &["server-hung", "not-accepted", "not-an-echo-server"],
-            Some("peer-stalled"),
-        )],
-        ..BASE
-    },
-    Case {
-        name: "server-hangs",
-        script: "0 server serve 7\n!1.5 server pause 60s",
-        args: WATCHING,
-        says: &[("peer-stalled", &[], Some("peer-stalled"))],
-        ..BASE
-    },
-    Case {
-        name: "zero-window",
-        script: "0 server call l = tcp listen 7 rcvbuf=4608",
-        args: &["-s", "100000", "-W", "5s"],
-        says: &[("zero-window", &["server-hung", "not-accepted"], Some("write-blocked"))],
-        ..BASE
-    },
+    case("server-does-not-accept", LISTENS, "",
+        &[unsure("peer-stalled", &["server-hung", "not-accepted", "not-an-echo-server"], "peer-stalled")]),
+    case("server-hangs", SERVES, "!1.5 server pause 60s", &[sure("peer-stalled", "peer-stalled")]).args(WATCHING),
+    case("zero-window", NO_SERVER, "0 server call l = tcp listen 7 rcvbuf=4608",
+        &[unsure("zero-window", &["server-hung", "not-accepted"], "write-blocked")])
+        .args(&["-s", "100000", "-W", "5s"]),
 ];

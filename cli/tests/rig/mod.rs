@@ -31,10 +31,12 @@ struct Case {
     name: &'static str,
     /// Over which versions it is played.
     versions: &'static [Version],
-    /// The hosts and links, if they are others than [`ROUTED`].
+    /// The hosts and links.
     hosts: &'static str,
-    /// What happens.
-    script: &'static str,
+    /// What the server does, in the script's lines.
+    server: &'static str,
+    /// What happens, in more of them.
+    happens: &'static str,
     /// What is known of the hardware addresses on the link.
     neighbours: Neighbours,
     /// When `why` starts, in milliseconds.
@@ -107,9 +109,8 @@ fn named(case: &Case, version: Version) -> String {
 
 /// Plays one, and looks at what it said.
 fn play(case: &Case, version: Version) -> Result<(), String> {
-    let hosts = if case.hosts.is_empty() { ROUTED } else { case.hosts };
     let ip = if version == Version::V6 { "ip 6\n" } else { "" };
-    let text = format!("profile linux\n{ip}until 60\n{hosts}{}\n", case.script);
+    let text = format!("profile linux\n{ip}until 60\n{}{}{}\n", case.hosts, case.server, case.happens);
     let scenario: Arc<Scenario> = Arc::new(text.parse().map_err(|error| format!("{error}\n{text}"))?);
     let node = |name: &str| {
         let at = scenario.nodes.iter().position(|node| node.name == name);
