@@ -43,6 +43,7 @@ mod run;
 mod runtime;
 mod scenario;
 mod stage;
+mod steady;
 pub mod textbook;
 mod timeline;
 
@@ -53,3 +54,4 @@ pub use runtime::{
     ServerConfig, ServerEvent, ServerSession, UdpClientSession, UdpRuntime, UdpServerSession,
 };
 pub use scenario::{Promise, Scenario, Transport, Within};
+pub use steady::steadily;

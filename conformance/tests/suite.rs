@@ -1,11 +1,8 @@
 //! Every scenario on every built-in runtime, each a test of its own.
 
-use core::time::Duration;
-use std::sync::{Condvar, LazyLock, Mutex, PoisonError};
-use std::thread;
-use std::time::Instant;
+use std::sync::{Condvar, Mutex, PoisonError};
 
-use resound_conformance::{Runtime, Scenario, run};
+use resound_conformance::{Runtime, Scenario, run, steadily};
 
 /// How many scenarios are played at a time, however many threads the test harness has.
 const SEATS: usize = 6;
@@ -32,39 +29,18 @@ impl Drop for Seat {
     }
 }
 
-/// A thread that only sleeps, and notes when it was woken much too late: then nobody's thread ran, and what a scenario
-/// says of its runtime says it of this host.
-static STOOD_STILL: LazyLock<Mutex<Instant>> = LazyLock::new(|| {
-    const TICK: Duration = Duration::from_millis(10);
-    const MUCH: Duration = Duration::from_millis(150);
-    thread::spawn(|| {
-        loop {
-            let before = Instant::now();
-            thread::sleep(TICK);
-            if before.elapsed() > TICK + MUCH {
-                *STOOD_STILL.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-            }
-        }
-    });
-    Mutex::new(Instant::now())
-});
-
-/// Plays the scenario whose name the test has. A second time, and a third, if this host stood still meanwhile.
+/// Plays the scenario whose name the test has.
 fn keeps_its_promise(test: &str, runtime: &dyn Runtime) {
     let name = test.replace('_', "-");
     let scenario = Scenario::named(&name).unwrap_or_else(|| panic!("no scenario {name}"));
     let _seat = Seat::take();
-    let stood_still = || *STOOD_STILL.lock().unwrap_or_else(PoisonError::into_inner);
-    let _watched = stood_still();
-    let mut outcome = run(scenario, runtime);
-    for _ in 0..2 {
-        let began = Instant::now().checked_sub(outcome.took);
-        if outcome.passed() || Some(stood_still()) < began {
-            break;
-        }
-        outcome = run(scenario, runtime);
+    let kept = steadily(|| {
+        let outcome = run(scenario, runtime);
+        if outcome.passed() { Ok(()) } else { Err(format!("{outcome:#?}")) }
+    });
+    if let Err(outcome) = kept {
+        panic!("{name} on {}: {outcome}", runtime.name());
     }
-    assert!(outcome.passed(), "{name} on {}: {outcome:#?}", runtime.name());
 }
 
 /// Calls a macro with the name of every scenario, behind what else it is given.

@@ -4,11 +4,11 @@
 
 use std::collections::BTreeMap;
 use std::process::Command;
-use std::sync::{LazyLock, Mutex};
+use std::sync::Mutex;
 use std::thread;
-use std::time::{Duration, Instant};
 
 use resound_adversity::{Call, PLAN, Tally};
+use resound_conformance::steadily;
 
 /// Without ECONNABORTED: a server tells of each, and so its words are others.
 const PLANS: [&str; 2] = [
@@ -58,27 +58,10 @@ const ENOUGH: u64 = 200;
 /// How many are played at a time, however many threads the test harness has.
 const TOGETHER: usize = 4;
 
-/// When this host last stood still: a thread that only sleeps was woken much too late. What a scenario says of its runtime
-/// then says it of this host.
-static STOOD_STILL: LazyLock<Mutex<Instant>> = LazyLock::new(|| {
-    const TICK: Duration = Duration::from_millis(10);
-    const MUCH: Duration = Duration::from_millis(150);
-    thread::spawn(|| {
-        loop {
-            let before = Instant::now();
-            thread::sleep(TICK);
-            if before.elapsed() > TICK + MUCH {
-                *STOOD_STILL.lock().unwrap() = Instant::now();
-            }
-        }
-    });
-    Mutex::new(Instant::now())
-});
-
-/// What came of it, and what was bent; a second time, and a third, if this host stood still meanwhile.
+/// What came of it, and what was bent.
 fn play(scenario: &str, runtime: &str, plan: &str) -> Result<Tally, String> {
     let plan = format!("{plan}{}", if scenario.starts_with("udp-") { "" } else { AGAIN });
-    let once = || {
+    steadily(|| {
         let output = Command::new(env!("CARGO_BIN_EXE_under_adversity"))
             .args(["scenario", runtime, scenario])
             .env(PLAN, &plan)
@@ -96,23 +79,12 @@ fn play(scenario: &str, runtime: &str, plan: &str) -> Result<Tally, String> {
         } else {
             Err(format!("{scenario} on {runtime}, {plan}:\n{told}"))
         }
-    };
-    let mut began = Instant::now();
-    let mut came = once();
-    for _ in 0..2 {
-        if came.is_ok() || *STOOD_STILL.lock().unwrap() < began {
-            break;
-        }
-        began = Instant::now();
-        came = once();
-    }
-    came
+    })
 }
 
 /// What a scenario promises is in the conformance suite: the words, their order, the reason.
 #[test]
 fn the_words_are_the_same() {
-    LazyLock::force(&STOOD_STILL);
     let mut plays = Vec::new();
     for runtime in RUNTIMES {
         plays.extend(
