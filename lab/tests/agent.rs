@@ -295,6 +295,7 @@ fn single_calls_say_what_simulated_ones_say() {
         l3 = tcp listen 8 reuseport
         l4 = tcp listen 8 reuseport
         b = accept l
+        b recv 1
         c = tcp connect here:7 uto=5s keepalive=1s/1s/3 syncnt=2 rcvbuf=20000 sndbuf=20000 recverr
         d = accept l
         c poll

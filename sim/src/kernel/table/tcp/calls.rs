@@ -1,7 +1,6 @@
 //! What a program gets to see, call by call: the words of `then`, and the sequences that recur.
 //!
-//! A sequence is named after what has become of the socket. What stands here is shared; what only one row gives stands in
-//! that row.
+//! A sequence is named after what has become of the socket.
 
 use resound_core::signal::Errno;
 
