@@ -24,7 +24,7 @@ fn main() -> ExitCode {
         eprintln!("{hindrance}");
         return ExitCode::FAILURE;
     }
-    let launcher = Launcher::myself("lab-agent").expect("this executable is somewhere");
+    let launcher = Launcher::myself("lab-agent");
     let mut extent = Extent::Rows;
     arguments.retain(|argument| {
         let codes = argument == "codes";

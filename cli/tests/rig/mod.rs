@@ -127,7 +127,7 @@ fn play(case: &Case, version: Version) -> Result<(), String> {
         }
     };
     command.args(["why", "-o", "json", &target]).args(case.args);
-    let launcher = Launcher::myself(AGENT).map_err(|error| error.to_string())?;
+    let launcher = Launcher::myself(AGENT);
     let setup = Setup {
         launcher: &launcher,
         player: Player::Std,

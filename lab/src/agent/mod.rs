@@ -144,13 +144,19 @@ impl Launcher {
         Self { program: program.into(), arguments: arguments.iter().map(OsString::from).collect() }
     }
 
-    /// The running executable, with this subcommand.
-    ///
-    /// # Errors
-    ///
-    /// Nobody knows where it lies.
-    pub fn myself(subcommand: &str) -> io::Result<Self> {
-        Ok(Self::new(std::env::current_exe()?, &[subcommand]))
+    /// The running executable, with this subcommand: also if its directory may not be entered by this user, or if there is
+    /// another file by now where it was.
+    #[must_use]
+    pub fn myself(subcommand: &str) -> Self {
+        Self::new("/proc/self/exe", &[subcommand])
+    }
+
+    /// The command that starts it.
+    #[must_use]
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments);
+        command
     }
 }
 
@@ -168,8 +174,7 @@ impl Agent {
         brief: &Brief,
         spawn: impl FnOnce(Command) -> io::Result<Child>,
     ) -> io::Result<Self> {
-        let mut command = Command::new(&program.program);
-        command.args(&program.arguments);
+        let mut command = program.command();
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // A process group of its own: what the terminal sends to the lab is the lab's affair.
         command.process_group(0);

@@ -17,11 +17,16 @@ use super::Brief;
 use super::mouth::{self, Mouth};
 use super::programs::{Program, Starter};
 use super::shell::Linux;
+use crate::play::become_one;
 use crate::suite::Player;
 
-/// An agent: reads orders from stdin, says on stdout what its programs say, and ends when stdin does.
+/// An agent: reads orders from stdin, says on stdout what its programs say, and ends when stdin does. Or, if its arguments
+/// say so, what starts in the place of a [guest](crate::play::Guest).
 #[must_use]
 pub fn main() -> ExitCode {
+    if let Some(exit) = become_one(std::env::args_os()) {
+        return exit;
+    }
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -19,7 +19,6 @@
 //! runtime.
 
 use std::io;
-use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,8 +36,11 @@ use crate::rig::{Heard, Rig, RigError};
 use crate::suite::Player;
 
 mod errands;
+mod guest;
 mod playable;
 
+pub(crate) use guest::become_one;
+pub use guest::{Guest, guest};
 pub use playable::unplayable;
 
 /// How a scenario is played.
@@ -64,17 +66,6 @@ pub struct Played {
     pub late: Duration,
     /// When the scenario began, on the clock of this process.
     pub began: std::time::Instant,
-}
-
-/// A program of somebody else's, on one of the hosts.
-#[derive(Debug)]
-pub struct Guest {
-    /// On which.
-    pub host: NodeId,
-    /// When it starts.
-    pub at: Duration,
-    /// What it is.
-    pub command: Command,
 }
 
 /// Why a scenario could not be played to its end.
@@ -125,35 +116,6 @@ pub fn play(scenario: &Arc<Scenario>, setup: &Setup<'_>) -> Result<Played, PlayE
     let mut stage = Stage::build(scenario, setup, &mut cast)?;
     stage.run_until(setup.ends.min(scenario.until), |_| Ok(true))?;
     Ok(stage.finish())
-}
-
-/// Plays a scenario in which a guest runs on one of the hosts, until it has ended. What it gave.
-///
-/// # Errors
-///
-/// As [`play`]; and if the guest could not be started, or had not ended when the scenario did: then it was killed.
-pub fn guest(
-    scenario: &Arc<Scenario>,
-    setup: &Setup<'_>,
-    mut guest: Guest,
-) -> Result<(Played, Output), PlayError> {
-    let mut cast = Echo;
-    let mut stage = Stage::build(scenario, setup, &mut cast)?;
-    let ends = setup.ends.min(scenario.until);
-    stage.run_until(guest.at, |_| Ok(true))?;
-    let mut command = std::mem::replace(&mut guest.command, Command::new(""));
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let host = stage.rig.host(guest.host);
-    let host = host.ok_or_else(|| PlayError::Agent(String::from("a guest needs a host, not a router")))?;
-    let mut child: Child = host.spawn(command)?;
-    let ended = stage.run_until(ends, |_| Ok(child.try_wait()?.is_none()));
-    if child.try_wait()?.is_none() {
-        child.kill()?;
-    }
-    // What it wrote fits into a pipe, or it would not have ended.
-    let output = child.wait_with_output()?;
-    ended?;
-    Ok((stage.finish(), output))
 }
 
 /// Everything of one play.

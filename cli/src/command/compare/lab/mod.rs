@@ -8,9 +8,7 @@
 
 use core::num::NonZero;
 use core::sync::atomic::{AtomicBool, Ordering};
-use std::env;
 use std::io;
-use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use resound_core::signal::Version;
@@ -117,12 +115,7 @@ impl Plan {
 
     /// Does it all, on the calling thread, until it is done or `stop` is set.
     pub(super) fn carry_out(&self, stop: &AtomicBool, tell: &(dyn Fn(News) + Sync)) {
-        let launcher = match Launcher::myself(AGENT) {
-            Ok(launcher) => launcher,
-            Err(error) => {
-                return tell(News::Failed(format!("this program does not know where it is: {error}")));
-            }
-        };
+        let launcher = Launcher::myself(AGENT);
         if !self.items.is_empty() {
             tell(News::Doing("scenarios".into()));
             let setup = Setup {
@@ -157,12 +150,7 @@ impl Plan {
 }
 
 fn measure(tell: &(dyn Fn(News) + Sync)) -> io::Result<Costs> {
-    let this = env::current_exe()?;
-    let worker = || {
-        let mut command = Command::new(&this);
-        command.arg(WORKER);
-        command
-    };
+    let worker = || Launcher::myself(WORKER).command();
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let config = costs::Config::quick(u64::from(since.subsec_nanos()));
     costs::measure(&config, &worker, &mut |what| tell(News::Doing(what.to_owned())))
