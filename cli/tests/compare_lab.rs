@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use common::{Ran, collect, events, finish, resound, run};
+use common::{Ran, collect, events, finish, marked, resound, run};
 use serde_json::Value;
 
 /// A file of this test's own.
@@ -204,13 +204,4 @@ fn an_interrupt_in_the_lab_shows_what_is_known() {
         assert!(began.elapsed() < common::LONG, "{} processes are left", marked(&mark));
         std::thread::sleep(core::time::Duration::from_millis(20));
     }
-}
-
-/// How many processes have this in their environment (proc_pid_environ(5)).
-fn marked(mark: &str) -> usize {
-    let processes = fs::read_dir("/proc").unwrap().flatten();
-    let environments = processes.filter_map(|process| fs::read(process.path().join("environ")).ok());
-    let has =
-        |environment: &Vec<u8>| environment.split(|byte| *byte == 0).any(|entry| entry == mark.as_bytes());
-    environments.filter(has).count()
 }

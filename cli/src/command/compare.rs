@@ -85,6 +85,9 @@ pub(super) fn run(args: &Compare) -> Exit {
         let message = format!("nothing was done: all that was asked for is of the lab, and {why}");
         return comparing.fail(Exit::Local, message);
     }
+    if let Some(why) = &comparing.lab.hindrance {
+        note(&format!("without the lab: {why}"));
+    }
     if let Err(Unreadable { exit, message }) = comparing.open(args) {
         return comparing.fail(exit, message);
     }

@@ -23,7 +23,6 @@ use resound_sim::Scenario;
 use resound_sim::engine::staged::Extent;
 
 use crate::args::{Compare, Part, RuntimeName, UseLab};
-use crate::output::note;
 
 mod markdown;
 mod page;
@@ -95,7 +94,6 @@ impl Plan {
             if args.lab == UseLab::Always {
                 return Err(Hindered(format!("the lab cannot be used: {why}")));
             }
-            note(&format!("without the lab: {why}"));
             lab.hindrance = Some(why);
             return Ok(None);
         }

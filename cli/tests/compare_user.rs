@@ -1,0 +1,182 @@
+//! `resound compare` with the lab as a user who is not root; and what is left if it is killed in the middle: nothing.
+//!
+//! Where root runs these tests, that user is one whom nobody knows, and who may not even be allowed to enter the directory of
+//! the program: so it is executed as a file that is open.
+
+#![cfg(target_os = "linux")]
+#![allow(missing_docs)]
+
+mod common;
+
+use core::time::Duration;
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{self, Child, Command, Stdio};
+use std::sync::LazyLock;
+use std::thread;
+use std::time::Instant;
+
+use common::{LONG, collect, finish, marked};
+use nix::unistd::geteuid;
+
+/// Nobody in particular.
+const NOBODY: u32 = 65_534;
+
+/// A run that leaves a mark on all its processes.
+struct Run {
+    child: Child,
+    mark: String,
+    /// Its working directory, home, and place for temporary files.
+    directory: PathBuf,
+}
+
+/// Whose run it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Who {
+    /// Whoever runs the tests.
+    Tester,
+    /// Somebody who is not root.
+    User,
+}
+
+impl Run {
+    /// `None`, and it says so, if that user may not execute the program.
+    fn start(name: &str, who: Who, args: &[&str]) -> Option<Self> {
+        static PROGRAM: LazyLock<File> = LazyLock::new(|| File::open(env!("CARGO_BIN_EXE_resound")).unwrap());
+        let directory = std::env::temp_dir().join(format!("resound-{name}-{who:?}-{}", process::id()));
+        fs::create_dir(&directory).unwrap();
+        let mark = format!("RESOUND_TEST_MARK={}", directory.display());
+        let mut command = Command::new(format!("/proc/self/fd/{}", PROGRAM.as_raw_fd()));
+        command.arg("compare").args(args).args(["--lab", "always", "-o", "json"]);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.current_dir(&directory).env("TMPDIR", &directory).env("HOME", &directory);
+        // What a user's own shell has.
+        command.env("PATH", "/usr/local/bin:/usr/bin:/bin");
+        let (variable, value) = mark.split_once('=').unwrap();
+        command.env(variable, value);
+        if who == Who::User && geteuid().is_root() {
+            chown(&directory, Some(NOBODY), Some(NOBODY)).unwrap();
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        match command.spawn() {
+            Ok(child) => Some(Self { child, mark, directory }),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                eprintln!("SKIPPED: user {NOBODY} may not execute this program: {error}");
+                fs::remove_dir(&directory).unwrap();
+                None
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// Neither processes nor files nor interfaces. A namespace has no name here: without processes it is gone.
+#[track_caller]
+fn nothing_is_left(mark: &str, directory: &Path, interfaces: &[String]) -> Duration {
+    let began = Instant::now();
+    while marked(mark) > 0 {
+        assert!(began.elapsed() < LONG, "{mark}: {} processes are left", marked(mark));
+        thread::sleep(Duration::from_millis(2));
+    }
+    // It is empty, or this fails.
+    fs::remove_dir(directory).unwrap();
+    assert_eq!(self::interfaces(), interfaces);
+    began.elapsed()
+}
+
+fn interfaces() -> Vec<String> {
+    let names = nix::ifaddrs::getifaddrs().unwrap().map(|interface| interface.interface_name);
+    let mut names: Vec<String> = names.collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+fn hindered(stderr: &str) -> bool {
+    let hindered = stderr.contains("the lab cannot be used");
+    if hindered {
+        eprintln!("SKIPPED: {stderr}");
+    }
+    hindered
+}
+
+/// Refused, rebooted, killed, without descriptors; over UDP too.
+const SCENARIOS: [&str; 5] = [
+    "tcp-server-not-running",
+    "udp-server-not-running",
+    "half-open",
+    "process-killed",
+    "no-descriptors-accept",
+];
+
+#[test]
+fn whoever_is_not_root_compares_all_the_same() {
+    let before = interfaces();
+    let args = [&["--part", "scenarios", "--scenario"][..], &SCENARIOS].concat();
+    let Some(Run { child, mark, directory }) = Run::start("whole", Who::User, &args) else { return };
+    let ran = collect(child);
+    nothing_is_left(&mark, &directory, &before);
+    if ran.code == Some(17) && hindered(&ran.stderr) {
+        return;
+    }
+    let lab = &ran.code(0).document()["lab"];
+    let plays = 6 * SCENARIOS.len();
+    assert_eq!((&lab["agree"], &lab["differ"]), (&plays.into(), &0.into()), "{lab}");
+}
+
+/// Each part, when it is in the middle of it.
+#[test]
+fn when_it_is_killed_nothing_is_left() {
+    let before = interfaces();
+    // So many processes are there in the middle: itself, and agents or workers.
+    for (part, middle) in [("scenarios", 20), ("table", 10), ("costs", 3)] {
+        for who in [Who::Tester, Who::User] {
+            let Some(run) = Run::start(&format!("killed-{part}"), who, &["--part", part]) else { return };
+            let Run { mut child, mark, directory } = run;
+            let began = Instant::now();
+            while marked(&mark) < middle {
+                if child.try_wait().unwrap().is_some() {
+                    let ran = collect(child);
+                    assert!(hindered(&ran.stderr), "{part} as {who:?}: {ran:?}");
+                    return fs::remove_dir(&directory).unwrap();
+                }
+                assert!(began.elapsed() < LONG, "{part} as {who:?} has {} processes", marked(&mark));
+                thread::sleep(Duration::from_millis(5));
+            }
+            child.kill().unwrap();
+            assert_eq!(collect(child).code, None);
+            let took = nothing_is_left(&mark, &directory, &before);
+            eprintln!("{part} as {who:?}: all is gone after {took:?}");
+        }
+    }
+}
+
+/// One sentence, with the setting that is in the way.
+#[test]
+fn where_users_get_no_user_namespace_that_is_said() {
+    let line = format!(
+        "echo 0 > /proc/sys/user/max_user_namespaces && \
+         exec setpriv --bounding-set=-all --inh-caps=-all {} compare --part table -o json",
+        env!("CARGO_BIN_EXE_resound")
+    );
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "sh", "-c", &line]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let possible = ["unshare --user --map-root-user true", "setpriv --bounding-set=-all true"].map(|line| {
+        let mut words = line.split(' ');
+        Command::new(words.next().unwrap()).args(words).status().is_ok_and(|status| status.success())
+    });
+    if possible != [true, true] && geteuid().is_root() {
+        return eprintln!(
+            "SKIPPED: no user namespace can be made here, or unshare(1) or setpriv(1) is missing"
+        );
+    }
+    let ran = finish(command, b"");
+    let error = ran.code(17).document()["error"].to_string();
+    let setting = "user.max_user_namespaces is 0; root may run this";
+    assert!(error.contains(setting) && ran.stderr.matches(setting).count() == 1, "{ran:?}");
+}
