@@ -92,7 +92,7 @@ mod linux {
         }
         for user in if root { vec![Some(USER), None] } else { vec![None] } {
             if let Some(lab) = Lab::start(TO_BE_KILLED, user)? {
-                lab.is_killed()?;
+                lab.end_by_sigkill()?;
             }
         }
         Ok(ExitCode::SUCCESS)
@@ -170,7 +170,7 @@ mod linux {
         }
 
         /// SIGKILL, when it has an agent that runs, one that is stopped, and a guest.
-        fn is_killed(mut self) -> Whatever {
+        fn end_by_sigkill(mut self) -> Whatever {
             let begun = Instant::now();
             while !self.has(&["S lab-agent", "T lab-agent", "S sleep"]) {
                 if let Some(status) = self.process.try_wait()? {

@@ -1,9 +1,9 @@
 //! A host: its namespace, and what can be done to it for real.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::process::{Child, Command};
+use std::{io, mem};
 
 use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrIn, SockaddrIn6, SockaddrLike, bind, socket,
@@ -170,7 +170,9 @@ impl Host {
     /// If it has no such link, or what `ip` says.
     pub fn mtu(&mut self, way: Way, mtu: u16) -> Result<(), RigError> {
         let leg = self.leg(way)?;
-        self.plan.legs[leg].mtu = mtu;
+        if mem::replace(&mut self.plan.legs[leg].mtu, mtu) == mtu {
+            return Ok(());
+        }
         let goes = self.goes();
         let mut lines = self.plan.mtu(leg, &goes);
         if leg == 0 && self.interfaces[leg] == Interface::Up {

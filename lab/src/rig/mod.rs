@@ -38,14 +38,13 @@
 //! | `pieces` | packets that were sent in pieces |
 
 use std::net::IpAddr;
-use std::ops::Range;
-use std::{fmt, io};
+use std::{fmt, io, mem, slice};
 
 use resound_core::signal::Version;
 use resound_sim::Scenario;
 use resound_sim::faults::Interface;
 use resound_sim::kernel::Sysctl;
-use resound_sim::scenario::{NodeId, Way, address};
+use resound_sim::scenario::{HostFault, NodeId, Way, What, address};
 
 mod allowed;
 mod frame;
@@ -71,9 +70,20 @@ use plan::{Plan, has_v6};
 pub struct Rig {
     hosts: Vec<Host>,
     wires: Vec<Wire>,
+    /// What stands ready for hosts that will be rebooted.
+    spares: Vec<Spare>,
+    /// Wires to kernels that are gone. To close a packet socket takes tens of milliseconds (`synchronize_net`).
+    retired: Vec<Wire>,
     lab: Place,
     /// How many pairs there have been. A dead host's interfaces stay for a moment, and names must not meet.
     pairs: u32,
+}
+
+/// A host that nobody has heard of yet, with its wires.
+#[derive(Debug)]
+struct Spare {
+    host: Host,
+    wires: Vec<Wire>,
 }
 
 /// Why something could not be done with real hosts.
@@ -193,11 +203,31 @@ impl Rig {
         if has_v6() {
             lab.run(|| sysctl::write("ipv6/conf/default/disable_ipv6", "1"))?;
         }
-        let mut rig = Self { hosts: Vec::new(), wires: Vec::new(), lab, pairs: 0 };
-        for plan in Plan::all(scenario) {
-            rig.hosts.push(Host::new(plan)?);
+        let plans = Plan::all(scenario);
+        let again: Vec<_> = reboots(scenario).collect();
+        let spare = again.iter().filter_map(|node| plans.iter().find(|plan| plan.node == *node));
+        let mut hosts = Vec::new();
+        for plan in plans.iter().chain(spare) {
+            hosts.push(Host::new(plan.clone())?);
         }
-        rig.wires = rig.connect(0..rig.hosts.len())?;
+        let mut rig = Self {
+            hosts: Vec::new(),
+            wires: Vec::new(),
+            spares: Vec::new(),
+            retired: Vec::new(),
+            lab,
+            pairs: 0,
+        };
+        let mut wires = rig.connect(&hosts)?.into_iter();
+        for (at, host) in hosts.into_iter().enumerate() {
+            let own = wires.by_ref().take(host.plan.legs.len());
+            if at < plans.len() {
+                rig.wires.extend(own);
+                rig.hosts.push(host);
+            } else {
+                rig.spares.push(Spare { wires: own.collect(), host });
+            }
+        }
         Ok(rig)
     }
 
@@ -219,19 +249,29 @@ impl Rig {
         (&mut self.hosts, &mut self.wires)
     }
 
-    /// Throws a host's kernel away, with all its connections, sockets and processes that follow their parent, and makes a new
-    /// one with the same addresses and the scenario's settings. Its wires are replaced in place.
+    /// Throws a host's kernel away, with all its connections, sockets and processes that follow their parent, and puts a new
+    /// one in its place, with the same addresses and the scenario's settings. Its wires are replaced in place.
+    ///
+    /// For each reboot that the scenario names one stands ready; else it is made now, which takes tens of milliseconds.
     ///
     /// # Errors
     ///
     /// What could not be made, and why; the host is dead then.
     pub fn reboot(&mut self, node: NodeId) -> Result<(), RigError> {
         let at = self.hosts.iter().position(|host| host.node() == node).ok_or(RigError::NoHost(node))?;
-        let host = Host::new(self.hosts[at].plan.clone())?;
+        let ready = self.spares.iter().position(|spare| spare.host.node() == node);
+        let Spare { mut host, wires } = match ready {
+            Some(ready) => self.spares.swap_remove(ready),
+            None => self.spare(self.hosts[at].plan.clone())?,
+        };
+        // What does not fit a link any more is the link's, not the kernel's.
+        for leg in &self.hosts[at].plan.legs {
+            host.mtu(leg.way, leg.mtu)?;
+        }
         self.hosts[at] = host;
-        for wire in self.connect(at..at + 1)? {
+        for wire in wires {
             if let Some(old) = self.wires.iter_mut().find(|old| old.way() == wire.way()) {
-                *old = wire;
+                self.retired.push(mem::replace(old, wire));
             }
         }
         Ok(())
@@ -253,12 +293,18 @@ impl Rig {
         }
     }
 
+    fn spare(&mut self, plan: Plan) -> Result<Spare, RigError> {
+        let host = Host::new(plan)?;
+        let wires = self.connect(slice::from_ref(&host))?;
+        Ok(Spare { host, wires })
+    }
+
     /// Gives these hosts their interfaces, all with one call of `ip`, opens the lab's ends, and then lets the hosts furnish
-    /// theirs: they are silent before, and ready to be heard and spoken to after.
-    fn connect(&mut self, hosts: Range<usize>) -> Result<Vec<Wire>, RigError> {
+    /// theirs: they are silent before, and ready to be heard and spoken to after. The wires are in the order of the hosts.
+    fn connect(&mut self, hosts: &[Host]) -> Result<Vec<Wire>, RigError> {
         let mut lines = String::new();
         let mut ends = Vec::new();
-        for host in &self.hosts[hosts.clone()] {
+        for host in hosts {
             let first = self.pairs;
             self.pairs += host.plan.legs.len() as u32;
             let names: Vec<_> = (first..self.pairs).map(|pair| format!("n{pair}")).collect();
@@ -271,10 +317,18 @@ impl Rig {
             Wire::open(way, &name).map_err(|error| RigError::Wire { way, error })
         };
         let wires = self.lab.run(move || ends.into_iter().map(open).collect::<Result<Vec<_>, _>>())?;
-        for host in &self.hosts[hosts] {
+        for host in hosts {
             host.furnish()?;
         }
         self.lab.run(move || ready::interfaces(&names)).map_err(RigError::Unready)?;
         Ok(wires)
     }
+}
+
+/// The hosts that a scenario gives a new kernel, once for each time.
+fn reboots(scenario: &Scenario) -> impl Iterator<Item = NodeId> + '_ {
+    scenario.faults.iter().filter_map(|fault| match fault.what {
+        What::Host(node, HostFault::Reboot(_) | HostFault::Forget) => Some(node),
+        _ => None,
+    })
 }

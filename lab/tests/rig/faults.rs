@@ -3,11 +3,13 @@
 use std::io::{self, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{fs, thread};
 
 use nix::libc;
-use resound_lab::rig::{Heard, Host, RigError};
+use nix::sys::socket::{getsockopt, sockopt};
+use resound_core::signal::Version;
+use resound_lab::rig::{Heard, Host, Rig, RigError};
 use resound_sim::faults::Interface;
 use resound_sim::packet::Packet;
 use resound_sim::scenario::{NodeId, RouteKind, Way};
@@ -188,7 +190,7 @@ fn a_forgotten_neighbour_is_asked_for_anew() -> Result<(), RigError> {
             assert!(echoes(&mut stream));
             udp(&hosts[0], version)
         });
-        let hears = |rig: &mut resound_lab::rig::Rig| {
+        let hears = |rig: &mut Rig| {
             socket.send_to(b"x", at(B, version, 9)).expect("sent");
             let wire = &mut rig.wires()[0];
             let begun = Instant::now();
@@ -205,6 +207,8 @@ fn a_forgotten_neighbour_is_asked_for_anew() -> Result<(), RigError> {
         while rig.wires()[0].receive().expect("a wire is read").is_some() {}
         assert!(matches!(hears(&mut rig), Some(Heard::Packet(_))), "it is known");
         rig.host(A).expect("a host").forget_neighbours(way)?;
+        // What nobody passes on is sent again and again.
+        while rig.wires()[0].receive().expect("a wire is read").is_some() {}
         assert!(matches!(hears(&mut rig), Some(Heard::Asks(_))), "it is asked for");
     }
     Ok(())
@@ -212,20 +216,65 @@ fn a_forgotten_neighbour_is_asked_for_anew() -> Result<(), RigError> {
 
 #[test]
 fn a_rebooted_host_knows_no_connection() -> Result<(), RigError> {
-    let Some(mut rig) = two() else { return Ok(()) };
+    two().map_or(Ok(()), |mut rig| each_version_meets_a_reboot(&mut rig))
+}
+
+/// For each reboot that the scenario has, a host stands ready from the beginning on.
+#[test]
+fn what_takes_the_place_of_a_rebooted_host_stands_ready() -> Result<(), RigError> {
+    let text = "host a\nhost phoenix\nlink a <-> phoenix 1ms\n!1 phoenix forget\n!2 phoenix reboot 1s\n";
+    let Some(mut rig) = rig(text) else { return Ok(()) };
+    assert_eq!(threads("at phoenix"), 3);
+    // The third is made when it is wanted.
+    for left in [2, 1, 1] {
+        rig.reboot(B)?;
+        assert_eq!(threads("at phoenix"), left);
+    }
+    Ok(())
+}
+
+/// What befell its links before is so after it, too.
+#[test]
+fn a_host_that_stood_ready_is_as_good_as_new() -> Result<(), RigError> {
+    let text = "host a\nhost b\nlink a <-> b 1ms\n!1 b forget\n!2 b reboot 1s\n";
+    let Some(mut rig) = rig(text) else { return Ok(()) };
+    rig.host(B).expect("a host").mtu(Way { from: B, to: A }, 1_300)?;
+    each_version_meets_a_reboot(&mut rig)
+}
+
+/// How many threads of this process are called so.
+fn threads(name: &str) -> usize {
+    let tasks = fs::read_dir("/proc/self/task").expect("proc").flatten();
+    let names = tasks.filter_map(|task| fs::read_to_string(task.path().join("comm")).ok());
+    names.filter(|comm| comm.trim_end() == name).count()
+}
+
+/// What its packets to another host may be long, over IPv4.
+fn mtu(host: &Host, to: NodeId) -> i32 {
+    let own = host.node();
+    host.run(move || {
+        let socket = UdpSocket::bind(at(own, Version::V4, 0)).expect("a socket");
+        socket.connect(at(to, Version::V4, 9)).expect("a route");
+        getsockopt(&socket, sockopt::IpMtu).expect("connected")
+    })
+}
+
+fn each_version_meets_a_reboot(rig: &mut Rig) -> Result<(), RigError> {
+    let before = mtu(rig.host(B).expect("a host"), A);
     for version in VERSIONS {
-        let mut old = passing(&mut rig, WHOLE, |hosts| {
+        let mut old = passing(rig, WHOLE, |hosts| {
             let mut stream = dial(&hosts[0], echo(&hosts[1], version));
             assert!(echoes(&mut stream));
             stream
         });
         rig.host(B).expect("a host").route(Some(A), Some(RouteKind::Prohibit))?;
         rig.reboot(B)?;
+        assert_eq!(mtu(rig.host(B).expect("a host"), A), before);
         assert_eq!(
             rig.wires().iter().map(|wire| wire.way()).collect::<Vec<_>>(),
             [Way { from: A, to: B }, Way { from: B, to: A }]
         );
-        passing(&mut rig, WHOLE, |hosts| {
+        passing(rig, WHOLE, |hosts| {
             // The write, or an ACK that was still due, meets the RST.
             let outcome = old.write_all(b"still there?").and_then(|()| old.read(&mut [0; 8]));
             let error = outcome.expect_err("reset");
