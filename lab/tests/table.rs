@@ -5,17 +5,18 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use resound_core::signal::Version;
 use resound_lab::agent::Launcher;
 use resound_lab::play::Played;
 use resound_lab::rig::allowed;
-use resound_lab::table::{Finding, TableReport, on_this_kernel, verify};
+use resound_lab::table::{Finding, TableReport, Unplayed, on_this_kernel, verify};
 use resound_sim::engine::staged::{Case, Extent, Outcome, cases};
 use resound_sim::kernel::{Profile, Unverified};
 use resound_sim::{Echo, Record, Scenario, World};
 
 const EIGHT: NonZeroUsize = NonZeroUsize::new(8).expect("not zero");
 
-fn simulated(scenario: &Scenario) -> Result<Played, String> {
+fn simulated(scenario: &Scenario) -> Result<Played, Unplayed> {
     let run = World::new(scenario, &mut Echo).play(Record::Said);
     Ok(Played { run, late: Duration::ZERO, began: std::time::Instant::now() })
 }
@@ -57,13 +58,32 @@ fn another_kernel_differs_in_its_rows_and_in_no_others() {
 fn a_row_that_cannot_be_played_says_why() {
     let broken = |scenario: &Scenario| match scenario.script.iter().any(|line| line.host.0 == 2) {
         true => simulated(scenario),
-        false => Err(String::from("no namespace could be made")),
+        false => Err(Unplayed::Failed("no namespace could be made".into())),
     };
     let report = verify(&broken, Extent::Rows, EIGHT, |_| {});
     let [agreed, differ, not_exercised] = report.counts();
     assert!(agreed > 0 && differ == 0 && not_exercised > 0, "{report}");
     let line = "not exercised  tcp/syn-sent/icmp-soft/v4 IPv4 3/0: no namespace could be made";
     assert_eq!(report.to_string().lines().next(), Some(line));
+}
+
+/// A kernel without IPv6.
+#[test]
+fn what_this_machine_never_plays_is_not_exercised_and_no_failure() {
+    let without = |scenario: &Scenario| match scenario.version {
+        Version::V4 => simulated(scenario),
+        Version::V6 => Err(Unplayed::Never(String::from("there is no IPv6"))),
+    };
+    let report = verify(&without, Extent::Rows, EIGHT, |_| {});
+    for row in &report.rows {
+        match (row.version, &row.what) {
+            (Version::V4, what) => assert!(*what == Finding::Agreed && row.cases > 0, "{row:?}"),
+            (Version::V6, Finding::NotExercised(why)) => {
+                assert!(row.cases == 0 && why.ends_with(": there is no IPv6"), "{row:?}");
+            }
+            (Version::V6, _) => panic!("{row:?}"),
+        }
+    }
 }
 
 /// A machine that was late once gives a wrong word once.

@@ -4,7 +4,7 @@ use resound_sim::Scenario;
 use resound_sim::kernel::Profile;
 use resound_sim::scenario::{HostFault, Trigger, What};
 
-use crate::rig::cannot_set;
+use crate::rig::{cannot_set, lacks};
 
 /// Why a scenario cannot be played with real hosts; `None` if it can.
 #[must_use]
@@ -14,6 +14,9 @@ pub fn unplayable(scenario: &Scenario) -> Option<String> {
     }
     if scenario.profile != Profile::Linux {
         return Some(String::from("its hosts are no Linux"));
+    }
+    if let Some(hindrance) = lacks(scenario.version) {
+        return Some(hindrance.to_string());
     }
     let settings = scenario.nodes.iter().flat_map(|node| &node.sysctl);
     let cannot = settings.filter_map(|(sysctl, _)| Some((sysctl, cannot_set(*sysctl)?))).next();

@@ -13,7 +13,7 @@ pub struct Hindrance(String);
 
 impl Hindrance {
     pub(super) fn no_v6() -> Self {
-        Self("this kernel has no IPv6".into())
+        Self("there is no IPv6 on this machine".into())
     }
 }
 

@@ -181,6 +181,12 @@ impl fmt::Display for RigError {
 
 impl std::error::Error for RigError {}
 
+/// Why no host here can speak this IP version; `None` if they can.
+#[must_use]
+pub fn lacks(version: Version) -> Option<Hindrance> {
+    (version == Version::V6 && !has_v6()).then(Hindrance::no_v6)
+}
+
 fn v4(node: NodeId) -> IpAddr {
     address(node, Version::V4)
 }
@@ -196,9 +202,7 @@ impl Rig {
     ///
     /// What could not be made, and why.
     pub fn build(scenario: &Scenario) -> Result<Self, RigError> {
-        if scenario.version == Version::V6 && !has_v6() {
-            return Err(RigError::Hindered(Hindrance::no_v6()));
-        }
+        lacks(scenario.version).map_or(Ok(()), |hindrance| Err(RigError::Hindered(hindrance)))?;
         let lab = Place::new("the lab")?;
         if has_v6() {
             lab.run(|| sysctl::write("ipv6/conf/default/disable_ipv6", "1"))?;

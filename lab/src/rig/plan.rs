@@ -11,7 +11,9 @@
 
 use std::fmt::{Arguments, Write as _};
 use std::path::Path;
+use std::sync::OnceLock;
 
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use resound_core::signal::Version;
 use resound_sim::Scenario;
 use resound_sim::faults::Interface;
@@ -111,6 +113,9 @@ impl Plan {
             ("ipv4/tcp_wmem", "4096 16384 4194304"),
         ];
         const V6: &[(&str, &str)] = &[
+            // A machine that has switched IPv6 off still has it.
+            ("ipv6/conf/all/disable_ipv6", "0"),
+            ("ipv6/conf/default/disable_ipv6", "0"),
             ("ipv6/conf/default/accept_dad", "0"),
             ("ipv6/conf/default/accept_ra", "0"),
             ("ipv6/conf/default/router_solicitations", "0"),
@@ -249,8 +254,11 @@ impl Plan {
     }
 }
 
+/// Whether this kernel has IPv6, and lets this process use it.
 pub(super) fn has_v6() -> bool {
-    Path::new("/proc/sys/net/ipv6").exists()
+    static HAS: OnceLock<bool> = OnceLock::new();
+    let socket = || socket(AddressFamily::Inet6, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None);
+    *HAS.get_or_init(|| Path::new("/proc/sys/net/ipv6/conf").exists() && socket().is_ok())
 }
 
 pub(super) fn versions() -> impl Iterator<Item = Version> {

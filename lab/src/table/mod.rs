@@ -28,7 +28,7 @@ use resound_sim::kernel::table::{self, RowId, Verified};
 use resound_sim::{Record, Scenario};
 
 use crate::agent::Launcher;
-use crate::play::{self, Played};
+use crate::play::{self, Played, unplayable};
 use crate::suite::Player;
 use crate::verdict::version_name;
 
@@ -64,6 +64,24 @@ impl Finding {
     }
 }
 
+/// Why a case was not played.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unplayed {
+    /// This machine cannot: its kernel has no IPv6, or lacks a setting.
+    Never(String),
+    /// It could have been.
+    Failed(String),
+}
+
+impl fmt::Display for Unplayed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Never(why) | Self::Failed(why)) = self;
+        f.write_str(why)
+    }
+}
+
+impl std::error::Error for Unplayed {}
+
 /// A row over one IP version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowReport {
@@ -73,7 +91,7 @@ pub struct RowReport {
     pub version: Version,
     /// Where the table says that this was seen.
     pub verified: Verified,
-    /// In how many ways it was made to happen.
+    /// In how many ways it can be made to happen on this machine.
     pub cases: usize,
     /// What came of it: of a way that differs, if one does.
     pub what: Finding,
@@ -108,16 +126,20 @@ impl TableReport {
 /// # Errors
 ///
 /// Why it could not be played.
-pub fn on_this_kernel(launcher: &Launcher, scenario: &Scenario) -> Result<Played, String> {
+pub fn on_this_kernel(launcher: &Launcher, scenario: &Scenario) -> Result<Played, Unplayed> {
+    if let Some(why) = unplayable(scenario) {
+        return Err(Unplayed::Never(why));
+    }
     // No machine runs, so it does not matter on what.
     let setup =
         play::Setup { launcher, player: Player::Std, record: Record::Everything, ends: scenario.until };
-    play::play(&Arc::new(scenario.clone()), &setup).map_err(|error| error.to_string())
+    play::play(&Arc::new(scenario.clone()), &setup).map_err(|error| Unplayed::Failed(error.to_string()))
 }
 
 /// Plays every case of the table for Linux, `parallel` at a time, and tells of each row when it is done.
 ///
-/// `play` plays a scenario with real hosts, as [`on_this_kernel`] does, or says why it cannot.
+/// `play` plays a scenario with real hosts, as [`on_this_kernel`] does, or says why it cannot. A row without a case that this
+/// machine can play is not exercised, and has none.
 pub fn verify<P>(
     play: &P,
     extent: Extent,
@@ -125,7 +147,7 @@ pub fn verify<P>(
     progress: impl FnMut(&RowReport) + Send,
 ) -> TableReport
 where
-    P: Fn(&Scenario) -> Result<Played, String> + Sync,
+    P: Fn(&Scenario) -> Result<Played, Unplayed> + Sync,
 {
     let board = Mutex::new(Board::new(staged::cases(extent), progress));
     std::thread::scope(|scope| {
@@ -225,10 +247,25 @@ impl<F: FnMut(&RowReport)> Board<F> {
         if !task.is_sure(&finding) {
             return self.todo.push_back(task);
         }
-        row.left -= 1;
         if rank(&finding) > rank(&row.report.what) {
             row.report.what = finding;
         }
+        self.has_one_less(task.place);
+    }
+
+    /// A case is none on this machine.
+    fn never(&mut self, task: &Task, why: String) {
+        let report = &mut self.rows[task.place].report;
+        report.cases -= 1;
+        if report.cases == 0 {
+            report.what = Finding::NotExercised(why);
+        }
+        self.has_one_less(task.place);
+    }
+
+    fn has_one_less(&mut self, place: usize) {
+        let row = &mut self.rows[place];
+        row.left -= 1;
         if row.left == 0 {
             (self.progress)(&row.report);
         }
@@ -263,7 +300,7 @@ const fn rank(finding: &Finding) -> u8 {
 
 fn work<P, F>(board: &Mutex<Board<F>>, play: &P)
 where
-    P: Fn(&Scenario) -> Result<Played, String>,
+    P: Fn(&Scenario) -> Result<Played, Unplayed>,
     F: FnMut(&RowReport),
 {
     loop {
@@ -271,8 +308,10 @@ where
         let next = lock(board).todo.pop_front();
         let Some(task) = next else { return };
         let began = Instant::now();
-        let finding = exercise(&task.case, play);
-        lock(board).done(task, finding, began.elapsed());
+        match exercise(&task.case, play) {
+            Ok(finding) => lock(board).done(task, finding, began.elapsed()),
+            Err(why) => lock(board).never(&task, why),
+        }
     }
 }
 
@@ -287,9 +326,11 @@ const TRIES: u32 = 6;
 /// What the cases leave room for, between a signal and the calls that are to meet it.
 const TOO_LATE: Duration = Duration::from_millis(40);
 
-fn exercise(case: &Case, play: impl Fn(&Scenario) -> Result<Played, String>) -> Finding {
-    match play(&case.scenario) {
-        Err(why) => Finding::NotExercised(format!("{case}: {why}")),
+/// What came of a case; or why it is none on this machine.
+fn exercise(case: &Case, play: impl Fn(&Scenario) -> Result<Played, Unplayed>) -> Result<Finding, String> {
+    Ok(match play(&case.scenario) {
+        Err(Unplayed::Never(why)) => return Err(format!("{case}: {why}")),
+        Err(Unplayed::Failed(why)) => Finding::NotExercised(format!("{case}: {why}")),
         Ok(Played { run, late, .. }) => match case.compare(&run) {
             Outcome::Agrees => Finding::Agreed,
             Outcome::Differs(_) | Outcome::NotStaged(_) if late > TOO_LATE => {
@@ -298,7 +339,7 @@ fn exercise(case: &Case, play: impl Fn(&Scenario) -> Result<Played, String>) -> 
             Outcome::Differs(line) => Finding::Differs(line),
             Outcome::NotStaged(why) => Finding::NotExercised(format!("{case}: {why}")),
         },
-    }
+    })
 }
 
 impl fmt::Display for RowReport {

@@ -7,7 +7,7 @@ use resound_lab::suite::Player;
 use resound_lab::verdict::version_name;
 
 use super::super::markdown::{table_head, table_row};
-use super::{Lab, exceptions};
+use super::{Lab, exceptions, notes};
 
 /// All of it; empty if nothing was done.
 pub(super) fn show(lab: &Lab) -> String {
@@ -49,7 +49,7 @@ fn matrix(out: &mut String, agreement: &Agreement<'_>) {
     }
     let _ = writeln!(out, "\n✓ agrees, ≈ deviates for a known reason, ✗ differs, – was not played.\n");
     for row in &agreement.rows {
-        for note in row.notes() {
+        for note in notes(row) {
             let whose = note.whose(row);
             let comma = if whose.is_empty() { "" } else { ", " };
             let _ = writeln!(out, "* {} {}{comma}{whose}: {}", sign(note.verdict()), row.name, note.said);

@@ -13,11 +13,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use resound_core::signal::Version;
 use resound_lab::agent::Launcher;
-use resound_lab::agreement::{Agreement, Tally};
+use resound_lab::agreement::{Agreement, Note, Row, Tally};
 use resound_lab::costs::{self, Costs};
 use resound_lab::rig;
 use resound_lab::suite::{self, Item, Outcome, Player, Setup};
-use resound_lab::table::{self, Finding, TableReport};
+use resound_lab::table::{self, Finding, TableReport, Unplayed};
 use resound_lab::verdict::{Tolerance, Verdict, version_name};
 use resound_sim::Scenario;
 use resound_sim::engine::staged::Extent;
@@ -128,7 +128,7 @@ impl Plan {
             tell(News::Doing("the kernel table".into()));
             let play = |scenario: &Scenario| match stop.load(Ordering::Relaxed) {
                 false => table::on_this_kernel(&launcher, scenario),
-                true => Err("there was no time".into()),
+                true => Err(Unplayed::Failed("there was no time".into())),
             };
             let mut rows = 0;
             let together = NonZero::new(TOGETHER).unwrap_or(NonZero::<usize>::MIN);
@@ -225,18 +225,26 @@ impl Lab {
                 table.kernel
             ));
         }
+        let no_v6 = rig::lacks(Version::V6).filter(|_| !lines.is_empty());
+        lines.extend(no_v6.map(|why| format!("over IPv6 nothing was played: {why}")));
         lines
     }
 }
 
-/// The rows of the table that did not agree.
+/// The rows of the table that did not agree, and not only because nothing can be played over their IP version.
 fn exceptions(table: &TableReport) -> impl Iterator<Item = &table::RowReport> {
-    table.rows.iter().filter(|row| row.what != Finding::Agreed)
+    table.rows.iter().filter(|row| row.what != Finding::Agreed && rig::lacks(row.version).is_none())
+}
+
+/// What is to be said of a scenario, beyond that nothing can be played over IPv6.
+fn notes<'a>(row: &Row<'a>) -> impl Iterator<Item = Note<'a>> {
+    let no_v6 = rig::lacks(Version::V6).map(|hindrance| Verdict::NotPlayed(hindrance.to_string()));
+    row.notes().into_iter().filter(move |note| Some(note.verdict()) != no_v6.as_ref())
 }
 
 /// The rows that could be made to happen, and yet were not; in one line.
 fn unexercised(table: &TableReport) -> Option<String> {
-    // What no scenario can stage has no cases.
+    // What no scenario can stage, or none on this machine, has no cases.
     let staged = |row: &&table::RowReport| row.cases > 0 && matches!(row.what, Finding::NotExercised(_));
     let rows: Vec<_> = table.rows.iter().filter(staged).collect();
     let first = rows.first()?;

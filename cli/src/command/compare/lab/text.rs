@@ -8,7 +8,7 @@ use resound_lab::suite::Player;
 use resound_lab::verdict::Verdict;
 
 use super::super::table::{Cell, WIDTH, aligned, wrap};
-use super::{Lab, exceptions};
+use super::{Lab, exceptions, notes};
 use crate::output::text::{BAD, BOLD, DIM, GOOD, WARN};
 
 /// How to read the matrix.
@@ -71,7 +71,7 @@ fn matrix(out: &mut String, agreement: &Agreement<'_>) {
         let _ = writeln!(out, "{DIM}{}{DIM:#}", group[0].subject);
         lines.by_ref().take(group.len()).for_each(|line| out.push_str(&line));
     }
-    let notes = agreement.rows.iter().flat_map(|row| row.notes().into_iter().map(move |note| (row, note)));
+    let notes = agreement.rows.iter().flat_map(|row| notes(row).map(move |note| (row, note)));
     let mut notes: Vec<_> = notes.collect();
     notes.sort_by_key(|(_, note)| core::cmp::Reverse(weight(note.verdict())));
     for (index, (row, note)) in notes.into_iter().enumerate() {
