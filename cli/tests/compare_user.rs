@@ -155,28 +155,51 @@ fn when_it_is_killed_nothing_is_left() {
     }
 }
 
+/// The program in a user namespace of its own, started by `starter` after a shell's `preparation`; `None`, and it says so, if
+/// that cannot be.
+fn prepared(preparation: &str, starter: &str, args: &str) -> Option<Command> {
+    let inside = |program: &str| {
+        let mut command = Command::new("unshare");
+        let line = format!("{preparation} && exec {starter} {program}");
+        command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &line]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    };
+    let tried = inside("true").output();
+    if tried.as_ref().is_ok_and(|ran| ran.status.success()) {
+        return Some(inside(&format!("{} compare {args}", env!("CARGO_BIN_EXE_resound"))));
+    }
+    eprintln!("SKIPPED: unshare(1) or what it is to start cannot do this here: {preparation}: {tried:?}");
+    None
+}
+
 /// One sentence, with the setting that is in the way.
 #[test]
 fn where_users_get_no_user_namespace_that_is_said() {
-    let line = format!(
-        "echo 0 > /proc/sys/user/max_user_namespaces && \
-         exec setpriv --bounding-set=-all --inh-caps=-all {} compare --part table -o json",
-        env!("CARGO_BIN_EXE_resound")
-    );
-    let mut command = Command::new("unshare");
-    command.args(["--user", "--map-root-user", "sh", "-c", &line]);
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let possible = ["unshare --user --map-root-user true", "setpriv --bounding-set=-all true"].map(|line| {
-        let mut words = line.split(' ');
-        Command::new(words.next().unwrap()).args(words).status().is_ok_and(|status| status.success())
-    });
-    if possible != [true, true] && geteuid().is_root() {
-        return eprintln!(
-            "SKIPPED: no user namespace can be made here, or unshare(1) or setpriv(1) is missing"
-        );
-    }
+    let none = "echo 0 > /proc/sys/user/max_user_namespaces";
+    let starter = "setpriv --bounding-set=-all --inh-caps=-all";
+    let Some(command) = prepared(none, starter, "--part table -o json") else { return };
     let ran = finish(command, b"");
     let error = ran.code(17).document()["error"].to_string();
     let setting = "user.max_user_namespaces is 0; root may run this";
     assert!(error.contains(setting) && ran.stderr.matches(setting).count() == 1, "{ran:?}");
+}
+
+/// It looks for IPv6 where the kernel shows its settings: what is mounted there hides them.
+#[test]
+fn without_ipv6_the_rest_is_played_and_why_is_said_once() {
+    let hidden = "mount -t tmpfs none /proc/sys/net/ipv6";
+    let scenarios = "--part scenarios --lab always --scenario tcp-server-not-running udp-server-not-running";
+    for format in ["text", "markdown"] {
+        let args = format!("{scenarios} -o {format}");
+        let Some(command) = prepared(hidden, "", &args) else { return };
+        let ran = finish(command, b"");
+        if ran.code == Some(17) && hindered(&ran.stderr) {
+            return;
+        }
+        let text = ran.code(0).text();
+        assert!(text.contains("6 of 6 plays came as predicted"), "{text}");
+        assert!(text.contains("0 differ; 6 were not played"), "{text}");
+        assert_eq!(text.matches("there is no IPv6 on this machine").count(), 1, "{text}");
+    }
 }

@@ -44,7 +44,10 @@ pub fn allowed() -> Result<(), Hindrance> {
     let tried = thread::scope(|scope| scope.spawn(|| unshare(CloneFlags::CLONE_NEWNET)).join());
     match tried {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(errno)) => Err(Hindrance(format!("the kernel makes no network namespace here: {errno}"))),
+        Ok(Err(errno)) => {
+            let why = in_the_way(&NETWORK).map_or(String::new(), |setting| format!(" ({setting})"));
+            Err(Hindrance(format!("the kernel makes no network namespace here{why}: {errno}")))
+        }
         Err(_) => Err(Hindrance("the thread that was to make a network namespace died".into())),
     }
 }
@@ -66,7 +69,7 @@ pub fn prepare() -> Result<(), Hindrance> {
     let written = write("/proc/self/setgroups", "deny")
         .and_then(|()| write("/proc/self/uid_map", &format!("0 {user} 1")))
         .and_then(|()| write("/proc/self/gid_map", &format!("0 {group} 1")));
-    written.map_err(|error| Hindrance(format!("the new user namespace maps no user: {error}")))?;
+    written.map_err(|error| Hindrance(format!("{}: {error}", no_user_namespace())))?;
     match missing(capabilities()?) {
         None => Ok(()),
         Some(name) => Err(Hindrance(format!("{}: {name} is withheld within it", no_user_namespace()))),
@@ -99,21 +102,30 @@ fn missing(capabilities: u64) -> Option<&'static str> {
     NEEDED.iter().find(|(bit, _)| capabilities >> bit & 1 == 0).map(|(_, name)| *name)
 }
 
+/// A file under /proc/sys, and what it has if it is in the way.
+type Setting = (&'static str, &'static str);
+
+/// Ubuntu gives user namespaces to everybody, and in them, by this setting, no rights.
+const APPARMOR: Setting = ("kernel/apparmor_restrict_unprivileged_userns", "1");
+
+/// What is in the way of user namespaces.
+const USER: [Setting; 3] =
+    [("user/max_user_namespaces", "0"), ("kernel/unprivileged_userns_clone", "0"), APPARMOR];
+
+/// What is in the way of network namespaces.
+const NETWORK: [Setting; 2] = [("user/max_net_namespaces", "0"), APPARMOR];
+
+/// The first of these settings that is in the way.
+fn in_the_way(settings: &[Setting]) -> Option<String> {
+    let has = |path: &str| fs::read_to_string(Path::new("/proc/sys").join(path)).unwrap_or_default();
+    let (path, value) = settings.iter().find(|(path, value)| has(path).trim() == *value)?;
+    Some(format!("{} is {value}", path.replace('/', ".")))
+}
+
 /// Why user namespaces are not to be had, as far as this machine's settings tell.
 fn no_user_namespace() -> String {
-    let settings = [
-        ("/proc/sys/user/max_user_namespaces", "0"),
-        ("/proc/sys/kernel/unprivileged_userns_clone", "0"),
-        ("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1"),
-    ];
-    let is = |&&(path, value): &&(&str, &str)| fs::read_to_string(path).is_ok_and(|has| has.trim() == value);
-    match settings.iter().find(is) {
-        Some((path, value)) => {
-            let name = path.trim_start_matches("/proc/sys/").replace('/', ".");
-            format!("an ordinary user gets no user namespace here ({name} is {value}; root may run this)")
-        }
-        None => "an ordinary user gets no user namespace here (root may run this)".into(),
-    }
+    let why = in_the_way(&USER).map_or(String::new(), |setting| format!("{setting}; "));
+    format!("an ordinary user gets no user namespace here ({why}root may run this)")
 }
 
 fn write(path: &str, text: &str) -> io::Result<()> {
