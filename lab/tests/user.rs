@@ -290,27 +290,40 @@ mod linux {
     ];
 
     fn scenarios_for_nobody() -> Whatever {
-        let items = suite::items(&SCENARIOS.map(str::to_owned));
-        let setup = suite::Setup {
-            launcher: launcher(),
-            players: Player::ALL.to_vec(),
-            together: 12,
-            tolerance: Tolerance::default(),
-        };
-        let (mut played, mut wrong) = (0, Vec::new());
-        suite::run(&items, &setup, &AtomicBool::new(false), |outcome| {
-            played += 1;
-            if outcome.verdict != Verdict::Agrees {
-                let (item, on) = (&outcome.item, outcome.player.as_str());
-                let head = format!("{} {} {on}", item.name, version_name(item.version));
-                wrong.push(format!("{head}: {:?}", outcome.verdict));
-            }
-        });
-        match (played == 3 * items.len() && played >= 3 * SCENARIOS.len(), wrong.is_empty()) {
-            (true, true) => Ok(()),
-            (false, _) => Err(format!("{played} plays of {} items", items.len()).into()),
-            (true, false) => Err(wrong.join("\n").into()),
+        let mut items = suite::items(&SCENARIOS.map(str::to_owned));
+        if items.len() < SCENARIOS.len() {
+            return Err("not all of them are scenarios".into());
         }
+        let mut wrong = Vec::new();
+        // On a machine that stands still again and again, what comes late proves nothing: ever fewer are played at a time.
+        for together in [12, 6, 3, 1, 1, 1] {
+            let setup = suite::Setup {
+                launcher: launcher(),
+                players: Player::ALL.to_vec(),
+                together,
+                tolerance: Tolerance::default(),
+            };
+            let mut played = 0;
+            wrong.clear();
+            let mut again = Vec::new();
+            suite::run(&items, &setup, &AtomicBool::new(false), |outcome| {
+                played += 1;
+                if outcome.verdict != Verdict::Agrees {
+                    let (item, on) = (&outcome.item, outcome.player.as_str());
+                    let head = format!("{} {} {on}", item.name, version_name(item.version));
+                    wrong.push(format!("{head}: {:?}", outcome.verdict));
+                    again.push((item.name.clone(), item.version));
+                }
+            });
+            if played != 3 * items.len() {
+                return Err(format!("{played} plays of {} items", items.len()).into());
+            }
+            if wrong.is_empty() {
+                return Ok(());
+            }
+            items.retain(|item| again.contains(&(item.name.clone(), item.version)));
+        }
+        Err(wrong.join("\n").into())
     }
 
     /// A refusal, a reset, ICMP errors that end a connection and that are read from the queue.

@@ -203,6 +203,8 @@ impl<'s> Stage<'s> {
         let ends = Instant::EPOCH + ends;
         loop {
             self.errands()?;
+            // What was to happen at that time is in force only now.
+            self.late = self.late.max(self.now().since(self.live.now()));
             if self.now() >= ends || !goes_on(self)? {
                 return Ok(());
             }
