@@ -260,7 +260,7 @@ impl Rig {
     ///
     /// # Errors
     ///
-    /// What could not be made, and why; the host is dead then.
+    /// What could not be made, and why; the host is then as it was.
     pub fn reboot(&mut self, node: NodeId) -> Result<(), RigError> {
         let at = self.hosts.iter().position(|host| host.node() == node).ok_or(RigError::NoHost(node))?;
         let ready = self.spares.iter().position(|spare| spare.host.node() == node);
