@@ -44,3 +44,4 @@ pub mod rig;
 pub mod suite;
 pub mod table;
 pub mod verdict;
+mod watch;

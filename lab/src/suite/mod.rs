@@ -29,10 +29,7 @@ use resound_sim::{Record, Run, Scenario, World, library};
 use crate::agent::Launcher;
 use crate::play::{self, PlayError, play, unplayable};
 use crate::verdict::{Difference, Tolerance, Verdict, compare, deviation};
-
-mod watch;
-
-use watch::Watch;
+use crate::watch::Watch;
 
 /// Who plays a scenario's hosts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -31,6 +31,7 @@ use crate::agent::Launcher;
 use crate::play::{self, Played, unplayable};
 use crate::suite::Player;
 use crate::verdict::version_name;
+use crate::watch::Watch;
 
 /// What came of a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -150,9 +151,10 @@ where
     P: Fn(&Scenario) -> Result<Played, Unplayed> + Sync,
 {
     let board = Mutex::new(Board::new(staged::cases(extent), progress));
+    let watch = Watch::start();
     std::thread::scope(|scope| {
         for _ in 0..parallel.get() {
-            scope.spawn(|| work(&board, play));
+            scope.spawn(|| work(&board, play, &watch));
         }
     });
     let board = board.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -298,7 +300,7 @@ const fn rank(finding: &Finding) -> u8 {
     }
 }
 
-fn work<P, F>(board: &Mutex<Board<F>>, play: &P)
+fn work<P, F>(board: &Mutex<Board<F>>, play: &P, watch: &Watch)
 where
     P: Fn(&Scenario) -> Result<Played, Unplayed>,
     F: FnMut(&RowReport),
@@ -308,7 +310,7 @@ where
         let next = lock(board).todo.pop_front();
         let Some(task) = next else { return };
         let began = Instant::now();
-        match exercise(&task.case, play) {
+        match exercise(&task.case, play, watch) {
             Ok(finding) => lock(board).done(task, finding, began.elapsed()),
             Err(why) => lock(board).never(&task, why),
         }
@@ -327,18 +329,25 @@ const TRIES: u32 = 6;
 const TOO_LATE: Duration = Duration::from_millis(40);
 
 /// What came of a case; or why it is none on this machine.
-fn exercise(case: &Case, play: impl Fn(&Scenario) -> Result<Played, Unplayed>) -> Result<Finding, String> {
+fn exercise<P>(case: &Case, play: P, watch: &Watch) -> Result<Finding, String>
+where
+    P: Fn(&Scenario) -> Result<Played, Unplayed>,
+{
+    let began = Instant::now();
     Ok(match play(&case.scenario) {
         Err(Unplayed::Never(why)) => return Err(format!("{case}: {why}")),
         Err(Unplayed::Failed(why)) => Finding::NotExercised(format!("{case}: {why}")),
-        Ok(Played { run, late, .. }) => match case.compare(&run) {
-            Outcome::Agrees => Finding::Agreed,
-            Outcome::Differs(_) | Outcome::NotStaged(_) if late > TOO_LATE => {
-                Finding::NotExercised(format!("{case}: the machine stood still for {late:.0?}"))
+        Ok(Played { run, late, .. }) => {
+            let late = late.max(watch.latest_since(began));
+            match case.compare(&run) {
+                Outcome::Agrees => Finding::Agreed,
+                Outcome::Differs(_) | Outcome::NotStaged(_) if late > TOO_LATE => {
+                    Finding::NotExercised(format!("{case}: the machine stood still for {late:.0?}"))
+                }
+                Outcome::Differs(line) => Finding::Differs(line),
+                Outcome::NotStaged(why) => Finding::NotExercised(format!("{case}: {why}")),
             }
-            Outcome::Differs(line) => Finding::Differs(line),
-            Outcome::NotStaged(why) => Finding::NotExercised(format!("{case}: {why}")),
-        },
+        }
     })
 }
 
