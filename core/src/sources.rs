@@ -6,7 +6,6 @@
 
 use alloc::boxed::Box;
 use alloc::vec;
-use core::hash::Hasher;
 use core::net::IpAddr;
 
 use siphasher::sip::SipHasher13;
@@ -145,13 +144,13 @@ impl<T: Copy> Sources<T> {
     }
 
     fn home(&self, source: Source) -> usize {
-        let mut hasher = self.hasher;
-        hasher.write(&source.network.to_le_bytes());
-        hasher.write(match source.version {
-            Version::V4 => &[4],
-            Version::V6 => &[6],
-        });
-        hasher.finish() as usize & self.mask()
+        let mut bytes = [0; 9];
+        bytes[..8].copy_from_slice(&source.network.to_le_bytes());
+        bytes[8] = match source.version {
+            Version::V4 => 4,
+            Version::V6 => 6,
+        };
+        self.hasher.hash(&bytes) as usize & self.mask()
     }
 
     fn after(&self, at: usize) -> usize {
