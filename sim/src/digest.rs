@@ -22,11 +22,16 @@ impl Digest {
         self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(0x517c_c1b7_2722_0a95);
     }
 
-    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
+    /// In words of eight bytes; the last one is filled up with zeros.
+    pub(crate) fn bytes(&mut self, mut bytes: &[u8]) {
         self.mix(bytes.len() as u64);
-        for chunk in bytes.chunks(8) {
+        while let Some((word, rest)) = bytes.split_first_chunk() {
+            self.mix(u64::from_le_bytes(*word));
+            bytes = rest;
+        }
+        if !bytes.is_empty() {
             let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
+            word[..bytes.len()].copy_from_slice(bytes);
             self.mix(u64::from_le_bytes(word));
         }
     }

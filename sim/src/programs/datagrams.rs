@@ -2,12 +2,10 @@
 
 use core::cell::RefCell;
 use core::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use resound_core::Instant;
-use resound_core::datagram::{
-    Batch, End, Fact, Machine, Port, Reading, Ready, Run, Sending, Train, Via, turn,
-};
+use resound_core::datagram::{Batch, End, Fact, Machine, Port, Reading, Ready, Sending, Train, Via, turn};
 use resound_core::signal::{Errno, Signal};
 
 use crate::kernel::{Fd, UdpOptions};
@@ -172,61 +170,13 @@ struct Turn<'a, 'b> {
     spurious: bool,
 }
 
-impl Turn<'_, '_> {
-    /// Whether an error that a call gave can be about an earlier datagram: then an entry of the queue says so, or, the first
-    /// time, may have been lost for want of room.
-    fn heard(&mut self, tell: &mut impl FnMut(Fact<'_>)) -> bool {
-        let mut any = false;
-        while let Ok(entry) = self.calls.recv_error(self.socket.fd) {
-            if let Some(error) = entry.icmp {
-                any = true;
-                tell(Fact::Icmp { error, quote: &entry.quote });
-            }
-        }
-        any
-    }
-
-    /// Sends one datagram; `None` if the socket takes no more.
-    fn post(
-        &mut self,
-        to: SocketAddr,
-        from: Option<std::net::IpAddr>,
-        bytes: &[u8],
-        tell: &mut impl FnMut(Fact<'_>),
-    ) -> Option<Result<(), Errno>> {
-        let mut tries = 0;
-        loop {
-            match self.calls.send_to(self.socket.fd, Some(to), from, bytes) {
-                Ok(_) => return Some(Ok(())),
-                Err(Errno::Again) => return None,
-                Err(errno) => {
-                    let earlier = self.heard(tell);
-                    tries += 1;
-                    if (!earlier && tries > 1) || tries > TRIES {
-                        return Some(Err(errno));
-                    }
-                }
-            }
-        }
-    }
-
-    fn send_back(&mut self, train: &Train<'_>, tell: &mut impl FnMut(Fact<'_>)) {
-        let (echoed, from) = (train.echo.get(), train.to);
-        for datagram in train.datagrams().take(echoed) {
-            if let Some(Err(errno)) = self.post(train.from, from, datagram, tell) {
-                tell(Fact::Unsent { to: train.from, datagram, signal: Signal::Errno(errno), mtu: None });
-            }
-        }
-    }
-}
-
 impl Port for Turn<'_, '_> {
     fn receive(&mut self, _: Via, mut tell: impl FnMut(Fact<'_>)) -> Reading {
+        let Self { calls, socket, .. } = self;
+        let (fd, buffer) = (socket.fd, &mut socket.rooms.buffer);
         let mut bytes = 0;
-        let mut buffer = core::mem::take(&mut self.socket.rooms.buffer);
-        let mut reading = None;
         for _ in 0..READS {
-            match self.calls.recv_from(self.socket.fd, &mut buffer) {
+            match calls.recv_from(fd, buffer) {
                 Ok(arrived) => {
                     bytes += arrived.length.max(1);
                     let train = Train {
@@ -236,24 +186,22 @@ impl Port for Turn<'_, '_> {
                         ..Train::one(arrived.from, &buffer[..arrived.length])
                     };
                     tell(Fact::Received { train: &train });
-                    self.send_back(&train, &mut tell);
+                    send_back(calls, fd, &train, &mut tell);
                 }
                 Err(Errno::Again) => break,
                 Err(errno) => {
                     // With an error queue it is about something that was sent, and the queue knows what.
-                    if !self.heard(&mut tell) {
-                        reading = Some(Reading::Failed(Signal::Errno(errno)));
-                        break;
+                    if !heard(calls, fd, &mut tell) {
+                        return Reading::Failed(Signal::Errno(errno));
                     }
                 }
             }
         }
-        self.socket.rooms.buffer = buffer;
-        reading.unwrap_or(if bytes > 0 { Reading::Some { bytes } } else { Reading::Empty })
+        if bytes > 0 { Reading::Some { bytes } } else { Reading::Empty }
     }
 
     fn errors(&mut self, mut tell: impl FnMut(Fact<'_>)) {
-        self.heard(&mut tell);
+        heard(self.calls, self.socket.fd, &mut tell);
     }
 
     fn batch(&mut self) -> &mut Batch {
@@ -261,34 +209,28 @@ impl Port for Turn<'_, '_> {
     }
 
     fn send(&mut self, mut tell: impl FnMut(Fact<'_>)) -> Sending {
-        let mut cursor = self.socket.waiting.take().unwrap_or(Cursor { run: 0, datagram: 0 });
-        // Out of its place while its datagrams are sent.
-        let batch = core::mem::replace(&mut self.socket.rooms.batch, Batch::new(0, 1, 1));
-        let runs: Vec<Run> = batch.runs().skip(cursor.run).cloned().collect();
-        let mut sending = Sending::Done;
-        'runs: for run in &runs {
+        let Self { calls, socket, .. } = self;
+        let batch = &mut socket.rooms.batch;
+        let mut cursor = socket.waiting.take().unwrap_or(Cursor { run: 0, datagram: 0 });
+        for run in batch.runs().skip(cursor.run) {
             for datagram in batch.datagrams(run).skip(cursor.datagram) {
-                match self.post(run.to, None, datagram, &mut tell) {
+                match post(calls, socket.fd, run.to, None, datagram, &mut tell) {
                     Some(Ok(())) => {}
                     Some(Err(errno)) => {
                         let signal = Signal::Errno(errno);
                         tell(Fact::Unsent { to: run.to, datagram, signal, mtu: None });
                     }
                     None => {
-                        self.socket.waiting = Some(cursor);
-                        sending = Sending::Blocked;
-                        break 'runs;
+                        socket.waiting = Some(cursor);
+                        return Sending::Blocked;
                     }
                 }
                 cursor.datagram += 1;
             }
             cursor = Cursor { run: cursor.run + 1, datagram: 0 };
         }
-        self.socket.rooms.batch = batch;
-        if sending == Sending::Done {
-            self.socket.rooms.batch.clear();
-        }
-        sending
+        batch.clear();
+        Sending::Done
     }
 
     fn overrun(&mut self) -> u32 {
@@ -317,5 +259,51 @@ impl Port for Turn<'_, '_> {
         }
         self.taken_in -= 1;
         None
+    }
+}
+
+/// Whether an error that a call gave can be about an earlier datagram: then an entry of the queue says so, or, the first
+/// time, may have been lost for want of room.
+fn heard(calls: &mut Calls<'_>, fd: Fd, tell: &mut impl FnMut(Fact<'_>)) -> bool {
+    let mut any = false;
+    while let Ok(entry) = calls.recv_error(fd) {
+        if let Some(error) = entry.icmp {
+            any = true;
+            tell(Fact::Icmp { error, quote: &entry.quote });
+        }
+    }
+    any
+}
+
+/// Sends one datagram; `None` if the socket takes no more.
+fn post(
+    calls: &mut Calls<'_>,
+    fd: Fd,
+    to: SocketAddr,
+    from: Option<IpAddr>,
+    bytes: &[u8],
+    tell: &mut impl FnMut(Fact<'_>),
+) -> Option<Result<(), Errno>> {
+    let mut tries = 0;
+    loop {
+        match calls.send_to(fd, Some(to), from, bytes) {
+            Ok(_) => return Some(Ok(())),
+            Err(Errno::Again) => return None,
+            Err(errno) => {
+                let earlier = heard(calls, fd, tell);
+                tries += 1;
+                if (!earlier && tries > 1) || tries > TRIES {
+                    return Some(Err(errno));
+                }
+            }
+        }
+    }
+}
+
+fn send_back(calls: &mut Calls<'_>, fd: Fd, train: &Train<'_>, tell: &mut impl FnMut(Fact<'_>)) {
+    for datagram in train.datagrams().take(train.echo.get()) {
+        if let Some(Err(errno)) = post(calls, fd, train.from, train.to, datagram, tell) {
+            tell(Fact::Unsent { to: train.from, datagram, signal: Signal::Errno(errno), mtu: None });
+        }
     }
 }

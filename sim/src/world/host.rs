@@ -6,9 +6,9 @@ use std::time::Duration;
 use resound_core::Instant;
 use resound_core::signal::Version;
 
-use super::World;
 use super::events::Event;
 use super::program::{Answer, Calls, Limits, Next, Program, Stage as Place};
+use super::{Node, World};
 use crate::kernel::{Fd, Kernel, Pid, Profile, Sysctls};
 use crate::packet::FaultId;
 use crate::programs::Shell;
@@ -132,7 +132,7 @@ impl core::fmt::Debug for Processes {
 }
 
 struct Process {
-    program: Option<Box<dyn Program>>,
+    program: Box<dyn Program>,
     ready: Vec<Fd>,
     /// It is in the queue of those that run next.
     queued: bool,
@@ -155,7 +155,7 @@ struct Ran {
 impl Processes {
     fn start(&mut self, program: Box<dyn Program>, stage: Option<Stage>) -> Pid {
         self.all.push(Some(Process {
-            program: Some(program),
+            program,
             ready: Vec::new(),
             queued: true,
             spurious: false,
@@ -289,41 +289,32 @@ impl World<'_> {
         pid: Pid,
         with: impl FnOnce(&mut dyn Program, &mut Calls<'_>) -> R,
     ) -> Option<R> {
-        let (world, version) = (self.now, self.scenario.version);
-        let mut said = core::mem::take(&mut self.saying);
-        let host = self.host(node)?;
-        let clock = host.clock(world);
-        let process = host.processes.get(pid)?;
+        let Self { nodes, saying: said, .. } = self;
+        let Node::Host(host) = &mut nodes[usize::from(node.0)] else { return None };
+        let clock = host.clock(self.now);
+        let Host { kernel, limits, processes, .. } = &mut **host;
+        let process = processes.get(pid)?;
         process.queued = false;
-        let mut program = process.program.take()?;
-        let mut ready = core::mem::take(&mut process.ready);
-        let spurious = core::mem::take(&mut process.spurious);
-        let Host { kernel, limits, .. } = &mut *host;
         let mut calls = Calls {
             kernel,
             pid,
-            version,
-            world,
+            version: self.scenario.version,
+            world: self.now,
             clock,
             limits,
-            ready: &mut ready,
-            spurious,
-            said: &mut said,
+            ready: &mut process.ready,
+            spurious: core::mem::take(&mut process.spurious),
+            said,
             met: [MetSet::default(); 3],
         };
-        let result = with(program.as_mut(), &mut calls);
+        let result = with(process.program.as_mut(), &mut calls);
         let Calls { met: sets, .. } = calls;
-        let met = core::mem::take(&mut host.limits.met);
-        let mut stage = None;
-        if let Some(process) = host.processes.get(pid) {
-            process.program = Some(program);
-            process.ready = ready;
+        let met = core::mem::take(&mut limits.met);
+        let mut stage = process.stage;
+        process.stage = stage.map(|stage| said.iter().fold(stage, Stage::after));
+        // Whoever waited, or had said nothing, stands where he says that he does.
+        if matches!(stage, Some(Stage::Fresh | Stage::Waiting)) {
             stage = process.stage;
-            process.stage = stage.map(|stage| said.iter().fold(stage, Stage::after));
-            // Whoever waited, or had said nothing, stands where he says that he does.
-            if matches!(stage, Some(Stage::Fresh | Stage::Waiting)) {
-                stage = process.stage;
-            }
         }
         if let Some(stage) = stage {
             // What comes after a connect in one run of a program, comes to one that is connected.
@@ -338,11 +329,19 @@ impl World<'_> {
         for fault in met.into_iter().flatten() {
             self.faults.acted(fault, "a call was cut short");
         }
+        if !self.saying.is_empty() {
+            self.says_all(node);
+        }
+        Some(result)
+    }
+
+    /// What a program said while it ran.
+    fn says_all(&mut self, node: NodeId) {
+        let mut said = core::mem::take(&mut self.saying);
         for said in said.drain(..) {
             self.says(node, said);
         }
         self.saying = said;
-        Some(result)
     }
 
     /// A line of the script is read.

@@ -258,20 +258,23 @@ impl<'s> World<'s> {
     fn drain(&mut self, node: NodeId) {
         let Node::Host(host) = &mut self.nodes[usize::from(node.0)] else { return };
         let effects = &mut host.kernel.effects;
-        for (pid, fd) in effects.ready.drain(..) {
+        for &(pid, fd) in &effects.ready {
             if host.processes.ready(pid, fd) {
                 self.runnable.push_back((node, pid));
             }
         }
-        for (at, fd) in effects.timers.drain(..) {
+        effects.ready.clear();
+        for &(at, fd) in &effects.timers {
             self.events.push(at, Event::Kernel(node, fd));
         }
-        for row in effects.rows.drain(..) {
+        effects.timers.clear();
+        for &row in &effects.rows {
             self.coverage.row(row);
             if matches!(table::row(row).signal, table::Signal::Route(_) | table::Signal::RouteLost(_)) {
                 self.faults.route_met(node, None, "a call or a packet found no way");
             }
         }
+        effects.rows.clear();
         if effects.packets.is_empty() && effects.moves.is_empty() {
             return;
         }
