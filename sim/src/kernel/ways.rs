@@ -6,6 +6,8 @@
 
 use std::net::IpAddr;
 
+use resound_core::signal::Version;
+
 use crate::packet::{is_for_many, version};
 use crate::scenario::RouteKind;
 
@@ -50,8 +52,13 @@ impl Ways {
         if self.is_local(to) {
             return Some(to);
         }
-        let own = self.addresses.iter().copied().filter(|own| !self.is_unlinked(*own));
-        own.into_iter().find(|own| version(*own) == version(to))
+        self.own(version(to))
+    }
+
+    /// The host's own address on the network.
+    pub(super) fn own(&self, wanted: Version) -> Option<IpAddr> {
+        let own = self.addresses.iter().copied().find(|own| version(*own) == wanted);
+        own.filter(|own| !self.is_unlinked(*own))
     }
 
     /// Whether any way is lost.

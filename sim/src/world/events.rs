@@ -106,12 +106,11 @@ impl Events {
 
     #[inline]
     fn keep(&mut self, event: Event) -> u32 {
-        let link = Link { event: Some(event), next: None };
         if let Some(place) = self.free.pop() {
-            self.links[place as usize] = link;
+            self.links[place as usize].event = Some(event);
             return place;
         }
-        self.links.push(link);
+        self.links.push(Link { event: Some(event), next: None });
         (self.links.len() - 1) as u32
     }
 }

@@ -275,13 +275,21 @@ impl<'s> World<'s> {
             }
         }
         effects.rows.clear();
-        if effects.packets.is_empty() && effects.moves.is_empty() {
-            return;
-        }
+        let (moved, sends) = (!effects.moves.is_empty(), !effects.packets.is_empty());
         let lives = host.lives;
+        if moved {
+            self.moved(node);
+        }
+        if sends {
+            self.send_all(node, lives);
+        }
+    }
+
+    /// Sockets of a host have changed their states.
+    fn moved(&mut self, node: NodeId) {
+        let Some(host) = self.host(node) else { return };
         // Taken out while they are worked on, and put back for their room.
-        let mut packets = core::mem::take(&mut effects.packets);
-        let mut moves = core::mem::take(&mut effects.moves);
+        let mut moves = core::mem::take(&mut host.kernel.effects.moves);
         for (_, state) in moves.drain(..) {
             self.digest.mix(u64::from(node.0) << 8 | state as u64);
             if self.record == Record::Everything {
@@ -289,6 +297,15 @@ impl<'s> World<'s> {
             }
             self.faults.entered(node, state);
         }
+        if let Some(host) = self.host(node) {
+            host.kernel.effects.moves = moves;
+        }
+    }
+
+    /// A host sends what its kernel wants sent, as long as it lives this life.
+    fn send_all(&mut self, node: NodeId, lives: u32) {
+        let Some(host) = self.host(node) else { return };
+        let mut packets = core::mem::take(&mut host.kernel.effects.packets);
         for packet in packets.drain(..) {
             // What a fault has done meanwhile: a host without power sends no more.
             if self.host(node).is_none_or(|host| host.lives != lives) {
@@ -298,7 +315,6 @@ impl<'s> World<'s> {
         }
         if let Some(host) = self.host(node) {
             host.kernel.effects.packets = packets;
-            host.kernel.effects.moves = moves;
         }
     }
 

@@ -378,9 +378,8 @@ impl Calls<'_> {
     pub fn recv_from(&mut self, fd: Fd, into: &mut [u8]) -> Result<Arrived, Errno> {
         self.own(fd)?;
         let got = self.kernel.recv_from(self.world, fd, into);
-        let got = self.failed(Transport::Udp, got)?;
-        self.meet(Transport::Udp, Some(Met::Data));
-        Ok(got)
+        self.meet(Transport::Udp, got.as_ref().map_or_else(|errno| Met::errno(*errno), |_| Some(Met::Data)));
+        got
     }
 
     /// `recvmsg` with MSG_ERRQUEUE.

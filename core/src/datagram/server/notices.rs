@@ -17,23 +17,37 @@ pub(super) struct Notices {
     ignored: [Notice<SocketAddr>; Ignored::ALL.len()],
     overrun: Notice<()>,
     failed: [Notice<Signal>; OPS.len()],
+    /// Whether any of them may have something to tell, now or later. Nearly always none has.
+    noted: bool,
 }
 
 impl Notices {
     pub(super) fn ignored(&mut self, now: Instant, why: Ignored, from: SocketAddr, count: u64) {
+        self.noted |= count > 0;
         self.ignored[why as usize].note(now, from, count);
     }
 
     pub(super) fn overrun(&mut self, now: Instant, lost: u64) {
+        self.noted |= lost > 0;
         self.overrun.note(now, (), lost);
     }
 
     pub(super) fn failed(&mut self, now: Instant, op: Op, signal: Signal) {
+        self.noted = true;
         self.failed[op as usize].note(now, signal, 1);
     }
 
     /// The next event that is ready.
     pub(super) fn next(&mut self) -> Option<Event> {
+        if !self.noted {
+            return None;
+        }
+        let next = self.next_ready();
+        self.noted = next.is_some() || self.deadline().is_some();
+        next
+    }
+
+    fn next_ready(&mut self) -> Option<Event> {
         for (why, notice) in Ignored::ALL.iter().zip(&mut self.ignored) {
             if let Some(Told { what, count }) = notice.ready.take() {
                 return Some(Event::Ignored { why: *why, from: what, count });
@@ -49,13 +63,17 @@ impl Notices {
 
     /// Whether one is ready.
     pub(super) fn pending(&self) -> bool {
-        self.overrun.ready.is_some()
-            || self.ignored.iter().any(|notice| notice.ready.is_some())
-            || self.failed.iter().any(|notice| notice.ready.is_some())
+        self.noted
+            && (self.overrun.ready.is_some()
+                || self.ignored.iter().any(|notice| notice.ready.is_some())
+                || self.failed.iter().any(|notice| notice.ready.is_some()))
     }
 
     /// When the first will be ready of those that are kept back.
     pub(super) fn deadline(&self) -> Option<Instant> {
+        if !self.noted {
+            return None;
+        }
         let ignored = self.ignored.iter().filter_map(Notice::deadline);
         let failed = self.failed.iter().filter_map(Notice::deadline);
         ignored.chain(failed).chain(self.overrun.deadline()).min()

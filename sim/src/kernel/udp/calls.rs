@@ -164,7 +164,7 @@ impl Kernel {
         }
         // To itself the path is that of the loopback, which takes whatever there is.
         packet.fragments =
-            !self.env.ways.is_local(to.ip()) && self.env.paths.fragments(now, to.ip(), packet.length());
+            self.env.paths.fragments(now, to.ip(), packet.length()) && !self.env.ways.is_local(to.ip());
         self.effects.packets.push(packet);
         Ok(bytes.len())
     }
@@ -178,16 +178,19 @@ impl Kernel {
     ) -> Result<(IpAddr, SocketAddr), Errno> {
         let udp = self.udp(fd).ok_or(Errno::BadF)?;
         let may_broadcast = udp.options.broadcast;
-        let bound =
-            Some(udp.local.ip()).filter(|address| !address.is_unspecified() && !is_for_many(*address));
-        let pinned = from.filter(|address| !address.is_unspecified());
-        if pinned.is_some_and(|from| !self.env.ways.is_local(from) || version(from) != version(to.ip())) {
-            return Err(match version(to.ip()) {
-                Version::V4 => Errno::NetUnreach,
-                Version::V6 => Errno::Inval,
-            });
-        }
-        let source = pinned.or(bound);
+        let source = match from.filter(|address| !address.is_unspecified()) {
+            Some(pinned) if !self.env.ways.is_local(pinned) || version(pinned) != version(to.ip()) => {
+                return Err(match version(to.ip()) {
+                    Version::V4 => Errno::NetUnreach,
+                    Version::V6 => Errno::Inval,
+                });
+            }
+            Some(pinned) => Some(pinned),
+            None => {
+                let bound = udp.local.ip();
+                Some(bound).filter(|bound| !bound.is_unspecified() && !is_for_many(*bound))
+            }
+        };
         // To nowhere is to oneself (`ip_route_output_key_hash_rcu`).
         let to = if to.ip().is_unspecified() {
             SocketAddr::new(source.unwrap_or_else(|| loopback(version(to.ip()))), to.port())
@@ -206,7 +209,7 @@ impl Kernel {
                 return Err(errno);
             }
         }
-        let source = source.or_else(|| self.env.ways.source_for(to.ip())).ok_or(Errno::NetUnreach)?;
+        let source = source.or_else(|| self.env.ways.own(version(to.ip()))).ok_or(Errno::NetUnreach)?;
         if is_broadcast(to.ip()) && !may_broadcast {
             return Err(Errno::Acces);
         }
@@ -214,6 +217,7 @@ impl Kernel {
     }
 
     /// Without a port, it is given one; that none is left looks like would-block (`inet_autobind`).
+    #[inline]
     fn udp_autobind(&mut self, fd: Fd) -> Result<(), Errno> {
         let udp = self.udp(fd).ok_or(Errno::BadF)?;
         if udp.local.port() != 0 {

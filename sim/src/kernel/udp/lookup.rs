@@ -33,6 +33,9 @@ impl Kernel {
     /// the hash of the addresses and ports chooses; whoever sent the datagram does not matter.
     pub(in crate::kernel) fn udp_lookup(&self, local: SocketAddr, remote: SocketAddr) -> Option<Fd> {
         let bound = self.datagrams.get(&local.port())?;
+        if let [only] = bound[..] {
+            return self.udp(only)?.matches(local, remote).then_some(only);
+        }
         let mut best: Option<(Fd, &Udp)> = None;
         for &fd in bound.iter().rev() {
             let Some(udp) = self.udp(fd) else { continue };
@@ -41,7 +44,7 @@ impl Kernel {
             }
         }
         let (fd, udp) = best?;
-        if bound.len() == 1 || !udp.options.reuse_port || udp.peer.is_some() {
+        if !udp.options.reuse_port || udp.peer.is_some() {
             return Some(fd);
         }
         let group = || {
