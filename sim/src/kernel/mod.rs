@@ -28,6 +28,7 @@
 //! | `path` | how long a packet may be on its way |
 //! | `icmp` | whom an error that arrives is about, and how often one may be sent |
 //! | `calls` | the system calls |
+//! | `buffers` | bytes that packets carried, to be used again |
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -36,6 +37,7 @@ use std::time::Duration;
 use resound_core::Instant;
 use resound_core::signal::{Errno, Version};
 
+mod buffers;
 mod calls;
 mod errors;
 mod icmp;
@@ -56,6 +58,7 @@ pub use ways::Unlinked;
 
 use crate::packet::{Body, Packet, Seq};
 use crate::scenario::RouteKind;
+use buffers::Buffers;
 use listener::Listener;
 use path::Paths;
 use tcp::Tcp;
@@ -125,6 +128,7 @@ pub struct Kernel {
     recent: Fd,
     listeners: BTreeMap<u16, Vec<Fd>>,
     datagrams: BTreeMap<u16, Vec<Fd>>,
+    buffers: Buffers,
 }
 
 /// What all sockets of a kernel share.
@@ -191,6 +195,7 @@ impl Kernel {
             recent: Fd(0),
             listeners: BTreeMap::new(),
             datagrams: BTreeMap::new(),
+            buffers: Buffers::default(),
         }
     }
 

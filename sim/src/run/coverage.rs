@@ -127,10 +127,6 @@ impl MetSet {
     pub(crate) const fn contains(self, met: Met) -> bool {
         self.0 & (1 << met as u32) != 0
     }
-
-    pub(crate) const fn is_empty(self) -> bool {
-        self.0 == 0
-    }
 }
 
 const STAGES: usize = Stage::ALL.len();

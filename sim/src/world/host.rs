@@ -319,12 +319,10 @@ impl World<'_> {
         if let Some(stage) = stage {
             // What comes after a connect in one run of a program, comes to one that is connected.
             let tcp = if sets[2].contains(Met::Connected) { Stage::Up } else { stage };
-            let cells = [(Transport::Tcp, tcp), (Transport::Udp, stage), (Transport::Tcp, Stage::Dialing)];
-            for ((transport, stage), set) in cells.into_iter().zip(sets) {
-                if !set.is_empty() {
-                    self.coverage.count(transport, stage, set);
-                }
-            }
+            let [over_tcp, over_udp, dialing] = sets;
+            self.coverage.count(Transport::Tcp, tcp, over_tcp);
+            self.coverage.count(Transport::Udp, stage, over_udp);
+            self.coverage.count(Transport::Tcp, Stage::Dialing, dialing);
         }
         for fault in met.into_iter().flatten() {
             self.faults.acted(fault, "a call was cut short");

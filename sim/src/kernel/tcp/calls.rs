@@ -127,9 +127,8 @@ impl Kernel {
     /// What was received comes first. Then the error that is latched, once; EAGAIN; ENOTCONN.
     pub fn recv(&mut self, now: Instant, fd: Fd, into: &mut [u8]) -> Result<usize, Errno> {
         self.env.now = now;
-        let listens = self.socket(fd).is_some_and(|socket| matches!(socket.kind, Kind::Listener(_)));
-        let none = if listens { Errno::NotConn } else { Errno::BadF };
-        self.work(fd, |tcp, cx| tcp.recv(cx, into)).unwrap_or(Err(none))
+        let got = self.work(fd, |tcp, cx| tcp.recv(cx, into));
+        got.unwrap_or_else(|| Err(if self.listens(fd) { Errno::NotConn } else { Errno::BadF }))
     }
 
     /// `sendmsg` with MSG_NOSIGNAL.
@@ -139,9 +138,12 @@ impl Kernel {
     /// The error that is latched, once; EPIPE; EAGAIN if nothing fits.
     pub fn send(&mut self, now: Instant, fd: Fd, from: &[&[u8]]) -> Result<usize, Errno> {
         self.env.now = now;
-        let listens = self.socket(fd).is_some_and(|socket| matches!(socket.kind, Kind::Listener(_)));
-        let none = if listens { Errno::Pipe } else { Errno::BadF };
-        self.work(fd, |tcp, cx| tcp.send(cx, from)).unwrap_or(Err(none))
+        let sent = self.work(fd, |tcp, cx| tcp.send(cx, from));
+        sent.unwrap_or_else(|| Err(if self.listens(fd) { Errno::Pipe } else { Errno::BadF }))
+    }
+
+    fn listens(&self, fd: Fd) -> bool {
+        self.socket(fd).is_some_and(|socket| matches!(socket.kind, Kind::Listener(_)))
     }
 
     /// `shutdown(SHUT_WR)`.

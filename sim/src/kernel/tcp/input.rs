@@ -299,6 +299,7 @@ impl Tcp {
         }
         let filled = !self.ahead.is_empty();
         let mut fin = self.take(segment.seq, &segment.payload, segment.flags.fin);
+        cx.buffers.put_back(segment.payload);
         while !fin && self.ahead.first().is_some_and(|early| !self.rcv_nxt.before(early.seq)) {
             let early = self.ahead.remove(0);
             fin = self.take(early.seq, &early.bytes, early.fin);

@@ -34,6 +34,7 @@ use std::time::Duration;
 use resound_core::Instant;
 use resound_core::signal::Version;
 
+use super::buffers::Buffers;
 use super::errors::ErrorQueue;
 use super::{Effects, Env, Fd, Kernel, Kind, Latches, Poll, QueuedError, Sysctl, TcpOptions, table};
 use crate::packet::{Segment, Seq, version};
@@ -146,6 +147,7 @@ struct Context<'a> {
     fd: Fd,
     env: &'a Env,
     effects: &'a mut Effects,
+    buffers: &'a mut Buffers,
     /// The program is to be told.
     wake: bool,
 }
@@ -369,8 +371,8 @@ impl Kernel {
     fn work<R>(&mut self, fd: Fd, work: impl FnOnce(&mut Tcp, &mut Context<'_>) -> R) -> Option<R> {
         let socket = self.sockets.get_mut(fd.0 as usize).and_then(Option::as_mut)?;
         let Kind::Tcp(tcp) = &mut socket.kind else { return None };
-        let (env, effects) = (&self.env, &mut self.effects);
-        let mut cx = Context { now: env.now, fd, env, effects, wake: false };
+        let (env, effects, buffers) = (&self.env, &mut self.effects, &mut self.buffers);
+        let mut cx = Context { now: env.now, fd, env, effects, buffers, wake: false };
         let given = work(tcp, &mut cx);
         let wake = cx.wake;
         let over = tcp.state == TcpState::Closed;

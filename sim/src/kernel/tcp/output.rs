@@ -114,7 +114,7 @@ impl Tcp {
     ) -> Posted {
         let (front, back) = self.out.as_slices();
         let split = front.len();
-        let mut payload = Vec::with_capacity(range.len());
+        let mut payload = cx.buffers.take();
         if range.start < split {
             payload.extend_from_slice(&front[range.start..range.end.min(split)]);
         }

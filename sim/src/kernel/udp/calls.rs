@@ -157,7 +157,9 @@ impl Kernel {
                 return Err(errno);
             }
         }
-        let datagram = Datagram { source: udp.local.port(), destination: to.port(), payload: bytes.to_vec() };
+        let (source_port, mut payload) = (udp.local.port(), self.buffers.take());
+        payload.extend_from_slice(bytes);
+        let datagram = Datagram { source: source_port, destination: to.port(), payload };
         let mut packet = Packet::new(source, to.ip(), Body::Udp(datagram));
         if to.ip().is_multicast() {
             packet.hops = 1; // `IP_MULTICAST_TTL`, `IPV6_MULTICAST_HOPS`: as they are unless set.
@@ -281,6 +283,7 @@ impl Kernel {
             Cast::Unicast
         };
         let truncated = length < held.payload.len();
+        self.buffers.put_back(held.payload);
         Ok(Arrived { length, truncated, from: held.from, to: held.to, cast, dropped: held.dropped })
     }
 
