@@ -193,14 +193,19 @@ impl<'s> Faults<'s> {
 
     /// A packet sets out on a link that delivers it or, for its own reasons, does not. What was ordered by it is in
     /// [`next_order`](Self::next_order).
+    #[inline]
     pub fn passes(&mut self, way: WayId, packet: &mut Packet, link: Carries) -> Passing {
         let count = &mut self.counts[usize::from(way.0)];
         *count += 1;
+        let nth = *count;
         if self.watches.is_empty() && self.cuts.is_empty() && self.next.is_empty() && self.sightings.is_none()
         {
             return Passing::default();
         }
-        let nth = *count;
+        self.passes_as(nth, way, packet, link)
+    }
+
+    fn passes_as(&mut self, nth: u32, way: WayId, packet: &mut Packet, link: Carries) -> Passing {
         let ends = self.scenario.links[usize::from(way.0) / 2].ends;
         let (from, to) = if way.0 % 2 == 0 { (ends[0], ends[1]) } else { (ends[1], ends[0]) };
         if let Some(sightings) = &mut self.sightings {

@@ -553,11 +553,12 @@ impl WayState {
         if noise.loses {
             return None;
         }
-        let jitter = match link.jitter.as_nanos() as u64 {
-            0 => Duration::ZERO,
-            jitter => Duration::from_nanos(link.drawn(self.way, self.count, 1, jitter)),
-        };
-        Some(leaves + self.link.delay + jitter)
+        let arrives = leaves + link.delay;
+        if link.jitter.is_zero() {
+            return Some(arrives);
+        }
+        let jitter = link.drawn(self.way, self.count, 1, link.jitter.as_nanos() as u64);
+        Some(arrives + Duration::from_nanos(jitter))
     }
 
     #[inline]

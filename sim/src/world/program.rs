@@ -358,6 +358,7 @@ impl Calls<'_> {
     /// # Errors
     ///
     /// What the call gives: an earlier datagram's error too.
+    #[inline]
     pub fn send_to(
         &mut self,
         fd: Fd,

@@ -161,7 +161,7 @@ impl Kernel {
         payload.extend_from_slice(bytes);
         let datagram = Datagram { source: source_port, destination: to.port(), payload };
         let mut packet = Packet::new(source, to.ip(), Body::Udp(datagram));
-        if to.ip().is_multicast() {
+        if packet.destination.is_multicast() {
             packet.hops = 1; // `IP_MULTICAST_TTL`, `IPV6_MULTICAST_HOPS`: as they are unless set.
         }
         // To itself the path is that of the loopback, which takes whatever there is.
