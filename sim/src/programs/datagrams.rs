@@ -187,6 +187,11 @@ impl Port for Turn<'_, '_> {
                     };
                     tell(Fact::Received { train: &train });
                     send_back(calls, fd, &train, &mut tell);
+                    // As recvmmsg, which gives what there is.
+                    let poll = calls.poll(fd);
+                    if !poll.readable && !poll.error {
+                        break;
+                    }
                 }
                 Err(Errno::Again) => break,
                 Err(errno) => {
@@ -201,7 +206,9 @@ impl Port for Turn<'_, '_> {
     }
 
     fn errors(&mut self, mut tell: impl FnMut(Fact<'_>)) {
-        heard(self.calls, self.socket.fd, &mut tell);
+        if self.calls.poll(self.socket.fd).error {
+            heard(self.calls, self.socket.fd, &mut tell);
+        }
     }
 
     fn batch(&mut self) -> &mut Batch {
@@ -264,6 +271,7 @@ impl Port for Turn<'_, '_> {
 
 /// Whether an error that a call gave can be about an earlier datagram: then an entry of the queue says so, or, the first
 /// time, may have been lost for want of room.
+#[cold]
 fn heard(calls: &mut Calls<'_>, fd: Fd, tell: &mut impl FnMut(Fact<'_>)) -> bool {
     let mut any = false;
     while let Ok(entry) = calls.recv_error(fd) {
@@ -284,20 +292,20 @@ fn post(
     bytes: &[u8],
     tell: &mut impl FnMut(Fact<'_>),
 ) -> Option<Result<(), Errno>> {
+    let mut sent = calls.send_to(fd, Some(to), from, bytes);
     let mut tries = 0;
-    loop {
-        match calls.send_to(fd, Some(to), from, bytes) {
-            Ok(_) => return Some(Ok(())),
-            Err(Errno::Again) => return None,
-            Err(errno) => {
-                let earlier = heard(calls, fd, tell);
-                tries += 1;
-                if (!earlier && tries > 1) || tries > TRIES {
-                    return Some(Err(errno));
-                }
-            }
+    while let Err(errno) = sent {
+        if errno == Errno::Again {
+            return None;
         }
+        let earlier = heard(calls, fd, tell);
+        tries += 1;
+        if (!earlier && tries > 1) || tries > TRIES {
+            return Some(Err(errno));
+        }
+        sent = calls.send_to(fd, Some(to), from, bytes);
     }
+    Some(Ok(()))
 }
 
 fn send_back(calls: &mut Calls<'_>, fd: Fd, train: &Train<'_>, tell: &mut impl FnMut(Fact<'_>)) {

@@ -334,6 +334,7 @@ impl World<'_> {
     }
 
     /// What a program said while it ran.
+    #[cold]
     fn says_all(&mut self, node: NodeId) {
         let mut said = core::mem::take(&mut self.saying);
         for said in said.drain(..) {
@@ -343,6 +344,7 @@ impl World<'_> {
     }
 
     /// A line of the script is read.
+    #[cold]
     pub(super) fn line(&mut self, index: u32) {
         let scenario = self.scenario;
         let line = &scenario.script[index as usize];
@@ -404,6 +406,7 @@ impl World<'_> {
     }
 
     /// The power is back.
+    #[cold]
     pub(super) fn boot(&mut self, node: NodeId) {
         let scenario = self.scenario;
         let now = self.now;
@@ -420,6 +423,7 @@ impl World<'_> {
     }
 
     /// The programs of a host go on.
+    #[cold]
     pub(super) fn resume(&mut self, node: NodeId) {
         let now = self.now;
         let Some(host) = self.host(node) else { return self.resume_outside(node) };

@@ -237,10 +237,7 @@ impl<'s> World<'s> {
             Event::Wake(node, pid) => self.wake(node, pid),
             Event::Line(index) => self.line(index),
             Event::Fault(id) => self.faults.fire(id),
-            Event::Expire(id) => {
-                self.disturbed = self.disturbed.max(Some(self.now));
-                self.faults.expire(id);
-            }
+            Event::Expire(id) => self.faults.expire(id),
             Event::Resolve(way) => self.resolve(way),
             Event::Boot(node) => self.boot(node),
             Event::Resume(node) => self.resume(node),
@@ -268,15 +265,11 @@ impl<'s> World<'s> {
             self.events.push(at, Event::Kernel(node, fd));
         }
         effects.timers.clear();
-        for &row in &effects.rows {
-            self.coverage.row(row);
-            if matches!(table::row(row).signal, table::Signal::Route(_) | table::Signal::RouteLost(_)) {
-                self.faults.route_met(node, None, "a call or a packet found no way");
-            }
-        }
-        effects.rows.clear();
-        let (moved, sends) = (!effects.moves.is_empty(), !effects.packets.is_empty());
         let lives = host.lives;
+        let (moved, sends) = (!effects.moves.is_empty(), !effects.packets.is_empty());
+        if !effects.rows.is_empty() {
+            self.obeyed(node);
+        }
         if moved {
             self.moved(node);
         }
@@ -285,7 +278,20 @@ impl<'s> World<'s> {
         }
     }
 
+    /// A kernel has obeyed rows of its table.
+    #[cold]
+    fn obeyed(&mut self, node: NodeId) {
+        let Node::Host(host) = &mut self.nodes[usize::from(node.0)] else { return };
+        for row in host.kernel.effects.rows.drain(..) {
+            self.coverage.row(row);
+            if matches!(table::row(row).signal, table::Signal::Route(_) | table::Signal::RouteLost(_)) {
+                self.faults.route_met(node, None, "a call or a packet found no way");
+            }
+        }
+    }
+
     /// Sockets of a host have changed their states.
+    #[cold]
     fn moved(&mut self, node: NodeId) {
         let Some(host) = self.host(node) else { return };
         // Taken out while they are worked on, and put back for their room.
@@ -318,6 +324,7 @@ impl<'s> World<'s> {
         }
     }
 
+    #[cold]
     fn note(&mut self, what: Happened) {
         self.moments.push(Moment { at: self.now, what });
     }

@@ -299,6 +299,7 @@ impl World<'_> {
     }
 
     /// A neighbour that did not answer is asked again, or given up.
+    #[cold]
     pub(super) fn resolve(&mut self, way: WayId) {
         let now = self.now;
         let state = &self.network.ways[usize::from(way.0)];
@@ -358,35 +359,35 @@ impl World<'_> {
         }
         let arrives = carried.filter(|_| !passing.lost).map(|at| at + passing.late);
         if self.record == Record::Everything {
-            let fault = passing.fault;
-            self.note(Happened::Sent { way: direction, packet: packet.clone(), arrives, fault });
+            let (packet, fault) = (packet.clone(), passing.fault);
+            self.note(Happened::Sent { way: direction, packet, arrives, fault });
         }
         if let Some(at) = arrives {
             packet.damaged |= noise.damages;
-            self.arrive_later(way, packet, at, passing.twice, noise);
+            if passing.twice.is_some() || noise.doubles {
+                self.arrive_twice(way, packet, at, passing.twice);
+            } else {
+                self.events.push(at, Event::Arrive(way, packet));
+            }
         }
         self.obey();
     }
 
-    /// The original first: of two that arrive at one time, it is the first.
-    fn arrive_later(
+    /// A fault doubles it, or else the link. The original first: of two that arrive at one time, it is the first.
+    #[cold]
+    fn arrive_twice(
         &mut self,
         way: WayId,
         packet: Packet,
         at: Instant,
-        twice: Option<(Duration, FaultId)>,
-        noise: Noise,
+        by_fault: Option<(Duration, FaultId)>,
     ) {
-        let again = noise.doubles.then_some(Duration::from_micros(1));
-        let copy = match (twice, again) {
-            (Some((after, id)), _) => Some((after, Packet { fault: Some(id), ..packet.clone() })),
-            (None, Some(after)) => Some((after, packet.clone())),
-            (None, None) => None,
+        let (after, copy) = match by_fault {
+            Some((after, id)) => (after, Packet { fault: Some(id), ..packet.clone() }),
+            None => (Duration::from_micros(1), packet.clone()),
         };
         self.events.push(at, Event::Arrive(way, packet));
-        if let Some((after, copy)) = copy {
-            self.events.push(at + after, Event::Arrive(way, copy));
-        }
+        self.events.push(at + after, Event::Arrive(way, copy));
     }
 
     /// A packet has come to the end of a way.
