@@ -3,8 +3,8 @@
 //!
 //! What a clock can say is in [`timed`], what can be counted in [`counted`], both over UDP in [`udp`], and simulators beside
 //! each other are in [`simulated`]. The same program, started with `serve` and a name, is each of the servers, and with
-//! `load` each of the clients over UDP; started with `count`, it is the core at work for callgrind to watch, and with
-//! `fleet` the core with many peers.
+//! `load` each of the clients over UDP; started with `count`, it is the core at work for callgrind to watch, with
+//! `simulate` one of the simulators, and with `fleet` the core with many peers.
 
 use core::hint::black_box;
 use core::time::Duration;
@@ -102,6 +102,7 @@ fn main() -> ExitCode {
         ["serve", server] => servers::run(server),
         ["load", client, ref task @ ..] => udp::load::run(client, task),
         ["count", what, times] => count(what, times),
+        ["simulate", side, what, amount] => simulated::work(side, what, amount),
         ["fleet", peers, millis] => udp::be_fleet(peers, millis),
         ["herd"] => herd(),
         ["sim", ref options @ ..] => match Options::parse(options) {

@@ -1,14 +1,14 @@
 //! Simulators beside each other: ours, turmoil and bach at the same work, in this process, on one core.
 //!
 //! Each side of a comparison first finds out how much work takes about as long as a round is to last; then they take
-//! turns. Time is that of the processor.
+//! turns. Time is that of the processor. Instructions are counted by callgrind, in processes of their own.
 
 use core::time::Duration;
 use std::io;
 
 use resound_bench::simulators::{Transport, on_bach, on_turmoil, ours};
 
-use crate::child::cpu_of_this;
+use crate::child::{cpu_of_this, instructions_of};
 use crate::timed::{Scale, Spread};
 
 /// Does so much.
@@ -33,6 +33,9 @@ pub(crate) enum Unit {
 }
 
 const MILLION: f64 = 1e6;
+
+/// Whose work it is.
+const SIDES: [&str; 3] = ["ours", "turmoil", "bach"];
 
 const COMPARISONS: &[Comparison] = &[
     Comparison {
@@ -106,6 +109,8 @@ pub(crate) struct Measured {
 pub(crate) struct Row {
     pub(crate) name: &'static str,
     pub(crate) unit: Unit,
+    /// Instructions of one: ours, turmoil, bach.
+    pub(crate) instructions: [Option<f64>; 3],
     /// In a second on one core: ours, turmoil, bach.
     pub(crate) rates: [Option<Spread>; 3],
     /// Ours over each of the others, within a round.
@@ -140,8 +145,48 @@ pub(crate) fn measure(scale: Scale) -> io::Result<Measured> {
     Ok(Measured { scale, rows, explored })
 }
 
+impl Comparison {
+    const fn works(&self) -> [Option<Work>; 3] {
+        [Some(self.ours), Some(self.turmoil), self.bach]
+    }
+
+    /// Two amounts for each side whose difference is counted. In turmoil each millisecond is a step, even of an idle second.
+    const fn amounts(&self) -> [[u64; 2]; 3] {
+        match self.unit {
+            Unit::RoundTrips => [[1_000, 6_000]; 3],
+            Unit::Seconds => [[1_000, 11_000], [10, 60], [1_000, 11_000]],
+        }
+    }
+}
+
+/// Does so much of the work of one side, for callgrind to count.
+pub(crate) fn work(side: &str, name: &str, amount: &str) -> io::Result<()> {
+    let side = SIDES.iter().position(|known| *known == side);
+    let comparison = COMPARISONS.iter().find(|comparison| comparison.name == name);
+    let work = side.zip(comparison).and_then(|(side, comparison)| comparison.works()[side]);
+    let (Some(work), Ok(amount)) = (work, amount.parse()) else {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "whose, which work, how much of it?"));
+    };
+    work(amount);
+    Ok(())
+}
+
+/// The difference between a long and a short run: what is not of each falls out.
+fn instructions(comparison: &Comparison) -> io::Result<[Option<f64>; 3]> {
+    let mut each = [None; 3];
+    for (side, [few, many]) in comparison.amounts().into_iter().enumerate() {
+        if comparison.works()[side].is_some() {
+            let count = |amount: u64| {
+                instructions_of(&["simulate", SIDES[side], comparison.name, &amount.to_string()])
+            };
+            each[side] = Some((count(many)? - count(few)?) as f64 / (many - few) as f64);
+        }
+    }
+    Ok(each)
+}
+
 fn compare(comparison: &Comparison, scale: Scale) -> io::Result<Row> {
-    let works = [Some(comparison.ours), Some(comparison.turmoil), comparison.bach];
+    let works = comparison.works();
     let mut amounts = [0; 3];
     for (work, amount) in works.into_iter().zip(&mut amounts) {
         *amount = work.map_or(Ok(0), |work| calibrate(work, scale.run))?;
@@ -164,6 +209,9 @@ fn compare(comparison: &Comparison, scale: Scale) -> io::Result<Row> {
     Ok(Row {
         name: comparison.name,
         unit: comparison.unit,
+        instructions: instructions(comparison)
+            .inspect_err(|e| eprintln!("no count of instructions: {e}"))
+            .unwrap_or_default(),
         rates: [0, 1, 2].map(|side| spread(&|rates| rates[side])),
         ratios: [1, 2].map(|side| spread(&|rates| Some(rates[0]? / rates[side]?))),
         target: comparison.target,
