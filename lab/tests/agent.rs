@@ -15,7 +15,7 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use resound_core::signal::Version;
-use resound_lab::agent::{Agent, Brief, Descriptors, Launcher, Life, Told};
+use resound_lab::agent::{Agent, Brief, Descriptors, Launcher, Life, Spent, Told, Used};
 use resound_lab::suite::Player;
 use resound_sim::scenario::NodeId;
 use resound_sim::{Echo, Record, Scenario, World};
@@ -448,7 +448,7 @@ fn grandchild(scenario: &Scenario) -> Grandchild {
     let mut lines = BufReader::new(shell.stdout.as_mut().unwrap()).lines().map(Result::unwrap);
     // It is not said which of them comes first.
     let lines = [lines.next().unwrap(), lines.next().unwrap()];
-    assert!(lines.iter().any(|line| line == "ready"), "{lines:?}");
+    assert!(lines.iter().any(|line| line.starts_with("ready ")), "{lines:?}");
     let pid = lines.iter().find_map(|line| line.parse().ok()).unwrap();
     Grandchild { shell, pid }
 }
@@ -486,4 +486,106 @@ fn it_ends_with_its_orders_and_with_its_parent_also_while_it_is_stopped() {
         await_end(*pid);
         drop(orders);
     }
+}
+
+// What an agent used.
+
+/// Something that says it is an agent: it is ready, and then does this, as a shell.
+fn acting(shell: &str) -> Host {
+    let script = format!("echo ready 0 0 0 0; {shell}");
+    let launcher = Launcher::new("sh", &["-c", &script]);
+    let scenario = scenario("host here\n0 here send \"hello\"", Version::V4);
+    let brief = Brief { player: Player::Std, host: NodeId(0), scenario };
+    let agent = Agent::start(&launcher, &brief, |mut command| command.spawn()).unwrap();
+    let mut host = Host { agent, told: Vec::new() };
+    host.agent.wait_until_ready(PATIENCE).unwrap();
+    host
+}
+
+/// What one used that is killed after `meanwhile`. It is not known if something else of this process ended at that very
+/// moment: then it is done again.
+fn used(mut start: impl FnMut() -> Host, mut meanwhile: impl FnMut(&mut Host)) -> Used {
+    for _ in 0..10 {
+        let mut host = start();
+        meanwhile(&mut host);
+        assert_eq!(host.agent.used(), None, "it goes on");
+        host.agent.kill();
+        host.agent.hear(&mut host.told).unwrap();
+        if let Some(used) = host.agent.used() {
+            return used;
+        }
+    }
+    panic!("ten times something else ended at the same moment")
+}
+
+/// The time on processors of a process that lives, in hundredths of a second (proc_pid_stat(5)).
+fn ticks(process: u32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    let behind = stat.rsplit(')').next().unwrap();
+    let numbers = behind.split_whitespace().skip(11).take(2);
+    numbers.map(|number| number.parse::<u64>().unwrap()).sum()
+}
+
+#[test]
+fn whoever_spins_is_seen_to_and_whoever_sleeps_is_not() {
+    let spun = used(
+        || acting("while :; do :; done"),
+        |host| {
+            let by = Instant::now() + PATIENCE;
+            while ticks(host.agent.id()) < 30 {
+                assert!(Instant::now() < by, "it gets no processor");
+                thread::sleep(Duration::from_millis(5));
+            }
+        },
+    );
+    // A tick may be given to somebody who was there for a part of it only.
+    let cpu = spun.spent.cpu();
+    assert!((Duration::from_millis(200)..Duration::from_secs(10)).contains(&cpu), "{spun:?}");
+    assert!(spun.spent.user > spun.spent.system, "{spun:?}");
+    assert_eq!(spun.threads, 1);
+    assert!((100_000..100_000_000).contains(&spun.memory), "{spun:?}");
+
+    let slept = used(|| acting("exec sleep 1000"), |_| thread::sleep(Duration::from_millis(300)));
+    assert!(slept.spent.cpu() < Duration::from_millis(100), "{slept:?}");
+    assert!(slept.spent.cpu() < cpu / 2 && slept.spent.wakes < 20, "{slept:?}");
+}
+
+#[test]
+fn each_time_that_it_waits_for_something_is_a_wake_up() {
+    const ORDERS: u64 = 200;
+    let used = used(
+        || acting("while read -r order; do case $order in ask*) echo done; esac; done"),
+        |host| {
+            for _ in 0..ORDERS {
+                host.ask(0);
+            }
+        },
+    );
+    // Where both share a processor, it is taken from one of them before that waits. An order may be there before it is
+    // waited for; and its end may come after it.
+    let Spent { wakes, .. } = used.spent;
+    assert!(used.spent.switches() > ORDERS / 2 && wakes < 3 * ORDERS, "{used:?}");
+}
+
+#[test]
+fn what_it_had_used_when_it_was_ready_is_not_counted() {
+    let text = "host client\nhost server\n0 client connect server:9";
+    let scenario = scenario(text, Version::V4);
+    let idle = used(|| Host::start(Player::Std, &scenario, 0), |_| ());
+    // To start it takes a thousand times as much: to load it, to link it, to read its brief.
+    assert!(idle.spent.cpu() < Duration::from_millis(1) && idle.spent.wakes <= 2, "{idle:?}");
+    assert_eq!(idle.threads, 1, "{idle:?}");
+}
+
+#[test]
+fn of_one_that_ended_by_itself_nothing_is_known() {
+    let mut host = acting("while read -r order; do case $order in ask*) exit 3; esac; done");
+    host.agent.ask(0, 1).unwrap();
+    let by = Instant::now() + PATIENCE;
+    while host.agent.hear(&mut host.told).is_ok() {
+        assert!(Instant::now() < by, "it goes on");
+        thread::sleep(Duration::from_millis(5));
+    }
+    host.agent.kill();
+    assert_eq!(host.agent.used(), None);
 }

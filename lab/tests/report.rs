@@ -43,7 +43,15 @@ fn outcome(item: &Item, player: Player, number: usize) -> Outcome {
         _ => judged(item, &scenario),
     };
     let times = run.is_some().into();
-    Outcome { item: item.clone(), player, verdict, run, took: Duration::from_millis(1_234), times }
+    Outcome {
+        item: item.clone(),
+        player,
+        verdict,
+        run,
+        took: Duration::from_millis(1_234),
+        times,
+        used: None,
+    }
 }
 
 fn judged(item: &Item, scenario: &Scenario) -> (Verdict, Option<Arc<Run>>) {

@@ -18,7 +18,7 @@ const EIGHT: NonZeroUsize = NonZeroUsize::new(8).expect("not zero");
 
 fn simulated(scenario: &Scenario) -> Result<Played, Unplayed> {
     let run = World::new(scenario, &mut Echo).play(Record::Said);
-    Ok(Played { run, late: Duration::ZERO, began: std::time::Instant::now() })
+    Ok(Played { run, late: Duration::ZERO, used: None, began: std::time::Instant::now() })
 }
 
 fn not_agreed(report: &TableReport) -> Vec<&str> {

@@ -8,7 +8,7 @@
 //!
 //! ```text
 //!   Agent (lab) ── stdin:  the brief, then `ask LINE SEED` ──►  main (process)
-//!               ◄─ stdout: `ready`, `<ns> <words>`, `done` ───    ├─ servers and clients: threads of a runtime
+//!               ◄─ stdout: `ready …`, `<ns> <words>`, `done` ─    ├─ servers and clients: threads of a runtime
 //!               ◄─ stderr: why it died ───────────────────────    └─ single calls: the main thread
 //! ```
 //!
@@ -24,6 +24,7 @@
 //! | `programs` | servers and clients on a runtime |
 //! | `shell` | the real sockets of single calls |
 //! | `mouth` | how words leave the process, one at a time |
+//! | `used` | what it used, told by its kernel when it has ended |
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -49,8 +50,12 @@ mod mouth;
 mod process;
 mod programs;
 mod shell;
+mod used;
 
 pub use process::main;
+pub use used::{Spent, Used};
+
+use used::Seen;
 
 /// An agent that is not ready by then will never be.
 pub const READY: Duration = Duration::from_secs(30);
@@ -99,6 +104,12 @@ pub struct Agent {
     descriptors: Descriptors,
     /// Its limit, while it has another one.
     usual: Option<Rlimit>,
+    seen: Seen,
+    /// What it had used when it was ready, as far as was heard.
+    before: Option<Spent>,
+    /// What it had used when it was killed, and for how long its threads had waited for a processor.
+    after: Option<Spent>,
+    waited: Duration,
 }
 
 /// Whether a process gets new descriptors. What is open stays open.
@@ -117,6 +128,8 @@ enum Stage {
     Ready,
     /// It was killed, by [`Agent::kill`].
     Killed(Option<ExitStatus>),
+    /// It has ended by itself. Somebody else may have its number now.
+    Dead,
 }
 
 /// Something that a program said.
@@ -197,6 +210,10 @@ impl Agent {
             open: 0,
             descriptors: Descriptors::AsUsual,
             usual: None,
+            seen: Seen::default(),
+            before: None,
+            after: None,
+            waited: Duration::ZERO,
         };
         never_wait(&agent.words)?;
         never_wait(&agent.complaints)?;
@@ -204,6 +221,12 @@ impl Agent {
         let head = format!("{} {} {}\n", brief.player.as_str(), brief.host.0, text.len());
         agent.order(&(head + &text))?;
         Ok(agent)
+    }
+
+    /// Its number as a process, until it ends.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Waits until it has read its brief.
@@ -278,16 +301,24 @@ impl Agent {
         self.open
     }
 
-    /// For how long its threads have waited for a processor so far, all together: `schedstat` of proc(5). Zero where the
+    /// For how long its threads have waited for a processor so far, or until it was killed, all together. Zero where the
     /// kernel does not count that.
     #[must_use]
     pub fn waited(&self) -> Duration {
-        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id()));
-        let waited = tasks.into_iter().flatten().flatten().filter_map(|task| {
-            let counted = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
-            counted.split_whitespace().nth(1)?.parse::<u64>().ok()
-        });
-        Duration::from_nanos(waited.sum())
+        match self.stage {
+            Stage::Killed(_) | Stage::Dead => self.waited,
+            Stage::Starting | Stage::Ready => used::waited(self.child.id()),
+        }
+    }
+
+    /// What it used since it was ready, nothing if it never was; once it was [killed](Self::kill) and what it had said
+    /// before was heard. `None` before, and where that cannot be told from what other children of the lab used.
+    #[must_use]
+    pub fn used(&self) -> Option<Used> {
+        let after = self.after?;
+        let spent = self.before.map(|before| after.since(before)).unwrap_or_default();
+        let Seen { threads, memory } = self.seen;
+        Some(Used { spent, waited: self.waited, threads, memory })
     }
 
     fn order(&mut self, text: &str) -> io::Result<()> {
@@ -312,17 +343,25 @@ impl Agent {
     pub fn hear(&mut self, told: &mut Vec<Told>) -> io::Result<Life> {
         let open = read_all(&mut self.words, &mut self.begun)?;
         self.take_complaints();
+        let heard = told.len();
         while let Some(end) = self.begun.iter().position(|&byte| byte == b'\n') {
             let line: Vec<u8> = self.begun.drain(..=end).collect();
             let line = String::from_utf8_lossy(&line[..end]);
-            match &*line {
-                "ready" if self.stage == Stage::Starting => {
+            if let Some(spent) = line.strip_prefix("ready ").and_then(Spent::parse) {
+                self.before = Some(spent);
+                if self.stage == Stage::Starting {
                     self.stage = Stage::Ready;
                     self.limit()?;
                 }
+                continue;
+            }
+            match &*line {
                 "done" => self.open = self.open.saturating_sub(1),
                 line => told.push(parse(line).ok_or_else(|| self.error(&format!("it said {line:?}")))?),
             }
+        }
+        if told.len() > heard && self.stage == Stage::Ready {
+            self.seen.look(self.child.id());
         }
         match (open, self.stage) {
             (true, _) => Ok(Life::GoesOn),
@@ -344,6 +383,7 @@ impl Agent {
     fn died(&mut self, how: &str) -> io::Error {
         let _ = self.child.kill();
         let status = self.child.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
+        self.stage = Stage::Dead;
         self.take_complaints();
         self.error(&format!("{how} ({status})"))
     }
@@ -358,11 +398,16 @@ impl Agent {
     /// SIGKILL, and waits until the process is no more: then its kernel has closed its sockets. What was said before can
     /// still be [heard](Self::hear).
     pub fn kill(&mut self) {
-        if !matches!(self.stage, Stage::Killed(_)) {
+        if !matches!(self.stage, Stage::Killed(_) | Stage::Dead) {
+            // What is known of a process while it lives only.
+            self.seen.look(self.child.id());
+            self.waited = used::waited(self.child.id());
             // It fails only for one that has ended by itself. Its orders end afterwards: it would end in good order otherwise.
             let _ = self.child.kill();
             self.orders = None;
-            self.stage = Stage::Killed(self.child.wait().ok());
+            let (status, spent) = used::reap(&mut self.child);
+            self.after = spent;
+            self.stage = Stage::Killed(status);
         }
     }
 
@@ -378,7 +423,7 @@ impl Agent {
 
     fn signal(&self, signal: Signal) {
         // One that was reaped may have left its number to somebody else.
-        if !matches!(self.stage, Stage::Killed(_)) {
+        if !matches!(self.stage, Stage::Killed(_) | Stage::Dead) {
             // It fails only for one that has ended, and `hear` tells of that.
             let _ = kill(Pid::from_raw(self.child.id() as i32), signal);
         }

@@ -7,6 +7,8 @@ use std::time::Duration;
 use nix::time::{ClockId, clock_gettime};
 use resound_sim::scenario::Said;
 
+use super::used::Spent;
+
 /// What all programs of the process speak with.
 #[derive(Debug, Default)]
 pub(super) struct Mouth(Mutex<Turn>);
@@ -47,9 +49,9 @@ impl Mouth {
     }
 }
 
-/// That the brief was read.
+/// That the brief was read, and what that took.
 pub(super) fn ready() {
-    write("ready\n");
+    write(&format!("ready {}\n", Spent::by_myself().words()));
 }
 
 /// That an order was carried out.

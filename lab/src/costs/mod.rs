@@ -320,7 +320,7 @@ fn contests(configurations: &[Configuration], rng: &mut Rng) -> (Vec<Contest>, V
 }
 
 /// Fisher and Yates's.
-fn shuffle<T>(all: &mut [T], rng: &mut Rng) {
+pub(crate) fn shuffle<T>(all: &mut [T], rng: &mut Rng) {
     for i in (1..all.len()).rev() {
         let j = usize::try_from(rng.up_to(i as u64)).unwrap_or(0);
         all.swap(i, j);

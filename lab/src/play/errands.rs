@@ -85,9 +85,10 @@ impl Stage<'_> {
         match what {
             HostFault::Kill => {
                 match self.agents[place].take() {
-                    Some(mut agent) => {
+                    Some(agent) => {
                         // What it said before it died counts.
-                        self.last_words(node, &mut agent)?;
+                        self.bury(node, agent)?;
+                        self.pass_on(node);
                         self.live.acted(fault, "its programs were killed");
                     }
                     None => self.live.missed(fault, "no program ran there"),
@@ -103,16 +104,18 @@ impl Stage<'_> {
             },
             HostFault::PowerLoss => {
                 self.descriptors[place] = Descriptors::AsUsual;
-                if let Some(mut agent) = self.agents[place].take() {
-                    self.last_words(node, &mut agent)?;
+                if let Some(agent) = self.agents[place].take() {
+                    self.bury(node, agent)?;
+                    self.pass_on(node);
                 }
             }
             HostFault::Reboot(_) | HostFault::Forget => {
                 if matches!(what, HostFault::Reboot(_)) {
                     self.descriptors[place] = Descriptors::AsUsual;
                 }
-                if let Some(mut agent) = self.agents[place].take() {
-                    self.last_words(node, &mut agent)?;
+                if let Some(agent) = self.agents[place].take() {
+                    self.bury(node, agent)?;
+                    self.pass_on(node);
                 }
                 self.rig.reboot(node)?;
                 self.start_agent(node)?;
@@ -134,14 +137,6 @@ impl Stage<'_> {
             | HostFault::SendBuffer(_)
             | HostFault::AcceptQueue(_) => self.live.missed(fault, "that cannot be done to a real kernel"),
         }
-        Ok(())
-    }
-
-    /// Kills an agent, and takes in what it said before.
-    fn last_words(&mut self, node: NodeId, agent: &mut crate::agent::Agent) -> Result<(), PlayError> {
-        agent.kill();
-        agent.hear(&mut self.told)?;
-        self.pass_on(node);
         Ok(())
     }
 }

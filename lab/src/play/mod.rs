@@ -16,7 +16,7 @@
 //!
 //! Driver and agents are as late as the machine makes them: how late the driver was at worst, and for how long an agent
 //! waited for a processor, is told with the run, because a run that came late for that says nothing about a kernel or a
-//! runtime.
+//! runtime. What the agents used is told with it, too, those included that were killed on the way.
 
 use std::io;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ use resound_sim::scenario::{NodeId, Role};
 use resound_sim::world::Live;
 use resound_sim::{Record, Run, Scenario};
 
-use crate::agent::{Agent, Brief, Descriptors, Launcher, Life, READY, Told};
+use crate::agent::{Agent, Brief, Descriptors, Launcher, Life, READY, Told, Used};
 use crate::rig::{Heard, Rig, RigError};
 use crate::suite::Player;
 
@@ -64,6 +64,8 @@ pub struct Played {
     /// By how much the driver was late, at worst; or, if that is more, how long the threads of one agent waited for a
     /// processor.
     pub late: Duration,
+    /// What the processes of all hosts used together; `None` if that cannot be told of one of them.
+    pub used: Option<Used>,
     /// When the scenario began, on the clock of this process.
     pub began: std::time::Instant,
 }
@@ -135,6 +137,8 @@ struct Stage<'s> {
     late: Duration,
     /// How long each agent had waited for a processor before the start.
     waited: Vec<Duration>,
+    /// What those used that are no more.
+    used: Option<Used>,
 }
 
 /// So often a guest is looked after, and agents' ends are noticed.
@@ -161,7 +165,8 @@ impl<'s> Stage<'s> {
             start: Duration::ZERO,
             began: std::time::Instant::now(),
             late: Duration::ZERO,
-            waited: Vec::new(),
+            waited: vec![Duration::ZERO; scenario.nodes.len()],
+            used: Some(Used::default()),
         };
         for (at, node) in scenario.nodes.iter().enumerate() {
             let node_id = NodeId(at as u8);
@@ -172,7 +177,9 @@ impl<'s> Stage<'s> {
         for agent in stage.agents.iter_mut().flatten() {
             agent.wait_until_ready(READY)?;
         }
-        stage.waited = stage.agents.iter().map(waited).collect();
+        for (waited, agent) in stage.waited.iter_mut().zip(&stage.agents) {
+            *waited = agent.as_ref().map_or(Duration::ZERO, Agent::waited);
+        }
         stage.start = now();
         stage.began = std::time::Instant::now();
         Ok(stage)
@@ -282,18 +289,27 @@ impl<'s> Stage<'s> {
         }
     }
 
-    fn finish(self) -> Played {
-        let Self { live, agents, late, began, waited: before, .. } = self;
-        let meanwhile = agents.iter().zip(before).map(|(agent, before)| waited(agent).saturating_sub(before));
-        let late = meanwhile.fold(late, Duration::max);
-        // Before their namespaces.
-        drop(agents);
-        Played { run: live.finish(), late, began }
+    /// Kills an agent, and takes in what it said before and what it used.
+    fn bury(&mut self, node: NodeId, mut agent: Agent) -> Result<(), PlayError> {
+        agent.kill();
+        let heard = agent.hear(&mut self.told);
+        let before = std::mem::take(&mut self.waited[usize::from(node.0)]);
+        self.late = self.late.max(agent.waited().saturating_sub(before));
+        self.used = self.used.and_then(|used| Some(used.and(agent.used()?)));
+        Ok(heard.map(drop)?)
     }
-}
 
-fn waited(agent: &Option<Agent>) -> Duration {
-    agent.as_ref().map_or(Duration::ZERO, Agent::waited)
+    fn finish(mut self) -> Played {
+        // Before their namespaces.
+        for at in 0..self.agents.len() {
+            if let Some(agent) = self.agents[at].take() {
+                // It is over: what is said now is nobody's.
+                let _ = self.bury(NodeId(at as u8), agent);
+            }
+        }
+        let Self { live, late, began, used, .. } = self;
+        Played { run: live.finish(), late, used, began }
+    }
 }
 
 /// CLOCK_BOOTTIME: the clock that agents stamp with.

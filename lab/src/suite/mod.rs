@@ -9,6 +9,9 @@
 //!                         └──────────────────────────────────┘
 //! ```
 //!
+//! Who plays an item first is drawn by lot, and the others follow at once: what the machine does meanwhile strikes all of them
+//! alike, so that what they used can be held against each other.
+//!
 //! Plays mostly wait, so many run at a time. A play that differs is repeated only if the machine is to blame: if the
 //! play's own driver, its agents, or a thread that does nothing but look at the clock, were late by so much that
 //! times can be wrong for it. It is repeated when all others are done, because then there is less to do.
@@ -19,6 +22,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use resound_core::Rng;
 use resound_core::signal::Version;
 use resound_sim::faults::since_start;
 use resound_sim::library::Entry;
@@ -26,7 +30,8 @@ use resound_sim::programs::Echo;
 use resound_sim::scenario::Trigger;
 use resound_sim::{Record, Run, Scenario, World, library};
 
-use crate::agent::Launcher;
+use crate::agent::{Launcher, Used};
+use crate::costs::shuffle;
 use crate::play::{self, PlayError, play, unplayable};
 use crate::verdict::{Difference, Tolerance, Verdict, compare, deviation};
 use crate::watch::Watch;
@@ -87,6 +92,8 @@ pub struct Outcome {
     pub took: Duration,
     /// How often it was played: again, where the machine stood still meanwhile.
     pub times: u32,
+    /// What its programs' processes used, the last time; `None` if it was not played or that cannot be told.
+    pub used: Option<Used>,
 }
 
 /// How the items are played.
@@ -110,6 +117,9 @@ const AFTERWARDS: Duration = Duration::from_millis(700);
 
 /// Who is late by more than this cannot be trusted with times.
 const LATE: Duration = Duration::from_millis(40);
+
+/// From which the order of the players follows: the same on every run.
+const LOT: u64 = 1;
 
 /// How often an item is played at most, if the machine stands still again and again.
 const MOST_TIMES: u32 = 4;
@@ -165,18 +175,21 @@ impl Item {
     }
 }
 
-/// Plays every item by every player, longest first, and tells each outcome as it comes, on the calling thread. Ends
+/// Plays every item by every player, longest first, each by all players in a row, and tells each outcome as it comes, on the calling thread. Ends
 /// early, after what is being played, when `stop` is set.
 pub fn run(items: &[Item], setup: &Setup, stop: &AtomicBool, mut told: impl FnMut(Outcome)) {
-    let mut queue = Vec::new();
+    let (mut queue, mut rng) = (Vec::new(), Rng::from_seed(LOT));
     for item in items {
-        for &player in &setup.players {
+        let mut players = setup.players.clone();
+        shuffle(&mut players, &mut rng);
+        for player in players {
             match item.unplayable() {
                 Some(why) => told(not_played(item, player, why)),
                 None => queue.push((item, player)),
             }
         }
     }
+    // What takes equally long stays as it is.
     queue.sort_by_key(|(item, _)| std::cmp::Reverse(item.lasts()));
     let mut plays: Vec<_> = queue.into_iter().map(|(item, player)| Play::new(item, player)).collect();
     let watch = Watch::start();
@@ -247,7 +260,7 @@ enum Judged<'i> {
 
 fn not_played(item: &Item, player: Player, why: String) -> Outcome {
     let verdict = Verdict::NotPlayed(why);
-    Outcome { item: item.clone(), player, verdict, run: None, took: Duration::ZERO, times: 0 }
+    Outcome { item: item.clone(), player, verdict, run: None, took: Duration::ZERO, times: 0, used: None }
 }
 
 /// Plays an item, and holds it against its prediction.
@@ -262,8 +275,11 @@ fn judge<'i>(before: Play<'i>, setup: &Setup, watch: &Watch) -> Judged<'i> {
     };
     let played = play(&item.scenario, &how);
     let now = Play { times: before.times + 1, took: before.took + began.elapsed(), ..before };
-    let outcome = |verdict, run| {
-        Box::new(Outcome { item: item.clone(), player, verdict, run, took: now.took, times: now.times })
+    let outcome = |verdict, played: Option<play::Played>| {
+        let used = played.as_ref().and_then(|played| played.used);
+        let run = played.map(|played| Arc::new(played.run));
+        let Play { took, times, .. } = now;
+        Box::new(Outcome { item: item.clone(), player, verdict, run, took, times, used })
     };
     let played = match played {
         Ok(played) => played,
@@ -276,12 +292,11 @@ fn judge<'i>(before: Play<'i>, setup: &Setup, watch: &Watch) -> Judged<'i> {
         Err(error) => return Judged::Late(now, outcome(Verdict::NotPlayed(error.to_string()), None)),
     };
     let differences = compare(&item.scenario, &item.predicted, &played.run, setup.tolerance);
-    let played_began = played.began;
-    let run = Some(Arc::new(played.run));
     if differences.is_empty() {
-        return Judged::Done(outcome(Verdict::Agrees, run));
+        return Judged::Done(outcome(Verdict::Agrees, Some(played)));
     }
-    let late = played.late.max(watch.latest_since(played_began)) > LATE;
+    let late = played.late.max(watch.latest_since(played.began)) > LATE;
+    let played = Some(played);
     let verdict = deviation(item, &differences).map_or(Verdict::Differs(differences), Verdict::Deviates);
-    if late { Judged::Late(now, outcome(verdict, run)) } else { Judged::Done(outcome(verdict, run)) }
+    if late { Judged::Late(now, outcome(verdict, played)) } else { Judged::Done(outcome(verdict, played)) }
 }
