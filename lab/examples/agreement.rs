@@ -1,4 +1,4 @@
-//! Plays the library, or the scenarios that are named, and prints what came.
+//! Plays the library, or the scenarios that are named, and prints what came and what that cost.
 //!
 //! `cargo run -p resound-lab --example agreement -- [NAME]...`
 
@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 
 use resound_lab::agent::{self, Launcher};
+use resound_lab::costs::plays::Plays;
 use resound_lab::suite::{self, Player, Setup};
 use resound_lab::verdict::{Tolerance, Verdict, version_name};
 
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
     };
     let items = suite::items(&arguments);
     let mut counts = std::collections::BTreeMap::new();
+    let mut outcomes = Vec::new();
     let began = std::time::Instant::now();
     suite::run(&items, &setup, &AtomicBool::new(false), |outcome| {
         *counts.entry(outcome.verdict.as_str()).or_insert(0) += 1;
@@ -47,7 +49,11 @@ fn main() -> ExitCode {
                 }
             }
         }
+        outcomes.push(outcome);
     });
+    if let Some(plays) = Plays::of(&outcomes) {
+        println!("{plays}");
+    }
     println!("{counts:?} in {:.1?}", began.elapsed());
     ExitCode::SUCCESS
 }

@@ -216,6 +216,10 @@ impl<'de> Visitor<'de> for NoDuplicates {
         Ok(Self)
     }
 
+    fn visit_f64<E>(self, _: f64) -> Result<Self, E> {
+        Ok(Self)
+    }
+
     fn visit_bool<E>(self, _: bool) -> Result<Self, E> {
         Ok(Self)
     }

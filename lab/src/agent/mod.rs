@@ -56,6 +56,7 @@ pub use process::main;
 pub use used::{Spent, Used};
 
 use used::Seen;
+pub(crate) use used::reap;
 
 /// An agent that is not ready by then will never be.
 pub const READY: Duration = Duration::from_secs(30);
@@ -405,9 +406,9 @@ impl Agent {
             // It fails only for one that has ended by itself. Its orders end afterwards: it would end in good order otherwise.
             let _ = self.child.kill();
             self.orders = None;
-            let (status, spent) = used::reap(&mut self.child);
-            self.after = spent;
-            self.stage = Stage::Killed(status);
+            let reaped = reap(&mut self.child).ok();
+            self.after = reaped.and_then(|(_, spent)| spent);
+            self.stage = Stage::Killed(reaped.map(|(status, _)| status));
         }
     }
 

@@ -14,12 +14,13 @@
 //! ```
 //!
 //! A parent is told of all its children together only (`RUSAGE_CHILDREN` of getrusage(2)): so that is read just before and
-//! just after one is reaped, and no other agent is reaped between. A child that is none may be: then more time on a
-//! processor was added than the clock of the process says, and nothing is known of this one.
+//! just after one is reaped, and no other child of the lab is [reaped](reap) between. One that does not keep to that may be:
+//! then more time on a processor was added than the clock of the process says, and nothing is known of this one.
 //!
 //! Starting a process is no work of a runtime's: what it had used when it was ready, it tells itself, and that is taken off.
 
 use std::fs;
+use std::io;
 use std::process::{Child, ExitStatus};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -173,27 +174,29 @@ pub(super) fn waited(process: u32) -> Duration {
     Duration::from_nanos(waited.sum())
 }
 
-/// One agent is reaped at a time.
+/// One child is reaped at a time.
 static REAPING: Mutex<()> = Mutex::new(());
 
 /// Times of getrusage(2) are in microseconds, and there are four of them. Nobody starts a process and ends it in less than
 /// a tenth of a millisecond.
 const ROUNDED: Duration = Duration::from_micros(20);
 
-/// Waits for the end of a process that is about to end, and takes it from the kernel's list. How it ended, and what it used
-/// since it began, if that can be told from what others did.
-pub(super) fn reap(child: &mut Child) -> (Option<ExitStatus>, Option<Spent>) {
+/// Waits for the end of a child that nobody has waited for yet, and takes it from the kernel's list. How it ended, and what it
+/// used since it began, if that can be told from what others did.
+///
+/// # Errors
+///
+/// It cannot be waited for.
+pub(crate) fn reap(child: &mut Child) -> io::Result<(ExitStatus, Option<Spent>)> {
     let cpu = cpu_of_ended(child.id());
     let turn = REAPING.lock().unwrap_or_else(PoisonError::into_inner);
     let before = Spent::of(UsageWho::RUSAGE_CHILDREN);
-    let status = child.wait().ok();
+    let status = child.wait()?;
     let after = Spent::of(UsageWho::RUSAGE_CHILDREN);
     drop(turn);
-    let spent = match (before, after) {
-        (Some(before), Some(after)) => after.since(before),
-        _ => return (status, None),
-    };
-    (status, cpu.filter(|cpu| cpu.abs_diff(spent.cpu()) < ROUNDED).map(|_| spent))
+    let spent = before.and_then(|before| Some(after?.since(before)));
+    let is_its_own = |spent: &Spent| cpu.is_some_and(|cpu| cpu.abs_diff(spent.cpu()) < ROUNDED);
+    Ok((status, spent.filter(is_its_own)))
 }
 
 /// The time on processors of a process that has ended and was not reaped; waits for its end. `None` if it was reaped before.

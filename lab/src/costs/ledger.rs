@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use super::runs::{Run, Yield};
-use super::statistics::{Judgement, Pair, Verdict, judge, median, percentile, spread, thinned};
+use super::statistics::{Judgement, Pair, judge, median, percentile, spread, thinned};
 use super::{Comparison, Configuration, Metric, Row, SAMPLES, Standing};
 
 /// Two configurations to be run side by side.
@@ -112,26 +112,16 @@ impl Ledger {
 }
 
 fn standing<'a>(on: Configuration, comparisons: impl Iterator<Item = &'a Comparison>) -> Standing {
-    let mut standing = Standing::Alike;
-    for comparison in comparisons {
-        let verdict = match comparison.verdict {
-            Verdict::Less if comparison.b == on => Verdict::More,
-            Verdict::More if comparison.b == on => Verdict::Less,
-            verdict if comparison.a == on => verdict,
-            _ => continue,
-        };
-        match verdict {
-            Verdict::More => return Standing::More,
-            Verdict::Less => standing = Standing::Least,
-            Verdict::Same => {}
-        }
-    }
-    standing
+    Standing::of(comparisons.filter_map(|comparison| match comparison.verdict {
+        verdict if comparison.a == on => Some(verdict),
+        verdict if comparison.b == on => Some(verdict.reversed()),
+        _ => None,
+    }))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::statistics::LEAST_PAIRS;
+    use super::super::statistics::{LEAST_PAIRS, Verdict};
     use super::*;
 
     const TWO: [Configuration; 2] = [Configuration::Std, Configuration::Tokio];

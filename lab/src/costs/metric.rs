@@ -5,6 +5,8 @@ use core::str::FromStr;
 
 use serde::Serialize;
 
+use crate::suite::Player;
+
 /// A runtime, on as many threads as said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -34,6 +36,16 @@ impl Configuration {
             Self::SmolMulti => "smol-multi",
             Self::Tokio => "tokio",
             Self::TokioMulti => "tokio-multi",
+        }
+    }
+
+    /// Whose runtime it is.
+    #[must_use]
+    pub const fn player(self) -> Player {
+        match self {
+            Self::Std => Player::Std,
+            Self::Smol | Self::SmolMulti => Player::Smol,
+            Self::Tokio | Self::TokioMulti => Player::Tokio,
         }
     }
 }

@@ -19,6 +19,8 @@
 //! [seed](Config::seed). What keeps processors busy is run alone; what mostly waits (idle connections, timers) is run
 //! many at a time, and then both sides of a pair at the same moment.
 //!
+//! What the lab's plays tell of themselves is another matter, measured on real hosts with many others about: [`plays`].
+//!
 //! A reset stands for every end that the kernel tells of at once: of a process that is killed the kernel closes the
 //! sockets just so, and how long it takes to that is not the runtime's.
 //!
@@ -49,6 +51,7 @@ mod calls;
 mod ledger;
 mod metric;
 mod plain;
+pub mod plays;
 mod process;
 mod runs;
 pub mod statistics;
@@ -236,6 +239,21 @@ pub struct Machine {
     pub load_after: Option<f64>,
 }
 
+impl Standing {
+    /// From what one is, measured by each of the others.
+    fn of(verdicts: impl Iterator<Item = Verdict>) -> Self {
+        let mut standing = Self::Alike;
+        for verdict in verdicts {
+            match verdict {
+                Verdict::More => return Self::More,
+                Verdict::Less => standing = Self::Least,
+                Verdict::Same => {}
+            }
+        }
+        standing
+    }
+}
+
 impl Costs {
     /// Every figure, for whoever writes it down: counts before times, each with its configurations in order.
     pub fn rows(&self) -> impl Iterator<Item = &Row> {
@@ -320,7 +338,7 @@ fn contests(configurations: &[Configuration], rng: &mut Rng) -> (Vec<Contest>, V
 }
 
 /// Fisher and Yates's.
-pub(crate) fn shuffle<T>(all: &mut [T], rng: &mut Rng) {
+fn shuffle<T>(all: &mut [T], rng: &mut Rng) {
     for i in (1..all.len()).rev() {
         let j = usize::try_from(rng.up_to(i as u64)).unwrap_or(0);
         all.swap(i, j);

@@ -78,6 +78,16 @@ impl Verdict {
             Self::More => "more",
         }
     }
+
+    /// What the second is, measured by the first.
+    #[must_use]
+    pub const fn reversed(self) -> Self {
+        match self {
+            Self::Same => Self::Same,
+            Self::Less => Self::More,
+            Self::More => Self::Less,
+        }
+    }
 }
 
 /// How far apart one and the same came out, as a factor of at least 1; `None` if it was not tried.

@@ -9,19 +9,14 @@ const TITLE: usize = 37;
 /// And the others.
 const COLUMN: usize = 12;
 /// All of them together.
-const WIDTH: usize = TITLE + COLUMN * Configuration::ALL.len();
+pub(super) const WIDTH: usize = TITLE + COLUMN * Configuration::ALL.len();
 
 impl fmt::Display for Costs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        wrapped(f, &self.how())?;
         let machine = &self.machine;
         let load = |load: Option<f64>| load.map_or(String::from("unknown"), |load| format!("{load:.2}"));
-        writeln!(
-            f,
-            "{} pairs of each two and of each with itself, seed {}, {:.0} s.",
-            self.config.rounds,
-            self.config.seed,
-            self.took.as_secs_f64(),
-        )?;
+        writeln!(f, "Seed {}, {:.0} s.", self.config.seed, self.took.as_secs_f64(),)?;
         writeln!(
             f,
             "{} processors, Linux {}, load {} before and {} after.",
@@ -53,6 +48,16 @@ impl fmt::Display for Costs {
 }
 
 impl Costs {
+    /// How it was measured, in full sentences.
+    #[must_use]
+    pub fn how(&self) -> String {
+        format!(
+            "Measured apart from the plays, on loopback: one client or one server in a process of its own; the other side is a \
+             plain loop, the same for all. {} pairs of each two and of each with itself, in an order drawn by lot.",
+            self.config.rounds
+        )
+    }
+
     fn side(&self, f: &mut fmt::Formatter<'_>, side: Side) -> fmt::Result {
         write!(f, "\n{:TITLE$}", side.as_str())?;
         for on in &self.config.configurations {
@@ -118,14 +123,14 @@ impl Costs {
 
 /// The unit of a line: the same for all its figures, so that they can be compared at a glance.
 #[derive(Clone, Copy, Debug)]
-struct Scale {
+pub(super) struct Scale {
     unit: &'static str,
     by: f64,
 }
 
 impl Scale {
     /// So that the greatest is a number of a few digits.
-    fn of(unit: Unit, greatest: f64) -> Self {
+    pub(super) fn of(unit: Unit, greatest: f64) -> Self {
         let steps: &[(f64, &'static str)] = match unit {
             Unit::Count => &[(1.0, "")],
             Unit::Bytes => &[(1.0, "B"), (1024.0, "KiB"), (1024.0 * 1024.0, "MiB")],
@@ -135,12 +140,12 @@ impl Scale {
         Self { unit, by: *by }
     }
 
-    fn of_title(self) -> String {
+    pub(super) fn of_title(self) -> String {
         if self.unit.is_empty() { String::new() } else { format!(", {}", self.unit) }
     }
 
     /// Three digits, as far as there are.
-    fn show(self, figure: f64) -> String {
+    pub(super) fn show(self, figure: f64) -> String {
         let figure = figure / self.by;
         match figure {
             0.0 => String::from("0"),
@@ -163,7 +168,7 @@ fn capital(text: &str) -> String {
 }
 
 /// In lines as wide as the table.
-fn wrapped(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+pub(super) fn wrapped(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     let mut line = String::new();
     for word in text.split(' ') {
         if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > WIDTH {

@@ -4,7 +4,7 @@
 //! thread is, and the last process and socket in it.
 
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::fd::AsRawFd as _;
 use std::panic::{self, AssertUnwindSafe};
 use std::process::{self, Child, Command, Stdio};
@@ -15,6 +15,7 @@ use nix::sched::{CloneFlags, unshare};
 
 use super::RigError;
 use super::allowed::ip;
+use crate::agent::reap;
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -93,11 +94,13 @@ impl Place {
             command.args(["-batch", "-"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
             let mut child = command.spawn()?;
             let fed = child.stdin.take().map_or(Ok(()), |mut stdin| stdin.write_all(lines.as_bytes()));
-            let output = child.wait_with_output()?;
-            if output.status.success() {
+            let mut stderr = Vec::new();
+            child.stderr.take().map_or(Ok(0), |mut pipe| pipe.read_to_end(&mut stderr))?;
+            // What agents use could not be told from what this one does.
+            if reap(&mut child)?.0.success() {
                 return fed.map(|()| Ok(()));
             }
-            Ok(Err(said(&lines, &String::from_utf8_lossy(&output.stderr))))
+            Ok(Err(said(&lines, &String::from_utf8_lossy(&stderr))))
         };
         match self.run(batch) {
             Ok(Ok(())) => Ok(()),

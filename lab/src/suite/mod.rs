@@ -9,8 +9,8 @@
 //!                         └──────────────────────────────────┘
 //! ```
 //!
-//! Who plays an item first is drawn by lot, and the others follow at once: what the machine does meanwhile strikes all of them
-//! alike, so that what they used can be held against each other.
+//! An item is played by all players in a row, and who begins changes from item to item: what the machine does meanwhile
+//! strikes all of them alike, so that what they used can be held against each other.
 //!
 //! Plays mostly wait, so many run at a time. A play that differs is repeated only if the machine is to blame: if the
 //! play's own driver, its agents, or a thread that does nothing but look at the clock, were late by so much that
@@ -22,7 +22,6 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use resound_core::Rng;
 use resound_core::signal::Version;
 use resound_sim::faults::since_start;
 use resound_sim::library::Entry;
@@ -31,7 +30,6 @@ use resound_sim::scenario::Trigger;
 use resound_sim::{Record, Run, Scenario, World, library};
 
 use crate::agent::{Launcher, Used};
-use crate::costs::shuffle;
 use crate::play::{self, PlayError, play, unplayable};
 use crate::verdict::{Difference, Tolerance, Verdict, compare, deviation};
 use crate::watch::Watch;
@@ -118,9 +116,6 @@ const AFTERWARDS: Duration = Duration::from_millis(700);
 /// Who is late by more than this cannot be trusted with times.
 const LATE: Duration = Duration::from_millis(40);
 
-/// From which the order of the players follows: the same on every run.
-const LOT: u64 = 1;
-
 /// How often an item is played at most, if the machine stands still again and again.
 const MOST_TIMES: u32 = 4;
 
@@ -178,11 +173,9 @@ impl Item {
 /// Plays every item by every player, longest first, each by all players in a row, and tells each outcome as it comes, on the calling thread. Ends
 /// early, after what is being played, when `stop` is set.
 pub fn run(items: &[Item], setup: &Setup, stop: &AtomicBool, mut told: impl FnMut(Outcome)) {
-    let (mut queue, mut rng) = (Vec::new(), Rng::from_seed(LOT));
-    for item in items {
-        let mut players = setup.players.clone();
-        shuffle(&mut players, &mut rng);
-        for player in players {
+    let mut queue = Vec::new();
+    for (at, item) in items.iter().enumerate() {
+        for player in in_turn(&setup.players, at) {
             match item.unplayable() {
                 Some(why) => told(not_played(item, player, why)),
                 None => queue.push((item, player)),
@@ -204,6 +197,17 @@ pub fn run(items: &[Item], setup: &Setup, stop: &AtomicBool, mut told: impl FnMu
         plays = again;
         together = (together / 4).max(1);
     }
+}
+
+/// The players in another order each time: each begins as often as each other, and each order comes as often backwards.
+fn in_turn(players: &[Player], at: usize) -> Vec<Player> {
+    let mut players = players.to_vec();
+    let count = players.len().max(1);
+    players.rotate_left(at % count);
+    if at / count % 2 == 1 {
+        players.reverse();
+    }
+    players
 }
 
 /// Does a job with each of these, so many at a time, and takes what comes on the calling thread.
@@ -299,4 +303,22 @@ fn judge<'i>(before: Play<'i>, setup: &Setup, watch: &Watch) -> Judged<'i> {
     let played = Some(played);
     let verdict = deviation(item, &differences).map_or(Verdict::Differs(differences), Verdict::Deviates);
     if late { Judged::Late(now, outcome(verdict, played)) } else { Judged::Done(outcome(verdict, played)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn whoever_plays_each_order_comes_equally_often() {
+        let mut orders = BTreeMap::new();
+        for at in 0..60 {
+            *orders.entry(in_turn(&Player::ALL, at)).or_insert(0) += 1;
+        }
+        assert_eq!(orders.into_values().collect::<Vec<_>>(), [10; 6]);
+        assert_eq!(in_turn(&[Player::Smol], 7), [Player::Smol]);
+        assert_eq!(in_turn(&[], 7), []);
+    }
 }

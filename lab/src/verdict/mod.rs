@@ -206,7 +206,7 @@ fn waits_differ(expected: &Remark, heard: &Remark, tolerance: Tolerance) -> Opti
 }
 
 /// The time in `retry 1 230.5ms`.
-fn wait(said: &str) -> Option<Duration> {
+pub(crate) fn wait(said: &str) -> Option<Duration> {
     let time = said.strip_prefix("retry ")?.split(' ').nth(1)?;
     let unit = time.find(|c: char| !c.is_ascii_digit() && c != '.')?;
     let (number, unit) = time.split_at(unit);

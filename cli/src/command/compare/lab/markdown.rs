@@ -3,6 +3,7 @@
 use core::fmt::Write as _;
 
 use resound_lab::agreement::{Agreement, VERSIONS, gist, sign};
+use resound_lab::costs::plays::Plays;
 use resound_lab::suite::Player;
 use resound_lab::verdict::version_name;
 
@@ -24,8 +25,12 @@ pub(super) fn show(lab: &Lab) -> String {
             let _ = writeln!(out, "* {row}");
         }
     }
+    if let Some(plays) = Plays::of(&lab.outcomes) {
+        let _ = writeln!(out, "\nWhat each runtime costs, in the plays:\n\n```text\n{plays}```");
+    }
     if let Some(costs) = &lab.costs {
-        let _ = writeln!(out, "\nWhat each runtime costs:\n\n```text\n{}```", costs.to_string().trim_start());
+        let text = costs.to_string();
+        let _ = writeln!(out, "\nWhat each runtime costs, apart:\n\n```text\n{}```", text.trim_start());
     }
     out.push('\n');
     for line in lab.verdicts().iter().chain(&lab.failures) {

@@ -14,7 +14,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use resound_core::signal::Version;
 use resound_lab::agent::Launcher;
 use resound_lab::agreement::{Agreement, Note, Row, Tally};
-use resound_lab::costs::{self, Costs};
+use resound_lab::costs::plays::Plays;
+use resound_lab::costs::{self, Configuration, Costs};
 use resound_lab::rig;
 use resound_lab::suite::{self, Item, Outcome, Player, Setup};
 use resound_lab::table::{self, Finding, TableReport, Unplayed};
@@ -59,6 +60,8 @@ pub(super) enum News {
     Table(TableReport),
     /// Costs were measured.
     Costs(Box<Costs>),
+    /// What the plays tell of costs.
+    InPlays(Box<Plays>),
     /// Something could not be done.
     Failed(String),
 }
@@ -122,7 +125,12 @@ impl Plan {
                 together: TOGETHER,
                 tolerance: Tolerance::default(),
             };
-            suite::run(&self.items, &setup, stop, |outcome| tell(News::Played(Box::new(outcome))));
+            let mut outcomes = Vec::new();
+            suite::run(&self.items, &setup, stop, |outcome| {
+                outcomes.push(outcome.clone());
+                tell(News::Played(Box::new(outcome)));
+            });
+            Plays::of(&outcomes).into_iter().for_each(|plays| tell(News::InPlays(Box::new(plays))));
         }
         if self.table && !stop.load(Ordering::Relaxed) {
             tell(News::Doing("the kernel table".into()));
@@ -139,7 +147,7 @@ impl Plan {
             tell(News::Table(report));
         }
         if self.costs && !stop.load(Ordering::Relaxed) {
-            match measure(tell) {
+            match measure(&self.players, tell) {
                 Ok(costs) => tell(News::Costs(Box::new(costs))),
                 Err(error) => tell(News::Failed(format!("costs could not be measured: {error}"))),
             }
@@ -147,17 +155,23 @@ impl Plan {
     }
 }
 
-fn measure(tell: &(dyn Fn(News) + Sync)) -> io::Result<Costs> {
+/// On one thread and on several, where a runtime may have either.
+fn measure(players: &[Player], tell: &(dyn Fn(News) + Sync)) -> io::Result<Costs> {
     let worker = || Launcher::myself(WORKER).command();
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let config = costs::Config::quick(u64::from(since.subsec_nanos()));
+    let on = |configuration: &Configuration| players.contains(&configuration.player());
+    let config = costs::Config {
+        configurations: Configuration::ALL.into_iter().filter(on).collect(),
+        ..costs::Config::quick(u64::from(since.subsec_nanos()))
+    };
     costs::measure(&config, &worker, &mut |what| tell(News::Doing(what.to_owned())))
 }
 
 impl Lab {
     pub(super) fn take(&mut self, news: News) {
         match news {
-            News::Doing(_) => {}
+            // They are told of the outcomes again, when all that came is known.
+            News::Doing(_) | News::InPlays(_) => {}
             News::Played(outcome) => self.outcomes.push(*outcome),
             News::Table(report) => self.table = Some(report),
             News::Costs(costs) => self.costs = Some(*costs),

@@ -2,6 +2,7 @@
 
 use resound_core::signal::Version;
 use resound_lab::agreement::{detections, sentences};
+use resound_lab::costs::plays::{self, Plays};
 use resound_lab::costs::{Metric, Row as Cost};
 use resound_lab::suite::Outcome;
 use resound_lab::table::{Finding, RowReport};
@@ -22,6 +23,7 @@ pub(in super::super) struct Body {
     played: Vec<Played>,
     table: Option<Table>,
     costs: Option<Costs>,
+    in_plays: Option<InPlays>,
     failures: Vec<String>,
 }
 
@@ -49,6 +51,19 @@ struct Played {
     detections: Vec<Detection>,
     took_ns: u64,
     times: u32,
+    used: Option<Used>,
+}
+
+/// What the processes of a play used.
+#[derive(Debug, Serialize)]
+struct Used {
+    user_ns: u64,
+    system_ns: u64,
+    wakes: u64,
+    preempted: u64,
+    waited_ns: u64,
+    threads: u64,
+    memory_bytes: u64,
 }
 
 /// When a program was told of an end or a failure.
@@ -101,6 +116,39 @@ struct Figure {
     missing: Option<String>,
 }
 
+/// What the plays tell of what each runtime costs.
+#[derive(Debug, Serialize)]
+struct InPlays {
+    counted: usize,
+    left_out: usize,
+    figures: Vec<PlayFigure>,
+    comparisons: Vec<PlayComparison>,
+}
+
+/// One measure of one runtime.
+#[derive(Debug, Serialize)]
+struct PlayFigure {
+    metric: &'static str,
+    unit: &'static str,
+    runtime: &'static str,
+    values: usize,
+    median: Option<f64>,
+    p99: Option<f64>,
+    standing: resound_lab::costs::Standing,
+}
+
+/// Two runtimes by one measure, scenario by scenario.
+#[derive(Debug, Serialize)]
+struct PlayComparison {
+    metric: &'static str,
+    runtimes: [&'static str; 2],
+    ratio: f64,
+    less: usize,
+    more: usize,
+    chance: f64,
+    verdict: &'static str,
+}
+
 impl Lab {
     /// Its part of the document; `None` if it was not asked for.
     pub(in super::super) fn body(&self) -> Option<Body> {
@@ -126,6 +174,7 @@ impl Lab {
             played: self.outcomes.iter().map(Played::from).collect(),
             table,
             costs,
+            in_plays: Plays::of(&self.outcomes).as_ref().map(InPlays::from),
             failures: self.failures.clone(),
         })
     }
@@ -166,6 +215,60 @@ impl From<&Outcome> for Played {
             detections: detections(outcome).into_iter().map(detection).collect(),
             took_ns: nanos(outcome.took),
             times: outcome.times,
+            used: outcome.used.as_ref().map(Used::from),
+        }
+    }
+}
+
+impl From<&resound_lab::agent::Used> for Used {
+    fn from(used: &resound_lab::agent::Used) -> Self {
+        Self {
+            user_ns: nanos(used.spent.user),
+            system_ns: nanos(used.spent.system),
+            wakes: used.spent.wakes,
+            preempted: used.spent.preempted,
+            waited_ns: nanos(used.waited),
+            threads: used.threads,
+            memory_bytes: used.memory,
+        }
+    }
+}
+
+impl From<&Plays> for InPlays {
+    fn from(plays: &Plays) -> Self {
+        Self {
+            counted: plays.counted,
+            left_out: plays.left_out,
+            figures: plays.rows.iter().map(PlayFigure::from).collect(),
+            comparisons: plays.comparisons.iter().map(PlayComparison::from).collect(),
+        }
+    }
+}
+
+impl From<&plays::Row> for PlayFigure {
+    fn from(row: &plays::Row) -> Self {
+        Self {
+            metric: row.measure.as_str(),
+            unit: row.measure.unit().as_str(),
+            runtime: row.player.as_str(),
+            values: row.values,
+            median: row.median,
+            p99: row.p99,
+            standing: row.standing,
+        }
+    }
+}
+
+impl From<&plays::Comparison> for PlayComparison {
+    fn from(of: &plays::Comparison) -> Self {
+        Self {
+            metric: of.measure.as_str(),
+            runtimes: [of.a.as_str(), of.b.as_str()],
+            ratio: of.ratio,
+            less: of.signs.less,
+            more: of.signs.more,
+            chance: of.signs.chance(),
+            verdict: of.verdict.as_str(),
         }
     }
 }
@@ -223,6 +326,12 @@ pub(in super::super) fn lines(t_ns: u64, news: &News) -> Vec<serde_json::Value> 
             table.rows.iter().filter_map(|row| value(t_ns, "table_row", Row::from(row))).collect()
         }
         News::Costs(costs) => costs.rows().filter_map(|row| value(t_ns, "cost", Figure::from(row))).collect(),
+        News::InPlays(plays) => {
+            let figures =
+                plays.rows.iter().filter_map(|row| value(t_ns, "cost_in_plays", PlayFigure::from(row)));
+            let of_two = |of| value(t_ns, "costs_compared", PlayComparison::from(of));
+            figures.chain(plays.comparisons.iter().filter_map(of_two)).collect()
+        }
     }
 }
 
@@ -233,6 +342,7 @@ pub(in super::super) fn csv_rows(news: &News) -> Vec<String> {
         News::Played(outcome) => vec![played(outcome)],
         News::Table(table) => table.rows.iter().map(table_row).collect(),
         News::Costs(costs) => costs.rows().map(cost).collect(),
+        News::InPlays(plays) => plays.rows.iter().map(cost_in_plays).collect(),
     }
 }
 
@@ -290,6 +400,16 @@ fn cost(row: &Cost) -> String {
     cells.push(figure.missing.unwrap_or_default());
     cells.extend(["costs".into(), String::new(), String::new()]);
     cells.extend([number(figure.median), number(figure.p99), number(figure.spread), figure.unit.into()]);
+    csv::row(cells)
+}
+
+fn cost_in_plays(row: &plays::Row) -> String {
+    let figure = PlayFigure::from(row);
+    let number = |number: Option<f64>| number.map(|number| number.to_string()).unwrap_or_default();
+    let mut cells = vec![SCHEMA.to_string(), figure.metric.into(), figure.runtime.into()];
+    cells.extend([const { String::new() }; 9]);
+    cells.extend(["in-plays".into(), String::new(), String::new()]);
+    cells.extend([number(figure.median), number(figure.p99), String::new(), figure.unit.into()]);
     csv::row(cells)
 }
 

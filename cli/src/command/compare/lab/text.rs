@@ -4,6 +4,7 @@ use core::fmt::Write as _;
 
 use anstyle::Style;
 use resound_lab::agreement::{Agreement, Row, VERSIONS, gist, sign};
+use resound_lab::costs::plays::Plays;
 use resound_lab::suite::Player;
 use resound_lab::verdict::Verdict;
 
@@ -37,8 +38,11 @@ pub(super) fn show(lab: &Lab) -> String {
             );
         }
     }
+    if let Some(plays) = Plays::of(&lab.outcomes) {
+        let _ = writeln!(out, "\n{BOLD}What each runtime costs, in the plays{BOLD:#}\n{plays}");
+    }
     if let Some(costs) = &lab.costs {
-        let _ = writeln!(out, "\n{BOLD}What each runtime costs{BOLD:#}\n{costs}");
+        let _ = writeln!(out, "\n{BOLD}What each runtime costs, apart{BOLD:#}\n{costs}");
     }
     let verdicts = lab.verdicts();
     if !verdicts.is_empty() {

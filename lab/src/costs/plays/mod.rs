@@ -1,0 +1,206 @@
+//! What the lab's plays themselves tell of what each runtime costs.
+//!
+//! # Theory of operation
+//!
+//! Each host of a play is a process, and when it ends its kernel knows what it [used](crate::agent::Used). So whatever is
+//! played, is measured: on real hosts, through a network with faults, with everything that the scenario asks for, while other
+//! plays run beside it. The runtimes play each scenario in a row, and what is compared is always a pair: two runtimes in the
+//! same scenario over the same IP version ([`signs`]).
+//!
+//! ```text
+//!   outcomes ──┬── std    half-open IPv4   31 switches ─┐
+//!              ├── tokio  half-open IPv4   34 switches ─┴─ a pair ─┐
+//!              ├── std    rst-exact IPv6   12 switches ─┐          ├──► signs: less 90, more 41
+//!              └── tokio  rst-exact IPv6   17 switches ─┴─ a pair ─┘
+//! ```
+//!
+//! A play counts if it came as predicted, or otherwise for a known reason, for only then all did the same; and at its first
+//! go, for those that are repeated run with fewer others about.
+//!
+//! Counts are of everything that a process did since it was ready: the runtime's share and the words it says to the lab,
+//! which are the same for all. [`measure`](super::measure) knows that better of a single client or server that has nothing
+//! else to do, and knows what plays do not tell: system calls, memory for each connection, idleness.
+
+use crate::agent::Used;
+use crate::suite::{Outcome, Player};
+
+use resound_sim::scenario::Command;
+
+use super::Standing;
+use super::statistics::{Pair, Verdict, median, percentile};
+
+mod measure;
+pub mod signs;
+mod table;
+
+pub use measure::Measure;
+use signs::{Judgement, Signs};
+
+/// What the plays of a run tell.
+#[derive(Clone, Debug)]
+pub struct Plays {
+    /// Who played.
+    pub players: Vec<Player>,
+    /// How many plays count.
+    pub counted: usize,
+    /// How many were played and do not.
+    pub left_out: usize,
+    /// Measure by measure, each with its players in order.
+    pub rows: Vec<Row>,
+    /// Measure by measure, each player with each that comes after it.
+    pub comparisons: Vec<Comparison>,
+}
+
+/// One measure of one player.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    /// Of what.
+    pub measure: Measure,
+    /// Of whom.
+    pub player: Player,
+    /// How many values there are.
+    pub values: usize,
+    /// What half of them did not exceed, in the measure's unit; `None` if there are none.
+    pub median: Option<f64>,
+    /// What 99 of 100 did not exceed.
+    pub p99: Option<f64>,
+    /// How it stands among the others.
+    pub standing: Standing,
+}
+
+/// Two players, by one measure, scenario by scenario.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Comparison {
+    /// By what.
+    pub measure: Measure,
+    /// The one.
+    pub a: Player,
+    /// The other.
+    pub b: Player,
+    /// How many times the figure of `b` that of `a` is: the middle of the pairs.
+    pub ratio: f64,
+    /// In how many pairs `a` was less, or more.
+    pub signs: Signs,
+    /// What `a` is, measured by `b`.
+    pub verdict: Verdict,
+}
+
+impl Plays {
+    /// Of all that was played; `None` if nothing of it counts.
+    #[must_use]
+    pub fn of(outcomes: &[Outcome]) -> Option<Self> {
+        let played: Vec<&Outcome> = outcomes.iter().filter(|outcome| on_a_runtime(outcome)).collect();
+        let counted: Vec<Counted<'_>> = played.iter().filter_map(|outcome| Counted::of(outcome)).collect();
+        if counted.is_empty() {
+            return None;
+        }
+        let is_there = |player: &Player| counted.iter().any(|play| play.outcome.player == *player);
+        let players: Vec<Player> = Player::ALL.into_iter().filter(is_there).collect();
+        let (mut rows, mut comparisons) = (Vec::new(), Vec::new());
+        for measure in Measure::ALL {
+            let of_players: Vec<Vec<Told<'_>>> =
+                players.iter().map(|player| told(measure, *player, &counted)).collect();
+            let first = comparisons.len();
+            for (at, (&a, of_a)) in players.iter().zip(&of_players).enumerate() {
+                let others = players.iter().zip(&of_players).skip(at + 1);
+                comparisons.extend(others.filter_map(|(&b, of_b)| {
+                    let Judgement { ratio, signs, verdict } =
+                        signs::judge(&pairs(of_a, of_b), measure.resolution())?;
+                    Some(Comparison { measure, a, b, ratio, signs, verdict })
+                }));
+            }
+            let of_measure = &comparisons[first..];
+            rows.extend(
+                players.iter().zip(&of_players).map(|(&on, told)| row(measure, on, told, of_measure)),
+            );
+        }
+        let left_out = played.len() - counted.len();
+        Some(Self { players, counted: counted.len(), left_out, rows, comparisons })
+    }
+
+    /// A measure of a player.
+    #[must_use]
+    pub fn row(&self, measure: Measure, player: Player) -> Option<&Row> {
+        self.rows.iter().find(|row| row.measure == measure && row.player == player)
+    }
+
+    /// How it was measured, in full sentences.
+    #[must_use]
+    pub fn how(&self) -> String {
+        let left_out = match self.left_out {
+            0 => String::new(),
+            1 => String::from("; 1 more does not, because it was repeated or came otherwise"),
+            more => format!("; {more} more do not, because they were repeated or came otherwise"),
+        };
+        format!(
+            "In the plays themselves, of the processes of all hosts of a play, from when they were ready to their end. The \
+             runtimes played each scenario in a row, in each order equally often, many plays at a time. {} plays count{left_out}. \
+             Smol ran on one thread, tokio on its current-thread flavour.",
+            self.counted
+        )
+    }
+
+    /// What is compared, in full sentences.
+    pub const PAIRS: &'static str = "Each two in the same scenario over the same IP version are a pair. A ratio is the middle of \
+        all pairs; behind it stands in how many of them the first was less, and in how many more. It is called a difference only \
+        if a coin would fall as unevenly less than once in 10 000 times.";
+}
+
+/// Whether it was played, with servers or clients in it: single calls are the same on every runtime.
+fn on_a_runtime(outcome: &Outcome) -> bool {
+    let is_program = |command: &Command| matches!(command, Command::Serve(..) | Command::Connect(..));
+    outcome.run.is_some() && outcome.item.scenario.script.iter().any(|line| is_program(&line.command))
+}
+
+/// A play that counts.
+struct Counted<'o> {
+    outcome: &'o Outcome,
+    used: &'o Used,
+}
+
+impl<'o> Counted<'o> {
+    fn of(outcome: &'o Outcome) -> Option<Self> {
+        use crate::verdict::Verdict::{Agrees, Deviates};
+        let counts = outcome.times == 1 && matches!(outcome.verdict, Agrees | Deviates(_));
+        let used = outcome.used.as_ref().filter(|_| counts)?;
+        Some(Self { outcome, used })
+    }
+}
+
+/// What a play tells of a measure.
+struct Told<'o> {
+    outcome: &'o Outcome,
+    values: Vec<f64>,
+}
+
+fn told<'o>(measure: Measure, player: Player, counted: &[Counted<'o>]) -> Vec<Told<'o>> {
+    let of_player = counted.iter().filter(|play| play.outcome.player == player);
+    let told =
+        of_player.map(|play| Told { outcome: play.outcome, values: measure.of(play.outcome, play.used) });
+    told.filter(|told| !told.values.is_empty()).collect()
+}
+
+/// The same scenario over the same IP version; of several values of a play the middle.
+fn pairs(of_a: &[Told<'_>], of_b: &[Told<'_>]) -> Vec<Pair> {
+    let of_b = |a: &Outcome| {
+        let same =
+            |b: &&Told<'_>| b.outcome.item.name == a.item.name && b.outcome.item.version == a.item.version;
+        of_b.iter().find(same)
+    };
+    let pair = |a: &Told<'_>| Some(Pair { a: median(&a.values)?, b: median(&of_b(a.outcome)?.values)? });
+    of_a.iter().filter_map(pair).collect()
+}
+
+fn row(measure: Measure, player: Player, told: &[Told<'_>], comparisons: &[Comparison]) -> Row {
+    let mut values: Vec<u64> =
+        told.iter().flat_map(|told| &told.values).map(|value| value.round() as u64).collect();
+    values.sort_unstable();
+    let of_values = |percent| percentile(&values, percent).map(|value| value as f64);
+    let verdicts = comparisons.iter().filter_map(|comparison| match comparison.verdict {
+        verdict if comparison.a == player => Some(verdict),
+        verdict if comparison.b == player => Some(verdict.reversed()),
+        _ => None,
+    });
+    let standing = Standing::of(verdicts);
+    Row { measure, player, values: values.len(), median: of_values(50), p99: of_values(99), standing }
+}
