@@ -72,7 +72,49 @@ fn what_is_predicted_comes() {
         let run = outcome.run.as_ref().expect("it was played");
         assert_eq!(run.inert().collect::<Vec<_>>(), [], "{}", head(outcome));
         assert!(run.packets > 0 || outcome.item.predicted.packets == 0, "{}", head(outcome));
+        // Unknown only if a process of another test ended at the same moment.
+        if let Some(used) = outcome.used {
+            assert!(
+                used.spent.cpu() > Duration::ZERO && used.spent.switches() > 0,
+                "{}: {used:?}",
+                head(outcome)
+            );
+            assert!(used.threads > 0 && used.memory > 1 << 20, "{}: {used:?}", head(outcome));
+        }
     }
+    let unknown = outcomes.iter().filter(|outcome| outcome.used.is_none()).count();
+    assert!(unknown < outcomes.len() / 4, "{unknown} of {}", outcomes.len());
+}
+
+/// Something that says it is an agent of a host: it works once it is asked for something, and then sleeps. It is killed; the
+/// one that takes its place is asked for nothing.
+#[test]
+fn what_was_killed_is_part_of_what_a_play_used() {
+    if hindered() {
+        return;
+    }
+    let work = "n=0; while [ $n -lt 300000 ]; do n=$((n+1)); done";
+    let agent = format!(
+        "echo ready 0 0 0 0; while read -r order; do case $order in ask*) {work}; echo done; esac; done"
+    );
+    let launcher = Launcher::new("sh", &["-c", &agent]);
+    let play_with = |fault: &str| {
+        let text = format!(
+            "host client ; host server ; link client <-> server 1ms
+            0 client call u = udp 9
+            {fault}
+            until 5"
+        );
+        let scenario = Arc::new(text.parse::<Scenario>().expect("a scenario"));
+        let ends = Duration::from_secs(5);
+        let setup = play::Setup { launcher: &launcher, player: Player::Std, record: Record::Said, ends };
+        // Unknown only if a process of another test ended at the same moment.
+        let used = (0..5).find_map(|_| play::play(&scenario, &setup).expect("it is played").used);
+        used.expect("five times something else ended at the same moment").spent.cpu()
+    };
+    let (alone, killed) = (play_with(""), play_with("!4 client kill"));
+    assert!(killed > Duration::from_millis(20), "{killed:?}");
+    assert!((alone / 4..alone * 4).contains(&killed), "{alone:?} {killed:?}");
 }
 
 #[test]

@@ -1,20 +1,113 @@
-//! What each runtime costs: figures, and distributions of single times.
+//! What each runtime costs: what the plays tell; and, measured apart, figures and distributions of single times.
 
 use std::fmt;
 
 use super::html::{Escaped, Heading, Took};
 use super::plot::{Distribution, Series};
-use crate::costs::{Costs, Metric, Row, Side, Standing, Unit};
+use crate::costs::plays::{Measure, Plays, Row as PlayRow};
+use crate::costs::{Costs, Metric, Row, Side, Standing, Unit, Verdict};
 
-pub(super) fn write(f: &mut fmt::Formatter<'_>, costs: &Costs) -> fmt::Result {
+/// What the plays tell, then what was measured apart; nothing if there is neither.
+pub(super) fn write(
+    f: &mut fmt::Formatter<'_>,
+    in_plays: Option<&Plays>,
+    costs: Option<&Costs>,
+) -> fmt::Result {
+    if in_plays.is_none() && costs.is_none() {
+        return Ok(());
+    }
     writeln!(f, "<section>\n{}", Heading::COSTS)?;
+    in_plays.map_or(Ok(()), |plays| of_plays(f, plays))?;
+    costs.map_or(Ok(()), |costs| apart(f, costs))?;
+    f.write_str("</section>\n")
+}
+
+fn of_plays(f: &mut fmt::Formatter<'_>, plays: &Plays) -> fmt::Result {
+    writeln!(f, "<h3>In the plays</h3>\n<p>{} {LEAST}</p>", Escaped(&plays.how()))?;
+    f.write_str("<div class=\"wide\"><table class=\"course\">\n<thead><tr><th scope=\"col\">of a play, half and 99 of 100 at most</th>")?;
+    for player in &plays.players {
+        write!(f, "<th scope=\"col\" class=\"time\">{}</th>", player.as_str())?;
+    }
+    f.write_str("</tr></thead>\n<tbody>\n")?;
+    for measure in Measure::ALL {
+        head(f, measure)?;
+        for &player in &plays.players {
+            match plays.row(measure, player) {
+                Some(row) => play_cell(f, row)?,
+                None => f.write_str("<td></td>")?,
+            }
+        }
+        f.write_str("</tr>\n")?;
+    }
+    f.write_str("</tbody>\n</table></div>\n")?;
+    if plays.comparisons.is_empty() { Ok(()) } else { pair_by_pair(f, plays) }
+}
+
+fn head(f: &mut fmt::Formatter<'_>, measure: Measure) -> fmt::Result {
+    let (about, title) = (Escaped(measure.about()), Escaped(measure.title()));
+    write!(f, "<tr><th scope=\"row\" title=\"{about}\">{title}</th>")
+}
+
+fn play_cell(f: &mut fmt::Formatter<'_>, row: &PlayRow) -> fmt::Result {
+    let (Some(median), Some(p99)) = (row.median, row.p99) else {
+        return f.write_str("<td class=\"time not-played\" title=\"no play had occasion to\">–</td>");
+    };
+    let (class, star) = least(row.standing);
+    let unit = row.measure.unit();
+    let (median, p99) = (Figure(median, unit), Figure(p99, unit));
+    write!(f, "<td class=\"time{class}\">{star}{median}<br/><small>99 %: {p99}</small></td>")
+}
+
+fn pair_by_pair(f: &mut fmt::Formatter<'_>, plays: &Plays) -> fmt::Result {
+    writeln!(f, "<p>{}</p>", Escaped(Plays::PAIRS))?;
+    f.write_str(
+        "<div class=\"wide\"><table class=\"course\">\n<thead><tr><th scope=\"col\">pair by pair</th>",
+    )?;
+    let couples: Vec<_> = plays.couples().collect();
+    for (a, b) in &couples {
+        write!(f, "<th scope=\"col\" class=\"time\">{} by {}</th>", a.as_str(), b.as_str())?;
+    }
+    f.write_str("</tr></thead>\n<tbody>\n")?;
+    for measure in Measure::ALL {
+        head(f, measure)?;
+        for &couple in &couples {
+            match plays.comparisons.iter().find(|of| of.measure == measure && (of.a, of.b) == couple) {
+                Some(of) => {
+                    let (less, more) = (of.signs.less, of.signs.more);
+                    let is = match of.verdict {
+                        Verdict::Same => "no difference",
+                        verdict => verdict.as_str(),
+                    };
+                    let ratio = Digits(of.ratio);
+                    write!(
+                        f,
+                        "<td class=\"time\">{is}, ×{ratio}<br/><small>less {less}, more {more}</small></td>"
+                    )?;
+                }
+                None => f.write_str("<td class=\"time not-played\">–</td>")?,
+            }
+        }
+        f.write_str("</tr>\n")?;
+    }
+    f.write_str("</tbody>\n</table></div>\n")
+}
+
+const LEAST: &str = "* is the least: none is less by more than chance, and some are more.";
+
+/// How a figure that is the least is shown: its class, and what stands before it.
+const fn least(standing: Standing) -> (&'static str, &'static str) {
+    match standing {
+        Standing::Least => (" agrees", "* "),
+        Standing::Alike | Standing::More => ("", ""),
+    }
+}
+
+fn apart(f: &mut fmt::Formatter<'_>, costs: &Costs) -> fmt::Result {
     writeln!(
         f,
-        "<p>One client or one server in a process of its own; the other side is a plain loop, the same for all. Each was \
-         measured {} times beside itself and beside each other, in an order drawn by lot (seed {}). ± (or × where that is more than the figure itself) is how far apart two runs of \
-         the very same came out; what lies within is no difference. * is the least: none is less by more than chance, and some are \
-         more. {}.</p>",
-        costs.config.rounds,
+        "<h3>Apart, on loopback</h3>\n<p>{} (Seed {}.) ± (or × where that is more than the figure itself) is how far apart two \
+         runs of the very same came out; what lies within is no difference. {LEAST} {}.</p>",
+        Escaped(&costs.how()),
         costs.config.seed,
         Escaped(&capital(&costs.counting.to_string()))
     )?;
@@ -37,7 +130,7 @@ pub(super) fn write(f: &mut fmt::Formatter<'_>, costs: &Costs) -> fmt::Result {
         costs.failures.iter().try_for_each(|failure| writeln!(f, "<li>{}</li>", Escaped(failure)))?;
         f.write_str("</ul>\n")?;
     }
-    f.write_str("</section>\n")
+    Ok(())
 }
 
 fn figures(f: &mut fmt::Formatter<'_>, costs: &Costs, side: Side) -> fmt::Result {
@@ -73,10 +166,7 @@ fn cell(f: &mut fmt::Formatter<'_>, row: &Row) -> fmt::Result {
         let why = row.missing.as_deref().unwrap_or("there is none");
         return write!(f, "<td class=\"time not-played\" title=\"{}\">–</td>", Escaped(why));
     };
-    let (class, star) = match row.standing {
-        Standing::Least => (" agrees", "* "),
-        Standing::Alike | Standing::More => ("", ""),
-    };
+    let (class, star) = least(row.standing);
     write!(f, "<td class=\"time{class}\">{star}{}", Figure(median, row.metric.unit()))?;
     match row.spread {
         Some(spread) if spread >= 2.0 => write!(f, " <small>×{spread:.1}</small>")?,

@@ -25,6 +25,7 @@ use resound_sim::run::timeline::Svg;
 
 use crate::agreement::{Agreement, VERSIONS};
 use crate::costs::Costs;
+use crate::costs::plays::Plays;
 use crate::suite::{Outcome, Player};
 use crate::table::TableReport;
 use crate::verdict::version_name;
@@ -84,7 +85,8 @@ impl fmt::Display for Page<'_> {
             scenario::write_all(f, &agreement)?;
         }
         self.table.map_or(Ok(()), |report| table::write(f, report))?;
-        self.costs.map_or(Ok(()), |figures| costs::write(f, figures))?;
+        let in_plays = Plays::of(self.outcomes);
+        costs::write(f, in_plays.as_ref(), self.costs)?;
         loopback::write(f, self.loopback)?;
         self.host.write(f)?;
         f.write_str("</main>\n</body>\n</html>\n")
@@ -133,7 +135,8 @@ impl Page<'_> {
         let lab = [Heading::MATRIX, Heading::DIFFERENCES, Heading::TIMES, Heading::SCENARIOS];
         let lab = lab.into_iter().filter(|_| !agreement.rows.is_empty());
         let table = self.table.map(|_| Heading::TABLE);
-        let costs = self.costs.map(|_| Heading::COSTS);
+        let has_costs = self.costs.is_some() || Plays::of(self.outcomes).is_some();
+        let costs = has_costs.then_some(Heading::COSTS);
         let loopback = [Heading::LOOPBACK].into_iter().filter(|_| !self.loopback.is_empty());
         for Heading { id, title } in lab.chain(table).chain(costs).chain(loopback).chain([Heading::HOST]) {
             writeln!(f, "<li><a href=\"#{id}\">{title}</a></li>")?;

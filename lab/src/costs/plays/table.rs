@@ -38,8 +38,8 @@ impl fmt::Display for Plays {
 }
 
 impl Plays {
-    /// Each two players.
-    fn couples(&self) -> impl Iterator<Item = (Player, Player)> + '_ {
+    /// Each two players, in the order of [`comparisons`](Self::comparisons).
+    pub(crate) fn couples(&self) -> impl Iterator<Item = (Player, Player)> + '_ {
         let after = |at: usize| self.players.iter().skip(at + 1);
         self.players.iter().enumerate().flat_map(move |(at, &a)| after(at).map(move |&b| (a, b)))
     }
