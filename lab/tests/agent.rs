@@ -493,7 +493,7 @@ fn it_ends_with_its_orders_and_with_its_parent_also_while_it_is_stopped() {
 /// Something that says it is an agent: it is ready, and then does this, as a shell.
 fn acting(shell: &str) -> Host {
     let script = format!("echo ready 0 0 0 0; {shell}");
-    let launcher = Launcher::new("sh", &["-c", &script]);
+    let launcher = Launcher::new("sh", &["-c", &script]).counting();
     let scenario = scenario("host here\n0 here send \"hello\"", Version::V4);
     let brief = Brief { player: Player::Std, host: NodeId(0), scenario };
     let agent = Agent::start(&launcher, &brief, |mut command| command.spawn()).unwrap();
@@ -565,6 +565,11 @@ fn each_time_that_it_waits_for_something_is_a_wake_up() {
     // waited for; and its end may come after it.
     let Spent { wakes, .. } = used.spent;
     assert!(used.spent.switches() > ORDERS / 2 && wakes < 3 * ORDERS, "{used:?}");
+    match used.calls {
+        // A shell reads byte by byte (POSIX, `read`), and writes each line at once.
+        Some(calls) => assert!((2 * ORDERS..30 * ORDERS).contains(&calls), "{used:?}"),
+        None => println!("skipped: the kernel may not be asked for system calls"),
+    }
 }
 
 #[test]

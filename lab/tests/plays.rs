@@ -25,6 +25,7 @@ fn used(at: usize, thousandths: u64) -> Used {
             wakes: scale / 1_000,
             preempted: 0,
         },
+        calls: Some(scale / 100),
         waited: Duration::from_millis(5),
         threads: 2,
         memory: 8 << 20,
@@ -59,7 +60,14 @@ fn comparison(plays: &Plays, measure: Measure, a: Player, b: Player) -> &Compari
 fn who_uses_twice_as_much_is_found_and_the_others_are_alike() {
     let plays = Plays::of(&smol_doubles()).expect("all count");
     assert_eq!((plays.counted % 3, plays.left_out, plays.players.as_slice()), (0, 0, &Player::ALL[..]));
-    for measure in [Measure::Cpu, Measure::Switches, Measure::Wakes, Measure::CpuMessage] {
+    for measure in [
+        Measure::Calls,
+        Measure::CallsMessage,
+        Measure::Cpu,
+        Measure::CpuMessage,
+        Measure::Switches,
+        Measure::Wakes,
+    ] {
         let of = |a, b| comparison(&plays, measure, a, b);
         let std_smol = of(Player::Std, Player::Smol);
         assert_eq!(std_smol.verdict, Than::Less, "{std_smol:?}");

@@ -44,6 +44,7 @@ use resound_sim::scenario::{NodeId, Said};
 use resound_sockets::poll::{PollFd, PollFlags, wait};
 use rustix::process::{Resource, Rlimit, prlimit};
 
+use crate::costs::{Meter, Metered};
 use crate::suite::Player;
 
 mod mouth;
@@ -85,6 +86,8 @@ pub struct Brief {
 pub struct Launcher {
     program: PathBuf,
     arguments: Vec<OsString>,
+    /// What counts the agents' system calls, if anything does.
+    meter: Option<Arc<Meter>>,
 }
 
 /// An agent that was started. Dropping it kills it.
@@ -111,6 +114,10 @@ pub struct Agent {
     /// What it had used when it was killed, and for how long its threads had waited for a processor.
     after: Option<Spent>,
     waited: Duration,
+    /// Counts its system calls; and how many it had made when it was heard that it is ready.
+    calls: Option<Metered>,
+    calls_before: u64,
+    calls_after: Option<u64>,
 }
 
 /// Whether a process gets new descriptors. What is open stays open.
@@ -155,7 +162,15 @@ impl Launcher {
     /// This program, with these arguments, is an agent: it calls [`main`].
     #[must_use]
     pub fn new(program: impl Into<PathBuf>, arguments: &[&str]) -> Self {
-        Self { program: program.into(), arguments: arguments.iter().map(OsString::from).collect() }
+        let arguments = arguments.iter().map(OsString::from).collect();
+        Self { program: program.into(), arguments, meter: None }
+    }
+
+    /// The same, and the system calls of each agent are counted, where the kernel may be asked for that. It makes each call
+    /// a little slower, anybody's, as long as this is there.
+    #[must_use]
+    pub fn counting(self) -> Self {
+        Self { meter: Meter::here().map(Arc::new), ..self }
     }
 
     /// The running executable, with this subcommand: also if its directory may not be entered by this user, or if there is
@@ -215,7 +230,12 @@ impl Agent {
             before: None,
             after: None,
             waited: Duration::ZERO,
+            calls: None,
+            calls_before: 0,
+            calls_after: None,
         };
+        // It has one thread until it has its brief.
+        agent.calls = program.meter.as_ref().and_then(|meter| meter.attach(agent.child.id()));
         never_wait(&agent.words)?;
         never_wait(&agent.complaints)?;
         let text = brief.scenario.to_string();
@@ -319,7 +339,16 @@ impl Agent {
         let after = self.after?;
         let spent = self.before.map(|before| after.since(before)).unwrap_or_default();
         let Seen { threads, memory } = self.seen;
-        Some(Used { spent, waited: self.waited, threads, memory })
+        // Of one that was never heard to be ready, all of them were made for that.
+        let calls = self.calls_after.map(|after| match self.before {
+            Some(_) => after.saturating_sub(self.calls_before),
+            None => 0,
+        });
+        Some(Used { spent, calls, waited: self.waited, threads, memory })
+    }
+
+    fn calls_made(&mut self) -> Option<u64> {
+        self.calls.as_mut().and_then(Metered::read)
     }
 
     fn order(&mut self, text: &str) -> io::Result<()> {
@@ -350,6 +379,7 @@ impl Agent {
             let line = String::from_utf8_lossy(&line[..end]);
             if let Some(spent) = line.strip_prefix("ready ").and_then(Spent::parse) {
                 self.before = Some(spent);
+                self.calls_before = self.calls_made().unwrap_or(0);
                 if self.stage == Stage::Starting {
                     self.stage = Stage::Ready;
                     self.limit()?;
@@ -407,6 +437,7 @@ impl Agent {
             let _ = self.child.kill();
             self.orders = None;
             let reaped = reap(&mut self.child).ok();
+            self.calls_after = self.calls_made();
             self.after = reaped.and_then(|(_, spent)| spent);
             self.stage = Stage::Killed(reaped.map(|(status, _)| status));
         }

@@ -18,6 +18,9 @@
 //! then more time on a processor was added than the clock of the process says, and nothing is known of this one.
 //!
 //! Starting a process is no work of a runtime's: what it had used when it was ready, it tells itself, and that is taken off.
+//!
+//! System calls are no part of that: they are counted where they are made, if the [launcher](super::Launcher::counting) says so
+//! and the kernel may be asked. One that reads orders before it was heard that it is ready has some calls taken off too many.
 
 use std::fs;
 use std::io;
@@ -33,10 +36,12 @@ use nix::time::{clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
 
 /// What some processes used, from when they were ready until they ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Used {
     /// On processors, of all threads, those too that had ended before.
     pub spent: Spent,
+    /// System calls; `None` if they were not counted.
+    pub calls: Option<u64>,
     /// For how long the threads that lived at the end had waited for a processor, since the process began.
     pub waited: Duration,
     /// Threads, at most: as far as was seen whenever a program said something, and at the end.
@@ -59,11 +64,16 @@ pub struct Spent {
 }
 
 impl Used {
+    /// What nobody used.
+    pub const NOTHING: Self =
+        Self { spent: Spent::NOTHING, calls: Some(0), waited: Duration::ZERO, threads: 0, memory: 0 };
+
     /// Of both together.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self {
             spent: self.spent.and(other.spent),
+            calls: self.calls.and_then(|calls| Some(calls + other.calls?)),
             waited: self.waited + other.waited,
             threads: self.threads.max(other.threads),
             memory: self.memory.max(other.memory),
@@ -72,6 +82,8 @@ impl Used {
 }
 
 impl Spent {
+    const NOTHING: Self = Self { user: Duration::ZERO, system: Duration::ZERO, wakes: 0, preempted: 0 };
+
     /// What this process has used so far.
     pub(super) fn by_myself() -> Self {
         Self::of(UsageWho::RUSAGE_SELF).unwrap_or_default()
@@ -229,6 +241,7 @@ mod tests {
     fn of_two_the_sum_is_told_and_the_most_of_what_is_there_at_once() {
         let of = |n: u64| Used {
             spent: Spent { wakes: n, user: Duration::from_secs(n), ..Spent::default() },
+            calls: Some(n),
             waited: Duration::from_secs(n),
             threads: n,
             memory: n,
@@ -238,6 +251,8 @@ mod tests {
             (both.spent.wakes, both.spent.cpu(), both.waited),
             (7, Duration::from_secs(7), both.waited)
         );
-        assert_eq!((both.threads, both.memory), (5, 5));
+        assert_eq!((both.calls, both.threads, both.memory), (Some(7), 5, 5));
+        assert_eq!(of(2).and(Used { calls: None, ..of(5) }).calls, None);
+        assert_eq!(Used::NOTHING.and(of(3)), of(3));
     }
 }

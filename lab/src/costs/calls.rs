@@ -95,6 +95,45 @@ fn counter(tracepoint: u64, process: Option<u32>) -> io::Result<Counter> {
     builder.build().map_err(|error| io::Error::new(error.kind(), format!("perf_event_open: {error}")))
 }
 
+/// Counts the calls of many processes, by the kernel only.
+///
+/// While this is there the tracepoint is on. To switch it on and off takes the kernel a while and slows down whatever calls
+/// it, so that is not done for each process.
+#[derive(Debug)]
+pub(crate) struct Meter {
+    tracepoint: u64,
+    #[expect(dead_code, reason = "it keeps the tracepoint on")]
+    kept: Counter,
+}
+
+impl Meter {
+    /// `None` where the kernel may not be asked.
+    pub(crate) fn here() -> Option<Self> {
+        let tracepoint = tracepoint().ok()?;
+        // Of this thread alone: nothing is counted.
+        let kept = Builder::new(Tracepoint::with_id(tracepoint)).include_kernel().build().ok()?;
+        Some(Self { tracepoint, kept })
+    }
+
+    /// The calls of a process that has one thread yet, from now on.
+    pub(crate) fn attach(&self, process: u32) -> Option<Metered> {
+        let mut counter = counter(self.tracepoint, Some(process)).ok()?;
+        counter.enable().ok()?;
+        Some(Metered(counter))
+    }
+}
+
+/// A process whose calls are counted.
+#[derive(Debug)]
+pub(crate) struct Metered(Counter);
+
+impl Metered {
+    /// So many so far; also when it has ended.
+    pub(crate) fn read(&mut self) -> Option<u64> {
+        self.0.read().ok()
+    }
+}
+
 /// Counts the calls of one process from when it is attached, while that still has one thread.
 #[derive(Debug)]
 pub(super) enum Calls {

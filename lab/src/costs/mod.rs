@@ -59,6 +59,7 @@ mod table;
 pub mod worker;
 
 pub use calls::Counting;
+pub(crate) use calls::{Meter, Metered};
 pub use metric::{Configuration, Metric, Side, Unit};
 pub use statistics::{Pair, Verdict};
 

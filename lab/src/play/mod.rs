@@ -166,7 +166,7 @@ impl<'s> Stage<'s> {
             began: std::time::Instant::now(),
             late: Duration::ZERO,
             waited: vec![Duration::ZERO; scenario.nodes.len()],
-            used: Some(Used::default()),
+            used: Some(Used::NOTHING),
         };
         for (at, node) in scenario.nodes.iter().enumerate() {
             let node_id = NodeId(at as u8);

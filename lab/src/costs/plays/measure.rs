@@ -14,6 +14,10 @@ use crate::verdict::wait;
 /// What is measured in the plays. Counts come before times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Measure {
+    /// System calls of a play.
+    Calls,
+    /// System calls for each message.
+    CallsMessage,
     /// Context switches of a play.
     Switches,
     /// Wake-ups of a play.
@@ -36,7 +40,9 @@ pub enum Measure {
 
 impl Measure {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
+        Self::Calls,
+        Self::CallsMessage,
         Self::Switches,
         Self::Wakes,
         Self::Threads,
@@ -52,6 +58,8 @@ impl Measure {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Calls => "play-calls",
+            Self::CallsMessage => "play-calls-message",
             Self::Switches => "play-switches",
             Self::Wakes => "play-wakes",
             Self::Threads => "play-threads",
@@ -68,6 +76,8 @@ impl Measure {
     #[must_use]
     pub const fn title(self) -> &'static str {
         match self {
+            Self::Calls => "system calls",
+            Self::CallsMessage => "system calls for a message",
             Self::Switches => "context switches",
             Self::Wakes => "wake-ups",
             Self::Threads => "threads, at most",
@@ -84,6 +94,10 @@ impl Measure {
     #[must_use]
     pub const fn about(self) -> &'static str {
         match self {
+            Self::Calls => "System calls of a play's processes.",
+            Self::CallsMessage => {
+                "System calls of a play's processes, for all that they did, for each message that came back."
+            }
             Self::Switches => {
                 "How often a thread of a play's processes gave way to another, to wait or because it had to."
             }
@@ -117,7 +131,7 @@ impl Measure {
     #[must_use]
     pub const fn unit(self) -> Unit {
         match self {
-            Self::Switches | Self::Wakes | Self::Threads => Unit::Count,
+            Self::Calls | Self::CallsMessage | Self::Switches | Self::Wakes | Self::Threads => Unit::Count,
             Self::Memory => Unit::Bytes,
             Self::Cpu | Self::CpuMessage | Self::Detection | Self::Timer | Self::Waited => Unit::Nanoseconds,
         }
@@ -127,7 +141,7 @@ impl Measure {
     #[must_use]
     pub const fn resolution(self) -> f64 {
         match self {
-            Self::Switches | Self::Wakes => 1.0,
+            Self::Calls | Self::CallsMessage | Self::Switches | Self::Wakes => 1.0,
             Self::Threads => 0.0,
             // The kernel counts resident pages in batches on each processor (`percpu_counter_batch`).
             Self::Memory => 131_072.0,
@@ -140,16 +154,19 @@ impl Measure {
     /// What a play tells of it: mostly one number, none if it has no occasion to.
     pub(super) fn of(self, outcome: &Outcome, used: &Used) -> Vec<f64> {
         let nanos = |time: core::time::Duration| time.as_nanos() as f64;
+        let messages = || Some(round_trips(outcome).len() as f64).filter(|messages| *messages > 0.0);
+        let for_a_message = |cost: f64| Some(cost / messages()?);
         match self {
+            Self::Calls => used.calls.map(|calls| calls as f64).into_iter().collect(),
+            Self::CallsMessage => {
+                used.calls.and_then(|calls| for_a_message(calls as f64)).into_iter().collect()
+            }
             Self::Switches => vec![used.spent.switches() as f64],
             Self::Wakes => vec![used.spent.wakes as f64],
             Self::Threads => vec![used.threads as f64],
             Self::Memory => vec![used.memory as f64],
             Self::Cpu => vec![nanos(used.spent.cpu())],
-            Self::CpuMessage => match round_trips(outcome).len() {
-                0 => Vec::new(),
-                messages => vec![nanos(used.spent.cpu()) / messages as f64],
-            },
+            Self::CpuMessage => for_a_message(nanos(used.spent.cpu())).into_iter().collect(),
             Self::Detection => {
                 let late = detections(outcome).into_iter();
                 late.map(|(_, latency)| nanos(latency.came.saturating_sub(latency.predicted))).collect()

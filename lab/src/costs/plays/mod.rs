@@ -18,8 +18,8 @@
 //! go, for those that are repeated run with fewer others about.
 //!
 //! Counts are of everything that a process did since it was ready: the runtime's share and the words it says to the lab,
-//! which are the same for all. [`measure`](super::measure) knows that better of a single client or server that has nothing
-//! else to do, and knows what plays do not tell: system calls, memory for each connection, idleness.
+//! which are the same for all. [`measure`](super::measure()) knows that better of a single client or server that has nothing
+//! else to do, and knows what plays do not tell: memory for each connection, idleness, several threads.
 
 use crate::agent::Used;
 use crate::suite::{Outcome, Player};
@@ -132,10 +132,15 @@ impl Plays {
             1 => String::from("; 1 more does not, because it was repeated or came otherwise"),
             more => format!("; {more} more do not, because they were repeated or came otherwise"),
         };
+        let counted = |row: &Row| row.measure == Measure::Calls && row.values > 0;
+        let calls = match self.rows.iter().any(counted) {
+            true => "",
+            false => " System calls were not counted: the kernel may not be asked for them here.",
+        };
         format!(
             "In the plays themselves, of the processes of all hosts of a play, from when they were ready to their end. The \
              runtimes played each scenario in a row, in each order equally often, many plays at a time. {} plays count{left_out}. \
-             Smol ran on one thread, tokio on its current-thread flavour.",
+             Smol ran on one thread, tokio on its current-thread flavour.{calls}",
             self.counted
         )
     }

@@ -57,6 +57,7 @@ struct Played {
 /// What the processes of a play used.
 #[derive(Debug, Serialize)]
 struct Used {
+    calls: Option<u64>,
     user_ns: u64,
     system_ns: u64,
     wakes: u64,
@@ -223,6 +224,7 @@ impl From<&Outcome> for Played {
 impl From<&resound_lab::agent::Used> for Used {
     fn from(used: &resound_lab::agent::Used) -> Self {
         Self {
+            calls: used.calls,
             user_ns: nanos(used.spent.user),
             system_ns: nanos(used.spent.system),
             wakes: used.spent.wakes,
