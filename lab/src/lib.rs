@@ -25,7 +25,7 @@
 //! | [`verdict`] | a prediction and what came: agreement, or in what they differ |
 //! | [`suite`] | which scenarios, on what; many at a time; again where the machine stood still |
 //! | [`table`] | the kernel table, row by row, on the kernel that runs here |
-//! | [`costs`] | what a runtime costs: counts first, times with their spread |
+//! | [`costs`] | what a runtime costs: in the plays, and apart; counts first, times with their spread |
 //! | [`agreement`] | all that was played, as a matrix |
 //! | [`report`] | all of it as a page |
 //!

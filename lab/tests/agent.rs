@@ -577,7 +577,7 @@ fn what_it_had_used_when_it_was_ready_is_not_counted() {
     let text = "host client\nhost server\n0 client connect server:9";
     let scenario = scenario(text, Version::V4);
     let idle = used(|| Host::start(Player::Std, &scenario, 0), |_| ());
-    // To start it takes a thousand times as much: to load it, to link it, to read its brief.
+    // To start it takes more: it is loaded and linked, and reads its brief.
     assert!(idle.spent.cpu() < Duration::from_millis(1) && idle.spent.wakes <= 2, "{idle:?}");
     assert_eq!(idle.threads, 1, "{idle:?}");
 }
