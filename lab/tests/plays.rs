@@ -118,7 +118,18 @@ fn single_calls_are_no_runtimes() {
     assert!(!outcomes.is_empty() && Plays::of(&outcomes).is_none());
 }
 
-/// Each late by another time: how late the tenth of them is, is known.
+/// Of those that are the same on every runtime nothing is told apart; or else it is said.
+#[test]
+fn what_is_the_same_for_all_is_the_control() {
+    let same = Plays::of(&played(|_, at, _| used(at, 1_000))).expect("all count").control;
+    assert!(same.counted > 300 && same.verdict().ends_with("tells nothing apart."), "{}", same.verdict());
+    let wrong = Plays::of(&smol_doubles()).expect("all count");
+    assert!(wrong.control.verdict().contains("tells apart: system calls of std and smol; "), "{wrong:?}");
+    assert!(!wrong.control.verdict().contains("std and tokio"), "{wrong:?}");
+    assert!(wrong.to_string().contains(" plays of single calls, "));
+}
+
+/// All by the same time.
 #[test]
 fn who_is_told_later_than_predicted_is_seen() {
     let mut outcomes = smol_doubles();

@@ -1,12 +1,14 @@
 //! What the world wants done to the real hosts.
 
+use std::time::Instant;
+
 use resound_sim::faults::Plug;
 use resound_sim::packet::{FaultId, Packet};
 use resound_sim::scenario::{HostFault, NodeId, node_at};
 use resound_sim::world::Errand;
 
 use super::{PlayError, Stage};
-use crate::agent::Descriptors;
+use crate::agent::{Agent, Descriptors};
 
 impl Stage<'_> {
     /// Runs all errands there are.
@@ -87,8 +89,7 @@ impl Stage<'_> {
                 match self.agents[place].take() {
                     Some(agent) => {
                         // What it said before it died counts.
-                        self.bury(node, agent)?;
-                        self.pass_on(node);
+                        self.last_words(node, agent)?;
                         self.live.acted(fault, "its programs were killed");
                     }
                     None => self.live.missed(fault, "no program ran there"),
@@ -105,8 +106,7 @@ impl Stage<'_> {
             HostFault::PowerLoss => {
                 self.descriptors[place] = Descriptors::AsUsual;
                 if let Some(agent) = self.agents[place].take() {
-                    self.bury(node, agent)?;
-                    self.pass_on(node);
+                    self.last_words(node, agent)?;
                 }
             }
             HostFault::Reboot(_) | HostFault::Forget => {
@@ -114,8 +114,7 @@ impl Stage<'_> {
                     self.descriptors[place] = Descriptors::AsUsual;
                 }
                 if let Some(agent) = self.agents[place].take() {
-                    self.bury(node, agent)?;
-                    self.pass_on(node);
+                    self.last_words(node, agent)?;
                 }
                 self.rig.reboot(node)?;
                 self.start_agent(node)?;
@@ -137,6 +136,16 @@ impl Stage<'_> {
             | HostFault::SendBuffer(_)
             | HostFault::AcceptQueue(_) => self.live.missed(fault, "that cannot be done to a real kernel"),
         }
+        Ok(())
+    }
+
+    /// Kills an agent, and takes in what it said before.
+    fn last_words(&mut self, node: NodeId, agent: Agent) -> Result<(), PlayError> {
+        let began = Instant::now();
+        self.bury(node, agent)?;
+        // It needs a processor to die, and closes its sockets then.
+        self.late = self.late.max(began.elapsed());
+        self.pass_on(node);
         Ok(())
     }
 }

@@ -291,10 +291,7 @@ impl<'s> Stage<'s> {
 
     /// Kills an agent, and takes in what it said before and what it used.
     fn bury(&mut self, node: NodeId, mut agent: Agent) -> Result<(), PlayError> {
-        let began = std::time::Instant::now();
         agent.kill();
-        // It needs a processor to die, and closes its sockets then.
-        self.late = self.late.max(began.elapsed());
         let heard = agent.hear(&mut self.told);
         let before = std::mem::take(&mut self.waited[usize::from(node.0)]);
         self.late = self.late.max(agent.waited().saturating_sub(before));

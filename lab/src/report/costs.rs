@@ -59,7 +59,7 @@ fn play_cell(f: &mut fmt::Formatter<'_>, row: &PlayRow) -> fmt::Result {
 }
 
 fn pair_by_pair(f: &mut fmt::Formatter<'_>, plays: &Plays) -> fmt::Result {
-    writeln!(f, "<p>{}</p>", Escaped(Plays::PAIRS))?;
+    writeln!(f, "<p>{} {}</p>", Escaped(Plays::PAIRS), Escaped(&plays.control.verdict()))?;
     f.write_str(
         "<div class=\"wide\"><table class=\"course\">\n<thead><tr><th scope=\"col\">pair by pair</th>",
     )?;
@@ -75,7 +75,7 @@ fn pair_by_pair(f: &mut fmt::Formatter<'_>, plays: &Plays) -> fmt::Result {
                 Some(of) => {
                     let (less, more) = (of.signs.less, of.signs.more);
                     let is = match of.verdict {
-                        Verdict::Same => "no difference",
+                        Verdict::Same => "not told apart",
                         verdict => verdict.as_str(),
                     };
                     let ratio = Digits(of.ratio);

@@ -16,7 +16,7 @@ use crate::verdict::wait;
 pub enum Measure {
     /// System calls of a play.
     Calls,
-    /// System calls for each message.
+    /// System calls of a play by the number of its messages.
     CallsMessage,
     /// Context switches of a play.
     Switches,
@@ -28,7 +28,7 @@ pub enum Measure {
     Memory,
     /// Time on processors of a play.
     Cpu,
-    /// Time on processors for each message.
+    /// Time on processors of a play by the number of its messages.
     CpuMessage,
     /// How late programs were told of an end or a failure.
     Detection,
@@ -77,13 +77,13 @@ impl Measure {
     pub const fn title(self) -> &'static str {
         match self {
             Self::Calls => "system calls",
-            Self::CallsMessage => "system calls for a message",
+            Self::CallsMessage => "system calls / messages",
             Self::Switches => "context switches",
             Self::Wakes => "wake-ups",
             Self::Threads => "threads, at most",
             Self::Memory => "memory, at most",
             Self::Cpu => "CPU",
-            Self::CpuMessage => "CPU for a message",
+            Self::CpuMessage => "CPU / messages",
             Self::Detection => "told beyond prediction",
             Self::Timer => "timer lateness",
             Self::Waited => "waited for a processor",
@@ -96,7 +96,7 @@ impl Measure {
         match self {
             Self::Calls => "System calls of a play's processes.",
             Self::CallsMessage => {
-                "System calls of a play's processes, for all that they did, for each message that came back."
+                "System calls of a play's processes, for whatever they did, by the number of messages that came back."
             }
             Self::Switches => {
                 "How often a thread of a play's processes gave way to another, to wait or because it had to."
@@ -114,7 +114,7 @@ impl Measure {
             }
             Self::Cpu => "Time on processors of a play's processes.",
             Self::CpuMessage => {
-                "Time on processors of a play's processes, of all that they did, for each message that came back."
+                "Time on processors of a play's processes, for whatever they did, by the number of messages that came back."
             }
             Self::Detection => {
                 "By how much a program was told of an end or a failure later than was predicted; early is not late."

@@ -49,6 +49,18 @@ pub struct Plays {
     pub rows: Vec<Row>,
     /// Measure by measure, each player with each that comes after it.
     pub comparisons: Vec<Comparison>,
+    /// The same of plays in which no runtime has a part.
+    pub control: Control,
+}
+
+/// Plays of single calls: whichever runtime plays them, the very same is done. What is told apart there, is by chance or by
+/// what is wrong with the measurement.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Control {
+    /// How many plays.
+    pub counted: usize,
+    /// As those of the others.
+    pub comparisons: Vec<Comparison>,
 }
 
 /// One measure of one player.
@@ -89,33 +101,31 @@ impl Plays {
     /// Of all that was played; `None` if nothing of it counts.
     #[must_use]
     pub fn of(outcomes: &[Outcome]) -> Option<Self> {
-        let played: Vec<&Outcome> = outcomes.iter().filter(|outcome| on_a_runtime(outcome)).collect();
-        let counted: Vec<Counted<'_>> = played.iter().filter_map(|outcome| Counted::of(outcome)).collect();
+        let (played, single): (Vec<&Outcome>, Vec<&Outcome>) = outcomes
+            .iter()
+            .filter(|outcome| outcome.run.is_some())
+            .partition(|outcome| on_a_runtime(outcome));
+        let counted = Counted::all(&played);
         if counted.is_empty() {
             return None;
         }
-        let is_there = |player: &Player| counted.iter().any(|play| play.outcome.player == *player);
-        let players: Vec<Player> = Player::ALL.into_iter().filter(is_there).collect();
+        let players = players(&counted);
         let (mut rows, mut comparisons) = (Vec::new(), Vec::new());
         for measure in Measure::ALL {
-            let of_players: Vec<Vec<Told<'_>>> =
-                players.iter().map(|player| told(measure, *player, &counted)).collect();
-            let first = comparisons.len();
-            for (at, (&a, of_a)) in players.iter().zip(&of_players).enumerate() {
-                let others = players.iter().zip(&of_players).skip(at + 1);
-                comparisons.extend(others.filter_map(|(&b, of_b)| {
-                    let Judgement { ratio, signs, verdict } =
-                        signs::judge(&pairs(of_a, of_b), measure.resolution())?;
-                    Some(Comparison { measure, a, b, ratio, signs, verdict })
-                }));
-            }
-            let of_measure = &comparisons[first..];
-            rows.extend(
-                players.iter().zip(&of_players).map(|(&on, told)| row(measure, on, told, of_measure)),
-            );
+            let of_measure = compared(measure, &players, &counted);
+            let row = |&player| row(player, &told(measure, player, &counted), measure, &of_measure);
+            rows.extend(players.iter().map(row));
+            comparisons.extend(of_measure);
         }
         let left_out = played.len() - counted.len();
-        Some(Self { players, counted: counted.len(), left_out, rows, comparisons })
+        Some(Self {
+            counted: counted.len(),
+            left_out,
+            rows,
+            comparisons,
+            control: Control::of(&single),
+            players,
+        })
     }
 
     /// A measure of a player.
@@ -151,10 +161,37 @@ impl Plays {
         if a coin would fall as unevenly less than once in 10 000 times.";
 }
 
-/// Whether it was played, with servers or clients in it: single calls are the same on every runtime.
+impl Control {
+    fn of(single: &[&Outcome]) -> Self {
+        let counted = Counted::all(single);
+        let players = players(&counted);
+        let compared = |measure| compared(measure, &players, &counted);
+        Self { counted: counted.len(), comparisons: Measure::ALL.into_iter().flat_map(compared).collect() }
+    }
+
+    /// What came of it, in a full sentence; empty if there is nothing to compare.
+    #[must_use]
+    pub fn verdict(&self) -> String {
+        let told_apart = self.comparisons.iter().filter(|of| of.verdict != Verdict::Same);
+        let told_apart: Vec<String> = told_apart
+            .map(|of| format!("{} of {} and {}", of.measure.title(), of.a.as_str(), of.b.as_str()))
+            .collect();
+        let tells = match told_apart.len() {
+            _ if self.comparisons.is_empty() => return String::new(),
+            0 => String::from("nothing apart"),
+            _ => format!("apart: {}", told_apart.join("; ")),
+        };
+        format!(
+            "The same of {} plays of single calls, in which no runtime has a part, tells {tells}.",
+            self.counted
+        )
+    }
+}
+
+/// Whether there are servers or clients in it: single calls are the same on every runtime.
 fn on_a_runtime(outcome: &Outcome) -> bool {
     let is_program = |command: &Command| matches!(command, Command::Serve(..) | Command::Connect(..));
-    outcome.run.is_some() && outcome.item.scenario.script.iter().any(|line| is_program(&line.command))
+    outcome.item.scenario.script.iter().any(|line| is_program(&line.command))
 }
 
 /// A play that counts.
@@ -164,12 +201,36 @@ struct Counted<'o> {
 }
 
 impl<'o> Counted<'o> {
+    fn all(outcomes: &[&'o Outcome]) -> Vec<Self> {
+        outcomes.iter().filter_map(|outcome| Self::of(outcome)).collect()
+    }
+
     fn of(outcome: &'o Outcome) -> Option<Self> {
         use crate::verdict::Verdict::{Agrees, Deviates};
         let counts = outcome.times == 1 && matches!(outcome.verdict, Agrees | Deviates(_));
         let used = outcome.used.as_ref().filter(|_| counts)?;
         Some(Self { outcome, used })
     }
+}
+
+/// Those of whom there is something, in the order of the columns.
+fn players(counted: &[Counted<'_>]) -> Vec<Player> {
+    let is_there = |player: &Player| counted.iter().any(|play| play.outcome.player == *player);
+    Player::ALL.into_iter().filter(is_there).collect()
+}
+
+/// Each player with each that comes after it.
+fn compared(measure: Measure, players: &[Player], counted: &[Counted<'_>]) -> Vec<Comparison> {
+    let mut comparisons = Vec::new();
+    for (at, &a) in players.iter().enumerate() {
+        let of_a = told(measure, a, counted);
+        comparisons.extend(players[at + 1..].iter().filter_map(|&b| {
+            let pairs = pairs(&of_a, &told(measure, b, counted));
+            let Judgement { ratio, signs, verdict } = signs::judge(&pairs, measure.resolution())?;
+            Some(Comparison { measure, a, b, ratio, signs, verdict })
+        }));
+    }
+    comparisons
 }
 
 /// What a play tells of a measure.
@@ -196,7 +257,7 @@ fn pairs(of_a: &[Told<'_>], of_b: &[Told<'_>]) -> Vec<Pair> {
     of_a.iter().filter_map(pair).collect()
 }
 
-fn row(measure: Measure, player: Player, told: &[Told<'_>], comparisons: &[Comparison]) -> Row {
+fn row(player: Player, told: &[Told<'_>], measure: Measure, comparisons: &[Comparison]) -> Row {
     let mut values: Vec<u64> =
         told.iter().flat_map(|told| &told.values).map(|value| value.round() as u64).collect();
     values.sort_unstable();

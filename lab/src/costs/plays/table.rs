@@ -33,7 +33,9 @@ impl fmt::Display for Plays {
         f.write_str("\n")?;
         Measure::ALL.into_iter().try_for_each(|measure| self.compared(f, measure))?;
         f.write_str("\n")?;
-        wrapped(f, &format!("{} < less, > more, = no difference.", Self::PAIRS))
+        wrapped(f, &format!("{} < less, > more, = not told apart.", Self::PAIRS))?;
+        let control = self.control.verdict();
+        if control.is_empty() { Ok(()) } else { wrapped(f, &control) }
     }
 }
 
@@ -61,13 +63,13 @@ impl Plays {
     }
 
     fn compared(&self, f: &mut fmt::Formatter<'_>, measure: Measure) -> fmt::Result {
-        write!(f, "{:TITLE$}", format!("  {}", measure.title()))?;
+        let mut line = format!("{:TITLE$}", format!("  {}", measure.title()));
         for (a, b) in self.couples() {
             let is = |of: &&Comparison| of.measure == measure && (of.a, of.b) == (a, b);
             let shown = self.comparisons.iter().find(is).map_or(String::from("-"), shown);
-            write!(f, "{shown:>OF_TWO$}")?;
+            line += &format!("{shown:>OF_TWO$}");
         }
-        f.write_str("\n")
+        writeln!(f, "{}", line.trim_end())
     }
 }
 

@@ -124,6 +124,14 @@ struct InPlays {
     left_out: usize,
     figures: Vec<PlayFigure>,
     comparisons: Vec<PlayComparison>,
+    control: Control,
+}
+
+/// Plays in which no runtime has a part.
+#[derive(Debug, Serialize)]
+struct Control {
+    counted: usize,
+    comparisons: Vec<PlayComparison>,
 }
 
 /// One measure of one runtime.
@@ -243,6 +251,10 @@ impl From<&Plays> for InPlays {
             left_out: plays.left_out,
             figures: plays.rows.iter().map(PlayFigure::from).collect(),
             comparisons: plays.comparisons.iter().map(PlayComparison::from).collect(),
+            control: Control {
+                counted: plays.control.counted,
+                comparisons: plays.control.comparisons.iter().map(PlayComparison::from).collect(),
+            },
         }
     }
 }

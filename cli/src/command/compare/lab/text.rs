@@ -39,7 +39,7 @@ pub(super) fn show(lab: &Lab) -> String {
         }
     }
     if let Some(plays) = Plays::of(&lab.outcomes) {
-        let _ = writeln!(out, "\n{BOLD}What each runtime costs, in the plays{BOLD:#}\n{plays}");
+        let _ = write!(out, "\n{BOLD}What each runtime costs, in the plays{BOLD:#}\n{plays}");
     }
     if let Some(costs) = &lab.costs {
         let _ = writeln!(out, "\n{BOLD}What each runtime costs, apart{BOLD:#}\n{costs}");
