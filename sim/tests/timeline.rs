@@ -399,7 +399,7 @@ fn what_goes_on_and_on_is_folded() {
         run.passed(60_000_000 * at, OUT, &segment(true, Flags::NONE, 0, Some(0), "x"));
     }
     let (_, texts) = drawn(&run.0.svg(&scenario()).to_string());
-    let folded = "… 976 more, of which 976 packets, until 29700.010000";
+    let folded = "… 976 more (976 packets), until 29700.010000";
     assert!(texts.iter().any(|text| text == folded), "{texts:?}");
     assert!(texts.iter().any(|text| text == "+60.0 s"), "{texts:?}");
     assert!(texts.len() < 100, "{}", texts.len());

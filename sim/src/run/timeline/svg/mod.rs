@@ -10,8 +10,8 @@
 //! ```
 //!
 //! Every moment has a row of its own, so no two texts lie over each other; [`rows`] says how far apart they are, which are
-//! folded, and where silence stands for what did not happen. An arrow goes from the row of its departure to where it
-//! arrives. All looks are classes, all colours variables: a page decides what they are in the dark and on paper.
+//! folded, and where silence stands for what did not happen. An [`arrow`] goes from the row of its departure to where it
+//! arrives, and past the words of the rows between. All looks are classes, all colours variables: a page decides what they are in the dark and on paper.
 
 use std::fmt::{self, Display};
 
@@ -19,9 +19,13 @@ use super::Story;
 use crate::packet::FaultId;
 use crate::run::Effect;
 
+mod arrow;
+mod columns;
 mod draw;
+mod letters;
 mod rows;
 
+use columns::Columns;
 use draw::{Canvas, Escaped};
 use rows::Rows;
 
@@ -68,8 +72,9 @@ impl Display for Svg<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Story { run, scenario } = self.story;
         let moments = self.story.moments();
-        let rows = Rows::new(self.story, &moments, self.states);
-        let canvas = Canvas::new(self.story, &rows);
+        let columns = Columns::of(scenario);
+        let rows = Rows::new(self.story, columns, &moments, self.states);
+        let canvas = Canvas::new(self.story, columns, &rows);
 
         let ledger = (0..).map(FaultId).zip(&run.ledger).flat_map(|(fault, effect)| {
             let class = match effect {
@@ -81,7 +86,7 @@ impl Display for Svg<'_> {
             canvas.wrap(&text).into_iter().map(move |line| (class, line))
         });
         let ledger: Vec<_> = ledger.collect();
-        let (width, height) = (canvas.width(), canvas.height(ledger.len()));
+        let (width, height) = (columns.width(), canvas.height(ledger.len()));
 
         let names: Vec<&str> = scenario.nodes.iter().map(|node| node.name.as_str()).collect();
         write!(

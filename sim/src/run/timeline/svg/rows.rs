@@ -10,6 +10,8 @@ use resound_core::Instant;
 
 use super::super::Story;
 use super::super::words::{Told, Words};
+use super::columns::Columns;
+use super::letters::wrap;
 use crate::faults::since_start;
 use crate::packet::{Body, Packet};
 use crate::run::{Happened, Moment};
@@ -18,7 +20,9 @@ use crate::scenario::{NodeId, Said};
 /// Where the first row stands.
 const TOP: u32 = 46;
 /// How high a row is at least, in pixels.
-pub(super) const ROW: u32 = 18;
+pub(super) const ROW: u32 = 19;
+/// How far lines of one text are apart.
+pub(super) const LINE: u32 = 13;
 /// A row is higher by a pixel for each millisecond, up to this.
 const SLOPE: u32 = 12;
 /// How high a break is.
@@ -67,12 +71,14 @@ enum Sign {
 pub(super) enum Shown<'a> {
     /// A moment; and its packet in words, if it is one's.
     Moment(&'a Happened, Option<Told>),
+    /// What was asked of a node, in lines.
+    Asked(NodeId, Vec<String>),
     /// That many moments are folded, of which that many are packets.
     Folded { moments: usize, packets: usize, until: Instant },
 }
 
 impl<'a> Rows<'a> {
-    pub(super) fn new(story: Story<'_>, moments: &'a [Moment], states: bool) -> Self {
+    pub(super) fn new(story: Story<'_>, columns: Columns, moments: &'a [Moment], states: bool) -> Self {
         let mut words = Words::default();
         let mut told = Vec::new();
         for moment in moments {
@@ -93,7 +99,11 @@ impl<'a> Rows<'a> {
             match span {
                 1 => {
                     let Some((moment, packet)) = told.next() else { break };
-                    this.push(moment.at, moment.at, sign(&moment.what), Shown::Moment(&moment.what, packet));
+                    let what = match &moment.what {
+                        Happened::Asked { node, command } => Shown::asked(columns, *node, command),
+                        what => Shown::Moment(what, packet),
+                    };
+                    this.push(moment.at, moment.at, sign(&moment.what), what);
                 }
                 count => {
                     let folded: Vec<_> = told.by_ref().take(count).collect();
@@ -104,14 +114,14 @@ impl<'a> Rows<'a> {
                 }
             }
         }
-        this.end = this.rows.last().map_or(TOP, |row| row.y + ROW + SLOPE);
+        this.end = this.rows.last().map_or(TOP, |row| row.bottom() + ROW + SLOPE);
         this
     }
 
     fn push(&mut self, at: Instant, until: Instant, sign: Sign, what: Shown<'a>) {
-        let (y, silence) = match self.axis.last() {
-            None => (TOP, None),
-            Some(&(before, y, _)) => {
+        let (y, silence) = match (self.axis.last(), self.rows.last()) {
+            (Some(&(before, ..)), Some(above)) => {
+                let y = above.bottom();
                 let passed = since_start(at).saturating_sub(since_start(before));
                 let millis = u32::try_from(passed.as_millis()).unwrap_or(u32::MAX);
                 if passed < SILENCE {
@@ -120,6 +130,7 @@ impl<'a> Rows<'a> {
                     (y + ROW + BREAK, Some(passed))
                 }
             }
+            _ => (TOP, None),
         };
         self.axis.push((at, y, sign));
         if until > at {
@@ -159,6 +170,24 @@ impl<'a> Rows<'a> {
             (Some(&(_, y, _)), _) => y + SLOPE,
             (None, _) => TOP,
         }
+    }
+}
+
+impl Row<'_> {
+    /// The middle of its last line.
+    fn bottom(&self) -> u32 {
+        match &self.what {
+            Shown::Asked(_, lines) => self.y + LINE * (lines.len() as u32).saturating_sub(1),
+            Shown::Moment(..) | Shown::Folded { .. } => self.y,
+        }
+    }
+}
+
+impl Shown<'_> {
+    /// In lines that do not reach the next lifeline: a packet may be on its way there.
+    fn asked(columns: Columns, node: NodeId, command: &str) -> Self {
+        let call = command.strip_prefix("call ").unwrap_or(command);
+        Self::Asked(node, wrap(&format!("› {call}"), columns.room_beside(node), "  "))
     }
 }
 
