@@ -4,7 +4,7 @@ use std::fmt::{Display, Write as _};
 
 use resound_core::signal::Version;
 
-use super::{Ask, Expected, Part, call};
+use super::{Ask, Expected, Part};
 use crate::kernel::table::Probe;
 use crate::scenario::{NodeId, RouteKind, Scenario};
 
@@ -77,7 +77,7 @@ impl Draft {
                 (Probe::Send, Some(to)) => ("sendto", format!("{name} sendto {to} {PAYLOAD}")),
                 (Probe::Send, None) if name == UDP => ("send", format!("{name} send {PAYLOAD}")),
                 (Probe::Send, None) => ("send", format!("{name} send \"hello\"")),
-                (probe, _) => (call(probe), format!("{name} {}", call(probe))),
+                (probe, _) => (probe.as_str(), format!("{name} {probe}")),
             };
             self.add(now, host, line, ask.words(name, word, gives), Part::Then(step + 1));
             now += STEP;

@@ -33,7 +33,7 @@ use resound_core::signal::{Errno, IcmpError, Version};
 
 use crate::kernel::Profile;
 use crate::kernel::table::{
-    Code, Effect, Gave, Gives, IcmpClass, ORDERS, Probe, ROWS, Row, RowId, Signal, State, row,
+    Code, Effect, Gave, Gives, IcmpClass, ORDERS, ROWS, Row, RowId, Signal, State, row,
 };
 use crate::packet::{Body, Segment};
 use crate::run::{Happened, Run};
@@ -378,19 +378,8 @@ impl fmt::Display for Case {
             f.write_str(" with RECVERR")?;
         }
         if let Some(first) = self.order.and_then(|at| ORDERS[at].then.first()) {
-            write!(f, " {} first", call(first.call))?;
+            write!(f, " {} first", first.call)?;
         }
         Ok(())
-    }
-}
-
-/// The language's word for a call.
-const fn call(probe: Probe) -> &'static str {
-    match probe {
-        Probe::Recv => "recv",
-        Probe::Send => "send",
-        Probe::SoError => "so_error",
-        Probe::Poll => "poll",
-        Probe::ErrorQueue => "errqueue",
     }
 }

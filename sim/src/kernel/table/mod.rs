@@ -33,6 +33,7 @@ use crate::scenario::{Pick, RouteKind};
 mod icmp;
 mod tcp;
 mod udp;
+mod words;
 
 pub use icmp::verdict;
 pub use tcp::{ORDERS, Order};
