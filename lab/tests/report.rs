@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use resound_core::signal::Version;
-use resound_lab::report::{Host, Page};
+use resound_lab::report::{Asked, Host, Page, Start};
 use resound_lab::suite::{Item, Outcome, Player, items};
 use resound_lab::table::{Finding, RowReport, TableReport};
 use resound_lab::verdict::{Tolerance, Verdict, compare};
-use resound_sim::kernel::table::Verified;
+use resound_sim::kernel::Profile;
+use resound_sim::kernel::table::{ROWS, Row};
 use resound_sim::run::timeline::Svg;
 use resound_sim::{Echo, Record, Run, Scenario, World};
 
@@ -62,27 +63,27 @@ fn judged(item: &Item, scenario: &Scenario) -> (Verdict, Option<Arc<Run>>) {
 }
 
 fn host() -> Host {
-    Host::here("2026-01-02 03:04:05 UTC".into(), "resound compare --report <page>.html".into())
+    Host::here(Asked {
+        start: Start::now(),
+        date: "2026-01-02 03:04:05 UTC".into(),
+        command: "resound compare --report <page>.html".into(),
+        together: 8,
+    })
 }
 
+/// Every row of Linux, as if it had been exercised; one differs, and one was not.
 fn table() -> TableReport {
-    let row = |row, version, what| RowReport {
-        row,
-        version,
-        verified: Verified::On("6.18"),
-        cases: 2,
-        what,
-        took: Duration::from_secs(1),
+    let linux = ROWS.iter().flat_map(|rows| rows.iter()).filter(|row| row.profile == Profile::Linux);
+    let over = |row: &'static Row| {
+        let versions = [Version::V4, Version::V6].into_iter();
+        versions.filter(|version| row.version.is_none_or(|only| only == *version)).map(move |version| {
+            let (verified, cases, took) = (row.verified, 2, Duration::from_secs(1));
+            RowReport { row: row.name, version, verified, cases, what: Finding::Agreed, took }
+        })
     };
-    let rows = vec![
-        row("tcp/syn-sent/rst", Version::V4, Finding::Agreed),
-        row(
-            "tcp/syn-sent/rst",
-            Version::V6,
-            Finding::Differs("poll: the table says <IN>, this kernel gave -".into()),
-        ),
-        row("udp/own-port", Version::V4, Finding::NotExercised("nobody knows how".into())),
-    ];
+    let mut rows: Vec<RowReport> = linux.flat_map(over).collect();
+    rows[7].what = Finding::Differs("poll: the table says <IN>, this kernel gave -".into());
+    rows[9].what = Finding::NotExercised("nobody knows how".into());
     TableReport { kernel: "6.18.0".into(), rows }
 }
 
@@ -123,6 +124,55 @@ fn it_is_sound_and_each_link_leads_somewhere() {
     assert_eq!(page.matches("class=\"run\"").count(), drawn, "a drawing of each prediction and each run");
     assert!(page.contains("did not answer &lt;within&gt; 5 s &amp; was ended"));
     assert!(page.len() < 15_000_000, "{} bytes", page.len());
+}
+
+/// Each state has a part of its own, each row is in one, and what differs is told in its place.
+#[test]
+fn the_table_is_told_in_words() {
+    let page = page();
+    let part = page.split("<h2 id=\"table\">").nth(1).and_then(|rest| rest.split("</section>").next());
+    let part = part.expect("it has the table");
+    let groups: Vec<&str> = part.split("<details class=\"rows\">").skip(1).collect();
+    assert_eq!(groups.iter().filter(|group| group.starts_with("<summary>TCP, connecting ")).count(), 1);
+    let names: BTreeSet<&str> = table().rows.iter().map(|row| row.row).collect();
+    let told: usize = groups.iter().map(|group| group.matches("<tr><th scope=\"row\"").count()).sum();
+    assert_eq!(told, names.len());
+    let reset = "RST, exact</th><td>ends with ECONNRESET</td><td class=\"calls\">poll IN|OUT|ERR|HUP|RDHUP, recv ECONNRESET,";
+    assert!(part.contains(reset), "{part}");
+    assert!(part.contains("✗ poll: the table says &lt;IN&gt;, this kernel gave -</td>"), "{part}");
+    assert!(!part.contains("other rows"), "each row is in the table");
+}
+
+/// The matrix has headings, and no two of the same words.
+#[test]
+fn scenarios_stand_under_what_they_are_about() {
+    let page = page();
+    let headings: Vec<&str> =
+        page.split("scope=\"rowgroup\">").skip(1).filter_map(|rest| rest.split('<').next()).collect();
+    let unique: BTreeSet<&str> = headings.iter().copied().collect();
+    assert!(headings.len() >= 10 && unique.len() == headings.len(), "{headings:?}");
+    let of = |name: &str| {
+        let place = page.find(&format!("\">{name}</a></th>")).expect("a line of the matrix");
+        let heading = page[..place].rsplit("scope=\"rowgroup\">").next().expect("a heading");
+        heading.split('<').next().unwrap_or_default()
+    };
+    assert_eq!(of("keepalive-user-timeout"), "TCP: nothing gets through, and nobody says so");
+    assert_eq!(of("rst-in-syn-sent"), "TCP: segments that nobody sent");
+    assert_eq!(of("user-timeout-after-icmp"), "TCP: ICMP errors and routes that lead nowhere");
+}
+
+#[test]
+fn it_says_where_and_with_what() {
+    let page = page();
+    for words in [
+        "<dt>crates</dt><dd>tokio 1.",
+        "rustc 1.",
+        "<dt>at a time</dt><dd>8 plays",
+        "<dt>repeated</dt><dd>no play",
+    ] {
+        assert!(page.contains(words), "{words}");
+    }
+    assert!(page.contains("tcp_retries2=") && page.contains("net.ipv4.conf.all.rp_filter=0; "));
 }
 
 #[test]
@@ -257,5 +307,9 @@ fn a_browser_shows_it() {
     let paper = folder.join("report.pdf");
     let _ = fs::remove_file(&paper);
     log(&[&format!("--print-to-pdf={}", paper.display()), "--no-pdf-header-footer"]);
-    assert!(fs::read(&paper).expect("a document").starts_with(b"%PDF-"));
+    let document = fs::read(&paper).expect("a document");
+    assert!(document.starts_with(b"%PDF-"));
+    // Only what is open is printed: the matrix, what differs, the plots.
+    let pages = document.windows(12).filter(|at| at == b"/Type /Page\n").count();
+    assert!((3..25).contains(&pages), "{pages} pages");
 }

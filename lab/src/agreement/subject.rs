@@ -3,7 +3,7 @@
 use std::fmt;
 
 use resound_sim::Scenario;
-use resound_sim::scenario::{Call, Command, Forgery, HostFault, Open, Transport, What};
+use resound_sim::scenario::{Call, Command, Forgery, HostFault, Link, Open, Transport, What};
 
 /// What a scenario is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,6 +25,8 @@ pub enum Situation {
     Errors,
     /// Segments that nobody sent.
     Forged,
+    /// Nothing gets through any more, and nobody says so.
+    Silence,
     /// Packets are lost, late, doubled or changed.
     Packets,
     /// The host itself is short of something, or its programs are disturbed.
@@ -32,13 +34,18 @@ pub enum Situation {
 }
 
 impl Subject {
-    /// Of the first fault; a scenario that has connections of both kinds is one of TCP.
+    /// Of the fault that says most: that a segment is made up to reach a connection attempt is the point, and not that
+    /// the server's own answer was kept away for it. A scenario that has connections of both kinds is one of TCP.
     #[must_use]
     pub fn of(scenario: &Scenario) -> Self {
         let tcp = scenario.script.iter().any(|line| transport(&line.command) == Some(Transport::Tcp));
         let udp = scenario.script.iter().any(|line| transport(&line.command) == Some(Transport::Udp));
         let transport = if udp && !tcp { Transport::Udp } else { Transport::Tcp };
-        let situation = scenario.faults.first().map_or(Situation::Programs, |fault| situation(&fault.what));
+        let situations = scenario.faults.iter().map(|fault| situation(&fault.what));
+        let of_faults = situations.min_by_key(|of| telling(*of));
+        let careless = scenario.links.iter().any(is_careless);
+        let of_links = if careless { Situation::Packets } else { Situation::Programs };
+        let situation = of_faults.unwrap_or(of_links);
         Self { transport, situation }
     }
 }
@@ -52,9 +59,28 @@ const fn transport(command: &Command) -> Option<Transport> {
     }
 }
 
+/// Whether a link does to some packets what faults do.
+const fn is_careless(link: &Link) -> bool {
+    link.loss > 0 || link.duplicate > 0 || link.corrupt > 0 || !link.jitter.is_zero() || link.rate.is_some()
+}
+
+/// Which of a scenario's situations is its subject: the least. What comes later is often there to make room for it.
+const fn telling(situation: Situation) -> u8 {
+    match situation {
+        Situation::Forged => 0,
+        Situation::Errors => 1,
+        Situation::Hosts => 2,
+        Situation::Shortage => 3,
+        Situation::Packets => 4,
+        Situation::Silence => 5,
+        Situation::Programs => 6,
+    }
+}
+
 const fn situation(what: &What) -> Situation {
     match what {
-        What::Tamper(..) | What::Cut(..) | What::Unplug(..) | What::Mtu(..) => Situation::Packets,
+        What::Cut(..) | What::Unplug(..) => Situation::Silence,
+        What::Tamper(..) | What::Mtu(..) => Situation::Packets,
         What::Forge { packet: Forgery::Icmp { .. }, .. } | What::Route { .. } | What::LinkDown(..) => {
             Situation::Errors
         }
@@ -76,6 +102,7 @@ impl fmt::Display for Subject {
             Situation::Hosts => "processes and hosts end, stop, begin anew",
             Situation::Errors => "ICMP errors and routes that lead nowhere",
             Situation::Forged => "segments that nobody sent",
+            Situation::Silence => "nothing gets through, and nobody says so",
             Situation::Packets => "packets lost, late, doubled or changed",
             Situation::Shortage => "programs short of something, or disturbed",
         };
@@ -97,5 +124,8 @@ mod tests {
         assert!(of("0 b serve 7\n!1 b rst to a").starts_with("TCP: segments that nobody sent"));
         assert!(of("0 b serve 7\n!a->b#1 drop").starts_with("TCP: packets lost"));
         assert!(of("0 b serve 7\n!0 a no-ports").starts_with("TCP: programs short"));
+        assert!(of("0 b serve 7\n!0 a->b cut").starts_with("TCP: nothing gets through"));
+        // The cut only keeps the server's answer away.
+        assert!(of("0 b serve 7\n!0 a->b cut\n!1 b rst to a").starts_with("TCP: segments that nobody sent"));
     }
 }

@@ -1,35 +1,86 @@
-//! Where and when it was measured.
+//! Where, when and with what it was measured.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
 use std::thread;
+use std::time::{Duration, Instant};
 
-use super::html::{Escaped, Heading};
+use resound_sim::scenario::Role;
 
-/// Where and when it was measured.
+use super::html::{Escaped, Heading, Took};
+use crate::rig;
+use crate::suite::Outcome;
+
+/// When it began, and how busy the machine was then.
+#[derive(Clone, Debug)]
+pub struct Start {
+    at: Instant,
+    load: String,
+}
+
+/// What the caller alone knows.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// When it began.
+    pub start: Start,
+    /// When it ended, as the caller writes it.
+    pub date: String,
+    /// The command line.
+    pub command: String,
+    /// How many plays went on at a time, at most.
+    pub together: usize,
+}
+
+/// Where, when and with what it was measured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Host {
     /// The kernel: `Linux 6.18.5 x86_64`.
     pub kernel: String,
+    /// Which of its builds: `#1 SMP …`.
+    pub kernel_build: String,
     /// How many processors, and which: `2 × …`.
     pub processors: String,
     /// How much memory, in words.
     pub memory: String,
-    /// How busy it was in the last minute, five and fifteen, in processes that wanted to run (proc_loadavg(5)).
-    pub load: String,
-    /// Which version of Resound.
+    /// How busy it was when it began and when it ended: in the last minute, five and fifteen, in processes that wanted to
+    /// run (proc_loadavg(5)).
+    pub load: [String; 2],
+    /// Who was allowed to make namespaces: root, or an ordinary user in a namespace of its own.
+    pub rights: String,
+    /// Which version of Resound, and how it was built.
     pub version: String,
+    /// The runtimes' crates, as Cargo.lock has them.
+    pub crates: String,
+    /// How long it took.
+    pub took: Duration,
     /// When, as the caller writes it.
     pub date: String,
     /// The command line.
     pub command: String,
+    /// How many plays went on at a time, at most.
+    pub together: usize,
+}
+
+impl Start {
+    /// Now.
+    #[must_use]
+    pub fn now() -> Self {
+        Self { at: Instant::now(), load: load() }
+    }
+}
+
+/// Now.
+impl Default for Start {
+    fn default() -> Self {
+        Self::now()
+    }
 }
 
 impl Host {
-    /// This one, as it is now. What the caller alone knows: when it is, and what was asked for.
+    /// This one, as it is now, at the end.
     #[must_use]
-    pub fn here(date: String, command: String) -> Self {
-        let line = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    pub fn here(asked: Asked) -> Self {
         let uname = nix::sys::utsname::uname();
         let word = |word: fn(&nix::sys::utsname::UtsName) -> &std::ffi::OsStr| {
             uname.as_ref().map_or_else(|_| "?".to_owned(), |uname| word(uname).to_string_lossy().into_owned())
@@ -41,8 +92,8 @@ impl Host {
         };
         let count =
             thread::available_parallelism().map_or_else(|_| "?".to_owned(), |count| count.to_string());
-        let model = field(&line("/proc/cpuinfo"), "model name").unwrap_or_else(|| "processors".to_owned());
-        let load = line("/proc/loadavg");
+        let model = field(&read("/proc/cpuinfo"), "model name").unwrap_or_else(|| "processors".to_owned());
+        let Asked { start, date, command, together } = asked;
         Self {
             kernel: format!(
                 "{} {} {}",
@@ -50,28 +101,125 @@ impl Host {
                 word(|of| of.release()),
                 word(|of| of.machine())
             ),
+            kernel_build: word(|of| of.version()),
             processors: format!("{count} × {model}"),
-            memory: field(&line("/proc/meminfo"), "MemTotal").unwrap_or_else(|| "?".to_owned()),
-            load: load.split(' ').take(3).collect::<Vec<_>>().join(", "),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            memory: field(&read("/proc/meminfo"), "MemTotal").unwrap_or_else(|| "?".to_owned()),
+            load: [start.load, load()],
+            rights: rights(&read("/proc/self/uid_map")).to_owned(),
+            version: concat!(env!("CARGO_PKG_VERSION"), ", built with ", env!("RESOUND_LAB_BUILT"))
+                .to_owned(),
+            crates: env!("RESOUND_LAB_CRATES").to_owned(),
+            took: start.at.elapsed(),
             date,
             command,
+            together,
         }
     }
 
-    pub(super) fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    pub(super) fn write(&self, f: &mut fmt::Formatter<'_>, outcomes: &[Outcome]) -> fmt::Result {
         writeln!(f, "<section>\n{}\n<dl>", Heading::HOST)?;
-        for (name, value) in [
-            ("when", &self.date),
-            ("command", &self.command),
-            ("version", &self.version),
-            ("kernel", &self.kernel),
-            ("processors", &self.processors),
-            ("memory", &self.memory),
-            ("load at the end", &self.load),
-        ] {
-            writeln!(f, "<dt>{name}</dt><dd>{}</dd>", Escaped(value))?;
+        let [before, after] = &self.load;
+        let mut lines = vec![
+            ("ended", self.date.clone()),
+            ("took", Took(self.took.as_secs_f64()).to_string()),
+            ("command", self.command.clone()),
+            ("Resound", self.version.clone()),
+            ("crates", self.crates.clone()),
+            ("kernel", format!("{}, {}", self.kernel, self.kernel_build)),
+            ("processors", self.processors.clone()),
+            ("memory", self.memory.clone()),
+            ("load", format!("{before} before, {after} at the end")),
+        ];
+        if !outcomes.is_empty() {
+            lines.push(("rights", self.rights.clone()));
+            lines.push(("at a time", format!("{} plays at most", self.together)));
+            lines.push(("repeated", repeated(outcomes)));
+            lines.push(("each host", settings()));
+            lines.push(("by scenarios", set_by_scenarios(outcomes)));
+        }
+        for (name, value) in lines {
+            writeln!(f, "<dt>{name}</dt><dd>{}</dd>", Escaped(&value))?;
         }
         f.write_str("</dl>\n</section>\n")
+    }
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(path).unwrap_or_default()
+}
+
+fn load() -> String {
+    read("/proc/loadavg").split(' ').take(3).collect::<Vec<_>>().join(", ")
+}
+
+/// By which right namespaces are made; of the map in user_namespaces(7), where the first namespace has all users.
+fn rights(uid_map: &str) -> &'static str {
+    let map: Vec<&str> = uid_map.split_whitespace().collect();
+    match map[..] {
+        ["0", "0", "4294967295"] => "root",
+        [] => "unknown",
+        _ => "root within a user namespace",
+    }
+}
+
+/// How many plays were repeated, and why.
+fn repeated(outcomes: &[Outcome]) -> String {
+    let again = || outcomes.iter().filter(|outcome| outcome.times > 1);
+    let (runs, plays) = (again().count(), again().map(|outcome| outcome.times - 1).sum::<u32>());
+    match runs {
+        0 => "no play: the machine was punctual wherever one differed".to_owned(),
+        runs => format!(
+            "{plays} plays, of {runs} of {} runs: they differed or could not be played while the machine stood still",
+            outcomes.iter().filter(|outcome| outcome.times > 0).count()
+        ),
+    }
+}
+
+/// What every host's kernel is told first.
+fn settings() -> String {
+    let all = rig::settings().map(|(path, value)| format!("net.{}={value}", path.replace('/', ".")));
+    all.collect::<Vec<_>>().join("; ")
+}
+
+/// What scenarios tell some of their hosts' kernels.
+fn set_by_scenarios(outcomes: &[Outcome]) -> String {
+    let mut settings: BTreeMap<&str, BTreeSet<u64>> = BTreeMap::new();
+    let nodes = outcomes.iter().filter(|outcome| outcome.times > 0).flat_map(|of| &of.item.scenario.nodes);
+    for (sysctl, value) in nodes.filter(|node| node.role == Role::Host).flat_map(|node| &node.sysctl) {
+        settings.entry(sysctl.name()).or_default().insert(*value);
+    }
+    if settings.is_empty() {
+        return "nothing".to_owned();
+    }
+    let one = |(name, values): (&str, BTreeSet<u64>)| {
+        let values: Vec<String> = values.iter().map(u64::to_string).collect();
+        format!("{name}={}", values.join(" or "))
+    };
+    settings.into_iter().map(one).collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_says_with_what_it_was_built() {
+        let asked = Asked { start: Start::now(), date: String::new(), command: String::new(), together: 1 };
+        let host = Host::here(asked);
+        for name in ["tokio 1.", "async-io 2."] {
+            assert!(host.crates.contains(name), "{}", host.crates);
+        }
+        assert!(host.version.contains("rustc 1."), "{}", host.version);
+    }
+
+    #[test]
+    fn whoever_has_all_users_is_root() {
+        assert_eq!(rights("         0          0 4294967295\n"), "root");
+        assert_eq!(rights("         0       1000          1\n"), "root within a user namespace");
+    }
+
+    #[test]
+    fn every_host_is_told_what_a_namespace_copies() {
+        assert!(settings().contains("net.ipv4.tcp_rmem=4096 131072 6291456; "), "{}", settings());
     }
 }

@@ -12,7 +12,7 @@
 //!                            ├──► scenario ◄─────────────┘  words and times beside each other; drawings
 //!                            └──► plots                     how far from the prediction, as distributions
 //!   TableReport, Costs ──────────► tables, plots
-//!   Host ────────────────────────► where and when
+//!   Host ────────────────────────► where, when and with what
 //! ```
 //!
 //! It is written by hand, without a template engine: it is a list of a few forms of element, the compiler checks what is
@@ -41,14 +41,14 @@ mod scenario;
 mod table;
 mod times;
 
-pub use host::Host;
+pub use host::{Asked, Host, Start};
 use html::{Escaped, Heading};
 pub use plot::{Distribution, Series};
 
 /// A page.
 #[derive(Debug)]
 pub struct Page<'a> {
-    /// Where and when it was measured.
+    /// Where, when and with what it was measured.
     pub host: &'a Host,
     /// What was played in the lab.
     pub outcomes: &'a [Outcome],
@@ -88,7 +88,7 @@ impl fmt::Display for Page<'_> {
         let in_plays = Plays::of(self.outcomes);
         costs::write(f, in_plays.as_ref(), self.costs)?;
         loopback::write(f, self.loopback)?;
-        self.host.write(f)?;
+        self.host.write(f, self.outcomes)?;
         f.write_str("</main>\n</body>\n</html>\n")
     }
 }

@@ -8,18 +8,17 @@ use super::anchor;
 use super::html::{At, Escaped, Heading, Took, id};
 use crate::agreement::{Agreement, Beat, Came, Row, VERSIONS, course, sentences, sign};
 use crate::suite::{Outcome, Player};
-use crate::verdict::{Verdict, version_name};
+use crate::verdict::version_name;
 
 /// How many words of a course are shown before its middle is left out.
 const MOST: usize = 48;
 
 pub(super) fn write_all(f: &mut fmt::Formatter<'_>, agreement: &Agreement<'_>) -> fmt::Result {
-    writeln!(f, "<section>\n{}", Heading::SCENARIOS)?;
+    writeln!(f, "<section class=\"on-demand\">\n{}", Heading::SCENARIOS)?;
     f.write_str(
         "<p>In each drawing time runs downwards; where nothing happens, it is broken off, with how long beside it. \
          A packet is an arrow from where it sets out to where it arrives; one that is lost ends in a cross; one that nobody \
-         sent is dashed. Bold words are what a program was told. On paper, drawings of runs that agree are left out, and so is \
-         the prediction where all runs agree.</p>\n",
+         sent is dashed. Bold words are what a program was told. On paper there is what is open here.</p>\n",
     )?;
     agreement.rows.iter().try_for_each(|row| write(f, row))?;
     f.write_str("</section>\n")
@@ -30,12 +29,9 @@ fn write(f: &mut fmt::Formatter<'_>, row: &Row<'_>) -> fmt::Result {
         let players = Player::ALL.into_iter();
         players.filter_map(|player| row.cell(player, version)).map(|outcome| sign(&outcome.verdict)).collect()
     };
-    // On paper nothing is drawn of what came as predicted: words and times say it all.
-    let alike = row.outcomes.iter().all(|outcome| outcome.verdict == Verdict::Agrees);
-    let class = if alike { "scenario alike" } else { "scenario" };
     writeln!(
         f,
-        "<details class=\"{class}\">\n<summary><b>{}</b> <span class=\"signs\">{}</span> {}</summary>\n<div id=\"{}\">",
+        "<details class=\"scenario\">\n<summary><b>{}</b> <span class=\"signs\">{}</span> {}</summary>\n<div id=\"{}\">",
         Escaped(row.name),
         VERSIONS.map(signs).join(" "),
         Escaped(row.about),

@@ -145,6 +145,11 @@ pub enum RigError {
     NoHost(NodeId),
 }
 
+/// What every host's kernel is told before its scenario's own settings: paths under /proc/sys/net, and values.
+pub fn settings() -> impl Iterator<Item = (&'static str, &'static str)> {
+    Plan::settings()
+}
+
 impl fmt::Display for RigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

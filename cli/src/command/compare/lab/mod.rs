@@ -16,6 +16,7 @@ use resound_lab::agent::Launcher;
 use resound_lab::agreement::{Agreement, Note, Row, Tally};
 use resound_lab::costs::plays::Plays;
 use resound_lab::costs::{self, Configuration, Costs};
+use resound_lab::report::Start;
 use resound_lab::rig;
 use resound_lab::suite::{self, Item, Outcome, Player, Setup};
 use resound_lab::table::{self, Finding, TableReport, Unplayed};
@@ -69,6 +70,7 @@ pub(super) enum News {
 /// What came of it all.
 #[derive(Debug, Default)]
 pub(super) struct Lab {
+    start: Start,
     /// Why it was not used, if it was to be.
     pub(super) hindrance: Option<String>,
     pub(super) outcomes: Vec<Outcome>,

@@ -6,9 +6,9 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use resound_conformance::Outcome;
-use resound_lab::report::{Host, Page};
+use resound_lab::report::{Asked, Host, Page};
 
-use super::Lab;
+use super::{Lab, TOGETHER};
 
 /// Writes it all as a page.
 pub(in super::super) fn write(
@@ -20,7 +20,8 @@ pub(in super::super) fn write(
     let date = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
     let command: Vec<String> =
         std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
-    let host = Host::here(date, command.join(" "));
+    let (start, command) = (lab.start.clone(), command.join(" "));
+    let host = Host::here(Asked { start, date, command, together: TOGETHER });
     let page = Page {
         host: &host,
         outcomes: &lab.outcomes,
