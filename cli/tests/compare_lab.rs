@@ -39,6 +39,8 @@ fn every_format_holds_what_the_lab_found() {
     assert_eq!((&first["runtime"], &first["ip"]), (&"std".into(), &4.into()));
     let detection = &first["detections"][0];
     assert_eq!(detection["what"], "dial-failed conn-refused peer");
+    assert_eq!((&detection["reason"], &detection["origin"]), (&"conn-refused".into(), &"peer".into()));
+    assert!(detection["errno"].is_null(), "{detection}");
     assert!(detection["at_ns"].as_u64() >= detection["predicted_ns"].as_u64(), "{detection}");
     assert!(document["outcomes"].as_array().unwrap().is_empty(), "the promises were not asked for");
 
@@ -55,7 +57,9 @@ fn every_format_holds_what_the_lab_found() {
     let column = |name: &str| rows[0].iter().position(|title| title == name).unwrap();
     let played: Vec<_> = rows.iter().filter(|row| row[column("part")] == "scenarios").collect();
     assert_eq!(played.len(), 6);
-    assert!(played.iter().all(|row| row[column("verdict")] == "agrees"), "{rows:?}");
+    for (name, value) in [("verdict", "agrees"), ("reason", "conn-refused"), ("origin", "peer")] {
+        assert!(played.iter().all(|row| row[column(name)] == value), "{name}: {rows:?}");
+    }
     assert_eq!(with("quiet").code(0).stdout, b"");
 }
 

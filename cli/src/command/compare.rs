@@ -16,6 +16,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
 use resound_conformance::{Outcome, Runtime, Scenario, run_all};
+use resound_core::Instant;
 use resound_sim::library::{self, Entry};
 use resound_sockets::clock::Clock;
 
@@ -208,6 +209,7 @@ struct Comparing {
 
 impl Comparing {
     fn new(clock: Clock, sink: Sink, lab: Lab) -> Self {
+        let shown = Progress::new(sink.format, clock.now());
         Self {
             clock,
             sink,
@@ -217,7 +219,7 @@ impl Comparing {
             done: 0,
             baseline: None,
             page: None,
-            shown: Progress::new(),
+            shown,
             error: None,
         }
     }
@@ -251,7 +253,7 @@ impl Comparing {
     fn collect(&mut self, told: &Receiver<Told>, interrupts: &Interrupts) -> Written {
         let mut doing = None;
         while interrupts.count() == 0 {
-            self.shown.update(self.done, self.plays, doing.as_deref());
+            self.shown.update(self.clock.now(), self.done, self.plays, doing.as_deref());
             // Patience in case the other thread ends without having told everything.
             match told.recv_timeout(PATIENCE) {
                 Ok(Told::Outcome(outcome)) => {
@@ -423,24 +425,53 @@ fn can_be_written(path: &Path) -> io::Result<()> {
     }
 }
 
-/// How far it has come, for whoever watches a terminal.
-#[derive(Debug)]
+/// How far it has come, for whoever watches a terminal or reads a log.
+#[derive(Debug, PartialEq, Eq)]
 enum Progress {
+    /// In a line of a terminal, written anew each time.
     Shown,
+    /// In lines of a log, now and then: the next one is due then.
+    Logged(Instant),
     Hidden,
 }
 
+/// How far lines of a log are apart.
+const LOG_EVERY: Duration = Duration::from_secs(10);
+
 impl Progress {
-    fn new() -> Self {
+    fn new(format: Format, now: Instant) -> Self {
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-        if io::stderr().is_terminal() && !dumb { Self::Shown } else { Self::Hidden }
+        match format {
+            Format::Quiet => Self::Hidden,
+            _ if io::stderr().is_terminal() && !dumb => Self::Shown,
+            _ => Self::Logged(now + LOG_EVERY),
+        }
     }
 
-    fn update(&self, done: usize, all: usize, doing: Option<&str>) {
-        if matches!(self, Self::Shown) {
-            let doing = doing.map(|doing| format!("; now: {doing}")).unwrap_or_default();
+    fn update(&mut self, now: Instant, done: usize, all: usize, doing: Option<&str>) {
+        let doing = || doing.map(|doing| format!("; now: {doing}")).unwrap_or_default();
+        match self {
             // What was longer is erased behind it (ECMA-48, EL).
-            let _ = write!(io::stderr().lock(), "\r{done} of {all} runs done{doing} \x1b[K");
+            Self::Shown => {
+                let _ = write!(io::stderr().lock(), "\r{done} of {all} runs done{} \x1b[K", doing());
+            }
+            Self::Logged(_) => {
+                if self.is_due(now) {
+                    note(&format!("{done} of {all} runs done{}", doing()));
+                }
+            }
+            Self::Hidden => {}
+        }
+    }
+
+    /// Whether the log is to have a line now; the next one is due later then.
+    fn is_due(&mut self, now: Instant) -> bool {
+        match self {
+            Self::Logged(due) if now >= *due => {
+                *due = now + LOG_EVERY;
+                true
+            }
+            _ => false,
         }
     }
 
@@ -449,5 +480,24 @@ impl Progress {
             // Back to the first column, and erase to the end of the line (ECMA-48, EL).
             let _ = write!(io::stderr().lock(), "\r\x1b[K");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_has_a_line_now_and_then_and_none_where_nothing_is_to_be_said() {
+        let start = Instant::from_nanos(0);
+        let mut log = Progress::new(Format::Quiet, start);
+        assert_eq!(log, Progress::Hidden);
+        assert!(!log.is_due(start + LOG_EVERY));
+        log = Progress::Logged(start + LOG_EVERY);
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let due: Vec<u64> = (0..40).filter(|second| log.is_due(after(*second))).collect();
+        assert_eq!(due, [10, 20, 30]);
+        // Whoever was late with one does not make up for it.
+        assert!(log.is_due(after(99)) && !log.is_due(after(100)));
     }
 }

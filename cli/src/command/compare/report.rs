@@ -367,6 +367,8 @@ pub(super) fn header() -> String {
         "p99",
         "spread",
         "unit",
+        "errno",
+        "times",
     ];
     csv::row(columns.map(String::from))
 }
@@ -388,6 +390,8 @@ pub(super) fn row(outcome: &Outcome) -> String {
         row.broken.join("; "),
         cell(row.not_run),
         "promises".into(),
+        String::new(),
+        String::new(),
         String::new(),
         String::new(),
         String::new(),

@@ -1,12 +1,14 @@
 //! The lab for programs: a part of the document, event lines, rows.
 
-use resound_core::signal::Version;
-use resound_lab::agreement::{detections, sentences};
+use resound_core::signal::{Errno, Origin, Reason, Version};
+use resound_lab::agreement::{Latency, detections, sentences};
 use resound_lab::costs::plays::{self, Plays};
 use resound_lab::costs::{Metric, Row as Cost};
 use resound_lab::suite::Outcome;
 use resound_lab::table::{Finding, RowReport};
 use resound_lab::verdict::{Verdict, words};
+use resound_sim::run::Remark;
+use resound_sim::scenario::Said;
 use serde::Serialize;
 
 use super::{Lab, News};
@@ -72,6 +74,10 @@ struct Used {
 struct Detection {
     host: String,
     what: String,
+    /// Why, and from whom that is known, if a machine says so; of a single call, its errno.
+    reason: Option<String>,
+    origin: Option<String>,
+    errno: Option<String>,
     predicted_ns: u64,
     at_ns: u64,
 }
@@ -208,13 +214,18 @@ impl Lab {
 impl From<&Outcome> for Played {
     fn from(outcome: &Outcome) -> Self {
         let scenario = &outcome.item.scenario;
-        let detection =
-            |(remark, latency): (&resound_sim::run::Remark, resound_lab::agreement::Latency)| Detection {
+        let detection = |(remark, latency): (&Remark, Latency)| {
+            let why = Why::of(&remark.said);
+            Detection {
                 host: scenario.name(remark.node).to_owned(),
                 what: words(&remark.said),
+                reason: why.reason.map(|reason| reason.to_string()),
+                origin: why.origin.map(|origin| origin.to_string()),
+                errno: why.errno.map(|errno| errno.to_string()),
                 predicted_ns: nanos(latency.predicted),
                 at_ns: nanos(latency.came),
-            };
+            }
+        };
         Self {
             scenario: outcome.item.name.clone(),
             runtime: outcome.player.as_str(),
@@ -283,6 +294,29 @@ impl From<&plays::Comparison> for PlayComparison {
             more: of.signs.more,
             chance: of.signs.chance(),
             verdict: of.verdict.as_str(),
+        }
+    }
+}
+
+/// Why something ended or failed, as far as a program is told.
+#[derive(Clone, Copy, Debug, Default)]
+struct Why {
+    reason: Option<Reason>,
+    origin: Option<Origin>,
+    errno: Option<Errno>,
+}
+
+impl Why {
+    fn of(said: &Said) -> Self {
+        match *said {
+            Said::DialFailed(reason, origin) | Said::Down(reason, origin) => {
+                Self { reason: Some(reason), origin: Some(origin), errno: None }
+            }
+            Said::Ended(reason) | Said::Lost(_, reason) | Said::GaveUp(reason) => {
+                Self { reason: Some(reason), ..Self::default() }
+            }
+            Said::Call(_, Err(errno)) => Self { errno: Some(errno), ..Self::default() },
+            _ => Self::default(),
         }
     }
 }
@@ -363,6 +397,9 @@ pub(in super::super) fn csv_rows(news: &News) -> Vec<String> {
 fn played(outcome: &Outcome) -> String {
     let row = Played::from(outcome);
     let first = row.detections.first();
+    let of_first = |field: fn(&Detection) -> &Option<String>| first.and_then(|first| field(first).clone());
+    let (reason, origin) = (of_first(|first| &first.reason), of_first(|first| &first.origin));
+    let errno = of_first(|first| &first.errno);
     let (broken, not_run) = match outcome.verdict {
         Verdict::NotPlayed(_) => (Vec::new(), row.explain),
         _ => (row.explain, Vec::new()),
@@ -372,8 +409,8 @@ fn played(outcome: &Outcome) -> String {
         row.scenario,
         row.runtime.into(),
         matches!(outcome.verdict, Verdict::Agrees | Verdict::Deviates(_)).to_string(),
-        String::new(),
-        String::new(),
+        reason.unwrap_or_default(),
+        origin.unwrap_or_default(),
         first.map(|first| first.at_ns.to_string()).unwrap_or_default(),
         first.map(|first| first.predicted_ns.to_string()).unwrap_or_default(),
         row.took_ns.to_string(),
@@ -387,6 +424,8 @@ fn played(outcome: &Outcome) -> String {
         String::new(),
         String::new(),
         String::new(),
+        errno.unwrap_or_default(),
+        row.times.to_string(),
     ])
 }
 
@@ -402,7 +441,7 @@ fn table_row(report: &RowReport) -> String {
     cells.extend([const { String::new() }; 4]);
     cells.extend([row.took_ns.to_string(), String::new(), broken, not_run]);
     cells.extend(["table".into(), row.ip.to_string(), row.finding.into()]);
-    cells.extend([const { String::new() }; 4]);
+    cells.extend([const { String::new() }; 6]);
     csv::row(cells)
 }
 
@@ -414,6 +453,7 @@ fn cost(row: &Cost) -> String {
     cells.push(figure.missing.unwrap_or_default());
     cells.extend(["costs".into(), String::new(), String::new()]);
     cells.extend([number(figure.median), number(figure.p99), number(figure.spread), figure.unit.into()]);
+    cells.extend([const { String::new() }; 2]);
     csv::row(cells)
 }
 
