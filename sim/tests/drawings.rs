@@ -73,23 +73,25 @@ impl fmt::Display for Text<'_> {
     }
 }
 
-/// The lines of a path: `M1 2H3L4 5`.
+/// The lines of a path: `M1 2H3L4 5M6 7L8 9`.
 fn lines(path: &str) -> Vec<[(f64, f64); 2]> {
-    let mut points: Vec<(f64, f64)> = Vec::new();
+    let (mut lines, mut at) = (Vec::new(), (0.0, 0.0));
     let mut rest = path;
     while let Some(command) = rest.chars().next() {
         let end = rest[1..].find(|letter: char| letter.is_ascii_alphabetic()).map_or(rest.len(), |at| at + 1);
         let numbers: Vec<f64> =
             rest[1..end].split(' ').map(|number| number.parse().expect("a number")).collect();
-        let before = points.last().copied();
-        points.push(match (command, &numbers[..]) {
+        let to = match (command, &numbers[..]) {
             ('M' | 'L', &[x, y]) => (x, y),
-            ('H', &[x]) => (x, before.expect("it begins somewhere").1),
+            ('H', &[x]) => (x, at.1),
             other => panic!("{path}: {other:?}"),
-        });
-        rest = &rest[end..];
+        };
+        if command != 'M' {
+            lines.push([at, to]);
+        }
+        (at, rest) = (to, &rest[end..]);
     }
-    points.windows(2).map(|two| [two[0], two[1]]).collect()
+    lines
 }
 
 /// What lies over what.
@@ -97,7 +99,9 @@ fn overlaps(svg: &str) -> Vec<String> {
     let document = Document::parse(svg).expect("it is XML");
     let texts: Vec<Text<'_>> =
         document.descendants().filter(|node| node.has_tag_name("text")).map(Text::of).collect();
-    let shafts = document.descendants().filter(|node| node.attribute("class") == Some("shaft"));
+    // The heads of some are a path of their own, which has no class.
+    let is_arrow = |node: &Node<'_, '_>| matches!(node.attribute("class"), None | Some("shaft"));
+    let shafts = document.descendants().filter(|node| node.has_tag_name("path") && is_arrow(node));
     let shafts: Vec<_> = shafts.flat_map(|node| lines(node.attribute("d").expect("a path"))).collect();
     let boxes = document.descendants().filter(|node| node.has_tag_name("rect") && node.has_attribute("x"));
     let boxes: Vec<_> = boxes.map(Text::of_box).collect();

@@ -103,7 +103,8 @@ impl Host {
             ),
             kernel_build: word(|of| of.version()),
             processors: format!("{count} × {model}"),
-            memory: field(&read("/proc/meminfo"), "MemTotal").unwrap_or_else(|| "?".to_owned()),
+            memory: field(&read("/proc/meminfo"), "MemTotal")
+                .map_or_else(|| "?".to_owned(), |kib| memory(&kib)),
             load: [start.load, load()],
             rights: rights(&read("/proc/self/uid_map")).to_owned(),
             version: concat!(env!("CARGO_PKG_VERSION"), ", built with ", env!("RESOUND_LAB_BUILT"))
@@ -150,6 +151,14 @@ fn read(path: &str) -> String {
 
 fn load() -> String {
     read("/proc/loadavg").split(' ').take(3).collect::<Vec<_>>().join(", ")
+}
+
+/// A line of proc_meminfo(5), `24684096 kB`, with fewer digits.
+fn memory(line: &str) -> String {
+    match line.strip_suffix(" kB").and_then(|kib| kib.parse::<f64>().ok()) {
+        Some(kib) => format!("{:.1} GiB", kib / 1024.0 / 1024.0),
+        None => line.to_owned(),
+    }
 }
 
 /// By which right namespaces are made; of the map in user_namespaces(7), where the first namespace has all users.
@@ -210,6 +219,11 @@ mod tests {
             assert!(host.crates.contains(name), "{}", host.crates);
         }
         assert!(host.version.contains("rustc 1."), "{}", host.version);
+    }
+
+    #[test]
+    fn memory_is_told_in_few_digits() {
+        assert_eq!(["24684096 kB", "much"].map(memory), ["23.5 GiB", "much"]);
     }
 
     #[test]

@@ -9,7 +9,7 @@
 //!         200 µs   500 µs   1 ms
 //! ```
 //!
-//! The axis reaches from where the first hundredth of the fastest is to where the last hundredth of the slowest is: a few
+//! The axis reaches from where the first fortieth of the fastest is to where the last hundredth of the slowest is: a few
 //! values far outside would leave no room for all others. How many those are, and how far they go, is said below; a line
 //! begins and ends at the share that lies within. Lines differ by their dashes too, not by colour alone. Under the plot the
 //! same in figures.
@@ -111,7 +111,7 @@ impl Axes {
     fn around(series: &[Sorted<'_>]) -> Self {
         let later = |series: &Sorted<'_>| {
             let first = series.seconds.partition_point(|seconds| *seconds <= AT_ONCE);
-            quantile(&series.seconds[first..], 10)
+            quantile(&series.seconds[first..], 25)
         };
         let from = series.iter().filter_map(later).fold(f64::INFINITY, f64::min);
         let to = series.iter().filter_map(|series| series.quantile(990)).fold(AT_ONCE, f64::max);
@@ -140,11 +140,11 @@ impl Axes {
             (all().filter(|of| *of < self.from).count(), all().filter(|of| *of > self.to).count());
         let mut said = Vec::new();
         if below > 0 {
-            said.push(format!("{below} were shorter than {}", Took(self.from)));
+            said.push(format!("{below} took less than {}", Took(self.from)));
         }
         if above > 0 {
             let longest = all().fold(0.0, f64::max);
-            said.push(format!("{above} longer than {}, up to {}", Took(self.to), Took(longest)));
+            said.push(format!("{above} took more than {}, up to {}", Took(self.to), Took(longest)));
         }
         if said.is_empty() {
             return Ok(());
@@ -299,7 +299,7 @@ mod tests {
         fmt::write(&mut said, format_args!("{}", Outside(axis, more))).expect("a string");
         assert_eq!(
             said.trim_end(),
-            "<p class=\"outside\">Of 405, 3 were shorter than 200 µs and 1 longer than 2.00 ms, up to 3.00 s.</p>"
+            "<p class=\"outside\">Of 405, 3 took less than 200 µs and 1 took more than 2.00 ms, up to 3.00 s.</p>"
         );
         assert_eq!(axes(&[0.0]), axes(&[1e-6]));
     }

@@ -79,7 +79,7 @@ fn group(f: &mut fmt::Formatter<'_>, title: &str, lines: &[Line<'_>]) -> fmt::Re
         .collect();
     writeln!(
         f,
-        "<details class=\"rows\"><summary>{} <span class=\"signs\">{}</span></summary>",
+        "<details class=\"rows\"><summary>{} <span class=\"agrees\">{}</span></summary>",
         Escaped(title),
         counts.join(" ")
     )?;

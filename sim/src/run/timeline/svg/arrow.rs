@@ -24,15 +24,40 @@ const LOST: u32 = 2;
 
 pub(super) type Point = (u32, u32);
 
+/// How a shaft is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shaft {
+    /// In one line with its head.
+    Whole,
+    /// By itself, so that it can be dashed and the head not.
+    Apart,
+}
+
+impl Shaft {
+    /// What stands between the shaft and what is at its end.
+    const fn seam(self) -> &'static str {
+        match self {
+            Self::Whole => "",
+            Self::Apart => r#""/><path d=""#,
+        }
+    }
+}
+
 /// To where it arrives.
-pub(super) fn arrives(f: &mut fmt::Formatter<'_>, (x, y): Point, (to_x, to_y): Point) -> fmt::Result {
+pub(super) fn arrives(
+    f: &mut fmt::Formatter<'_>,
+    shaft: Shaft,
+    (x, y): Point,
+    (to_x, to_y): Point,
+) -> fmt::Result {
     let bend = bend((x, y), (to_x, to_y));
     write!(f, r#"<path class="shaft" d="M{x} {y}"#)?;
     if let Some(bend) = bend {
         write!(f, "H{bend}")?;
     }
-    write!(f, r#"L{to_x} {to_y}"/>"#)?;
-    head(f, (bend.unwrap_or(x), y), (to_x, to_y))
+    write!(f, "L{to_x} {to_y}{}", shaft.seam())?;
+    head(f, (bend.unwrap_or(x), y), (to_x, to_y))?;
+    f.write_str(r#""/>"#)
 }
 
 /// Where it begins to fall, if it has to.
@@ -51,13 +76,14 @@ fn head(f: &mut fmt::Formatter<'_>, (x, y): Point, (to_x, to_y): Point) -> fmt::
         (bx.round() as i64, by.round() as i64)
     };
     let ((ax, ay), (bx, by)) = (barb(4.0), barb(-4.0));
-    write!(f, r#"<path d="M{ax} {ay}L{to_x} {to_y}L{bx} {by}"/>"#)
+    write!(f, "M{ax} {ay}L{to_x} {to_y}L{bx} {by}")
 }
 
 /// To where it is lost.
-pub(super) fn is_lost(f: &mut fmt::Formatter<'_>, (x, y): Point, to_x: u32) -> fmt::Result {
+pub(super) fn is_lost(f: &mut fmt::Formatter<'_>, shaft: Shaft, (x, y): Point, to_x: u32) -> fmt::Result {
     let to_y = y + LOST;
-    write!(f, r#"<path class="shaft" d="M{x} {y}L{to_x} {to_y}"/>"#)?;
+    write!(f, r#"<path class="shaft" d="M{x} {y}L{to_x} {to_y}{}"#, shaft.seam())?;
     let (left, top, wide) = (to_x.saturating_sub(CROSS), to_y - CROSS, 2 * CROSS);
-    write!(f, r#"<path d="M{left} {top}l{wide} {wide}m0-{wide}l-{wide} {wide}"/>"#)
+    let (right, bottom) = (left + wide, top + wide);
+    write!(f, r#"M{left} {top}L{right} {bottom}M{right} {top}L{left} {bottom}"/>"#)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::super::ascii::time;
 use super::super::words::Told;
 use super::super::{Story, fate, number, state};
-use super::arrow::{self, CHANNEL, Point};
+use super::arrow::{self, CHANNEL, Point, Shaft};
 use super::columns::{Columns, GUTTER, LEFT};
 use super::letters::{across, cut, wrap};
 use super::rows::{BREAK, LINE, ROW, Row, Rows, Shown};
@@ -145,7 +145,12 @@ impl<'a> Canvas<'a> {
             _ => "plain",
         };
         let forged = if mark.forged { " forged" } else { "" };
-        write!(f, r#"<g class="{kind}{forged}">"#)?;
+        // Most packets are plain: they look like everything else.
+        let grouped = mark.forged || kind != "plain";
+        if grouped {
+            write!(f, r#"<g class="{kind}{forged}">"#)?;
+        }
+        let shaft = if mark.forged { Shaft::Apart } else { Shaft::Whole };
 
         let (from, to) = (self.columns.line(way.from), self.columns.line(way.to));
         let room = from.abs_diff(to).saturating_sub(AWAY + CHANNEL + 5);
@@ -163,19 +168,19 @@ impl<'a> Canvas<'a> {
             beside.push(told.all());
             ""
         };
+        let away = AWAY + (room.saturating_sub(across(on)) / 4).min(24);
         if from != to {
             match arrives {
-                Some(at) => arrow::arrives(f, (from, y), (to, self.rows.arrival(*at, way.to, y)))?,
+                Some(at) => arrow::arrives(f, shaft, (from, y), (to, self.rows.arrival(*at, way.to, y)))?,
                 None => {
                     // A lost packet gets two thirds of the way, or as far as its words.
-                    let reach = AWAY + (room * 2 / 3).max(across(on) + 8).min(room);
+                    let reach = (AWAY + room * 2 / 3).max(away + across(on) + 6).min(AWAY + room + 6);
                     let end = if from < to { from + reach } else { from - reach };
-                    arrow::is_lost(f, (from, y), end)?;
+                    arrow::is_lost(f, shaft, (from, y), end)?;
                 }
             }
         }
         if !on.is_empty() {
-            let away = AWAY + (room.saturating_sub(across(on)) / 4).min(24);
             let (x, class) =
                 if from <= to { (from + away, "") } else { (from - away, r#" class="to-left""#) };
             write!(f, r#"<text{class} x="{x}" y="{}">{}</text>"#, y - 3, Escaped(on))?;
@@ -185,7 +190,10 @@ impl<'a> Canvas<'a> {
         if !beside.is_empty() {
             self.text(f, self.columns.behind(), y, "beside", &beside.join(", "))?;
         }
-        writeln!(f, "</g>")
+        if grouped {
+            f.write_str("</g>")?;
+        }
+        f.write_str("\n")
     }
 
     /// A line across all lifelines.
