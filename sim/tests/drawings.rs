@@ -1,4 +1,4 @@
-//! Drawings of every committed scenario: no two texts lie over each other, and no arrow strikes a text through.
+//! Drawings of every committed scenario: no two texts lie over each other, and no line strikes a text through.
 
 use std::fmt;
 use std::time::Duration;
@@ -100,9 +100,10 @@ fn overlaps(svg: &str) -> Vec<String> {
     let texts: Vec<Text<'_>> =
         document.descendants().filter(|node| node.has_tag_name("text")).map(Text::of).collect();
     // The heads of some are a path of their own, which has no class.
-    let is_arrow = |node: &Node<'_, '_>| matches!(node.attribute("class"), None | Some("shaft"));
-    let shafts = document.descendants().filter(|node| node.has_tag_name("path") && is_arrow(node));
-    let shafts: Vec<_> = shafts.flat_map(|node| lines(node.attribute("d").expect("a path"))).collect();
+    let is_line =
+        |node: &Node<'_, '_>| matches!(node.attribute("class"), None | Some("shaft" | "fault" | "folded"));
+    let drawn = document.descendants().filter(|node| node.has_tag_name("path") && is_line(node));
+    let drawn: Vec<_> = drawn.flat_map(|node| lines(node.attribute("d").expect("a path"))).collect();
     let boxes = document.descendants().filter(|node| node.has_tag_name("rect") && node.has_attribute("x"));
     let boxes: Vec<_> = boxes.map(Text::of_box).collect();
     let mut overlaps = Vec::new();
@@ -112,12 +113,12 @@ fn overlaps(svg: &str) -> Vec<String> {
         // Its own box is around it.
         let others = boxes.iter().filter(|other| other.meets(text) && !text.is_within(other));
         overlaps.extend(others.map(|other| format!("{text} and {other}")));
-        let strikes = shafts.iter().filter(|line| text.is_struck_by(line));
-        overlaps.extend(strikes.map(|line| format!("an arrow {line:?} through {text}")));
+        let strikes = drawn.iter().filter(|line| text.is_struck_by(line));
+        overlaps.extend(strikes.map(|line| format!("a line {line:?} through {text}")));
     }
-    for (line, within) in shafts.iter().flat_map(|line| boxes.iter().map(move |within| (line, within))) {
+    for (line, within) in drawn.iter().flat_map(|line| boxes.iter().map(move |within| (line, within))) {
         if within.is_struck_by(line) {
-            overlaps.push(format!("an arrow {line:?} under {within}"));
+            overlaps.push(format!("a line {line:?} under {within}"));
         }
     }
     overlaps

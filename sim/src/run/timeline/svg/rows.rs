@@ -174,11 +174,13 @@ impl<'a> Rows<'a> {
 }
 
 impl Row<'_> {
-    /// The middle of its last line.
+    /// The middle of its last line, as the next row sees it.
     fn bottom(&self) -> u32 {
         match &self.what {
             Shown::Asked(_, lines) => self.y + LINE * (lines.len() as u32).saturating_sub(1),
-            Shown::Moment(..) | Shown::Folded { .. } => self.y,
+            // There is a line below it.
+            Shown::Moment(Happened::Fault { .. }, _) | Shown::Folded { .. } => self.y + 3,
+            Shown::Moment(..) => self.y,
         }
     }
 }
