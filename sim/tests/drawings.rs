@@ -26,11 +26,16 @@ struct Text<'a> {
 
 impl<'a> Text<'a> {
     fn of(node: Node<'a, '_>) -> Self {
-        let number = |name| node.attribute(name).and_then(|text| text.parse().ok()).expect("a number");
-        let (x, y): (f64, f64) = (number("x"), number("y"));
+        let number = |name| node.attribute(name).and_then(|text| text.parse::<f64>().ok());
+        let parent = node.parent().expect("it stands in a drawing");
+        let moved = parent.attribute("transform").map_or(0.0, |moved| {
+            let x = moved.strip_prefix("translate(").and_then(|rest| rest.strip_suffix(')'));
+            x.and_then(|x| x.parse().ok()).expect("to the right")
+        });
+        let (x, y) = (moved + number("x").unwrap_or(0.0), number("y").expect("a height"));
         let words = node.text().unwrap_or_default();
         let wide = words.chars().count() as f64 * ADVANCE;
-        let left = match node.attribute("class") {
+        let left = match node.attribute("class").or(parent.attribute("class")) {
             Some("t" | "to-left") => x - wide,
             Some("name") => x - wide / 2.0,
             _ => x,

@@ -66,13 +66,22 @@ impl<'a> Canvas<'a> {
         Ok(())
     }
 
+    /// When each row was, and how long nothing was before it. Together, because half of all texts are times.
+    pub(super) fn times(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, r#"<g class="t" transform="translate({GUTTER})">"#)?;
+        for Row { at, y, silence, .. } in &self.rows.rows {
+            if let Some(silence) = silence {
+                let middle = y - ROW / 2 - BREAK / 2 + 4;
+                writeln!(f, r#"<text y="{middle}">+{}</text>"#, Passed(*silence))?;
+            }
+            writeln!(f, r#"<text y="{}">{}</text>"#, y + 4, time(*at))?;
+        }
+        writeln!(f, r#"<text y="{}">{}</text>"#, self.rows.end + 4, time(self.story.run.ended))?;
+        writeln!(f, "</g>")
+    }
+
     pub(super) fn row(&self, f: &mut fmt::Formatter<'_>, row: &Row<'_>) -> fmt::Result {
         let y = row.y;
-        if let Some(silence) = row.silence {
-            let middle = y - ROW / 2 - BREAK / 2 + 4;
-            writeln!(f, r#"<text class="t" x="{GUTTER}" y="{middle}">+{}</text>"#, Passed(silence))?;
-        }
-        writeln!(f, r#"<text class="t" x="{GUTTER}" y="{}">{}</text>"#, y + 4, time(row.at))?;
         match &row.what {
             Shown::Folded { moments, packets, until } => {
                 self.across(f, y, "folded")?;
@@ -229,7 +238,6 @@ impl<'a> Canvas<'a> {
     pub(super) fn end(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Story { run, scenario } = self.story;
         let y = self.rows.end;
-        writeln!(f, r#"<text class="t" x="{GUTTER}" y="{}">{}</text>"#, y + 4, time(run.ended))?;
         let packets = if run.packets == 1 { "packet" } else { "packets" };
         let mut text = format!("end, {} {packets}", run.packets);
         if since_start(run.ended) < scenario.until {

@@ -100,6 +100,7 @@ impl Display for Svg<'_> {
             writeln!(f, r#"<rect class="paper" width="{width}" height="{height}"/>"#)?;
         }
         canvas.lives(f)?;
+        canvas.times(f)?;
         for row in &rows.rows {
             canvas.row(f, row)?;
         }
