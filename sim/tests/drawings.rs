@@ -135,7 +135,8 @@ fn in_no_drawing_does_anything_lie_over_a_text() {
     for entry in library::ALL {
         let scenario: Scenario = entry.text.parse().expect("it is committed");
         // On real hosts everything comes a little later, and not at the same time.
-        let exact_and_late = [0, 137].into_iter().flat_map(|late| VERSIONS.map(|version| (late, version)));
+        let exact_and_late =
+            [0, 137, 4_000, 30_000].into_iter().flat_map(|late| VERSIONS.map(|version| (late, version)));
         for (late, version) in exact_and_late {
             let Ok(mut scenario) = scenario.over(version) else { continue };
             for (at, link) in (1..).zip(&mut scenario.links) {

@@ -17,8 +17,8 @@ pub(super) const LEFT: u32 = GUTTER + 44;
 const RIGHT: u32 = 338;
 /// How wide the drawing is, if it can be.
 const WIDTH: u32 = 818;
-/// How far lifelines are apart.
-const SPACING: std::ops::RangeInclusive<u32> = 84..=260;
+/// How far lifelines are apart: there are words between them.
+const SPACING: std::ops::RangeInclusive<u32> = 146..=260;
 /// What is left free at the right edge.
 const MARGIN: u32 = 8;
 

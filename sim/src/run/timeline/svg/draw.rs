@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use super::super::ascii::time;
 use super::super::words::Told;
-use super::super::{Story, fate, number, state};
+use super::super::{Story, number};
 use super::arrow::{self, CHANNEL, Point, Shaft};
 use super::columns::{Columns, GUTTER, LEFT};
 use super::letters::{across, cut, wrap};
-use super::rows::{BREAK, LINE, ROW, Row, Rows, Shown};
+use super::rows::{BREAK, Kind, LINE, PADDING, ROW, Row, Rows, Shown};
 use crate::faults::since_start;
-use crate::packet::{Body, Packet};
+use crate::packet::Body;
 use crate::run::Happened;
-use crate::scenario::Way;
+use crate::scenario::NodeId;
 
 /// How far behind the beginning of an arrow its label stands: behind the channel, in which the packet may come in to which
 /// this one is the answer.
@@ -84,7 +84,7 @@ impl<'a> Canvas<'a> {
         let y = row.y;
         match &row.what {
             Shown::Folded { moments, packets, until } => {
-                self.across(f, y, "folded")?;
+                self.rule(f, y, "folded")?;
                 let packets = match packets {
                     1 => "1 packet".to_owned(),
                     n => format!("{n} packets"),
@@ -92,59 +92,44 @@ impl<'a> Canvas<'a> {
                 let text = format!("… {moments} more ({packets}), until {}", time(*until));
                 self.text(f, self.free(y, &text), y, "faint", &text)
             }
-            Shown::Asked(node, lines) => (y..)
-                .step_by(LINE as usize)
-                .zip(lines)
-                .try_for_each(|(y, line)| self.text(f, self.columns.beside(*node), y, "asked", line)),
-            Shown::Moment(what, told) => self.moment(f, y, what, told.as_ref()),
-        }
-    }
-
-    fn moment(
-        &self,
-        f: &mut fmt::Formatter<'_>,
-        y: u32,
-        what: &Happened,
-        told: Option<&Told>,
-    ) -> fmt::Result {
-        match what {
-            Happened::Sent { way, packet, .. } => match told {
-                Some(told) => self.packet(f, y, *way, packet, what, told),
-                None => Ok(()),
-            },
-            Happened::Said { node, said } => {
-                let (x, text) = (self.columns.beside(*node), said.to_string());
-                let wide = across(&text).min(self.columns.room_from(x + 5)) + 10;
-                write!(f, r#"<rect x="{x}" y="{}" width="{wide}" height="15" rx="3"/>"#, y - 8)?;
-                self.text(f, x + 5, y, "said", &text)
-            }
-            // A row of its own kind.
-            Happened::Asked { .. } => Ok(()),
-            Happened::State { node, state: is } => {
-                self.text(f, self.columns.beside(*node), y, "faint", &format!("tcp {}", state(*is)))
-            }
-            Happened::Arrived { node, fate: of } => {
-                let (word, text) = fate(of);
-                self.text(f, self.columns.beside(*node), y, "fate", &format!("{word}: {text}"))
-            }
-            Happened::Fault { fault, what } => {
-                self.across(f, y, "fault")?;
+            Shown::Words(node, kind, lines) => self.words(f, y, *node, *kind, lines),
+            Shown::Fault(fault, what) => {
+                self.rule(f, y, "fault")?;
                 let text = format!("fault {}: {what}", number(*fault));
                 self.text(f, self.free(y, &text), y, "alarm", &text)
             }
+            Shown::Packet(sent, told) => self.packet(f, y, sent, told),
         }
     }
 
-    fn packet(
+    /// Words beside a lifeline.
+    fn words(
         &self,
         f: &mut fmt::Formatter<'_>,
         y: u32,
-        way: Way,
-        packet: &Packet,
-        sent: &Happened,
-        told: &Told,
+        node: NodeId,
+        kind: Kind,
+        lines: &[String],
     ) -> fmt::Result {
-        let Happened::Sent { arrives, fault, .. } = sent else { return Ok(()) };
+        let mut x = self.columns.beside(node);
+        let class = match kind {
+            Kind::Asked => "asked",
+            Kind::Said => "said",
+            Kind::State => "faint",
+            Kind::Fate => "fate",
+        };
+        if kind == Kind::Said {
+            let longest = lines.iter().map(|line| across(line)).max().unwrap_or_default();
+            let wide = longest.min(self.columns.room_from(x + PADDING)) + 2 * PADDING;
+            let high = 15 + LINE * (lines.len() as u32).saturating_sub(1);
+            write!(f, r#"<rect x="{x}" y="{}" width="{wide}" height="{high}" rx="3"/>"#, y - 8)?;
+            x += PADDING;
+        }
+        (y..).step_by(LINE as usize).zip(lines).try_for_each(|(y, line)| self.text(f, x, y, class, line))
+    }
+
+    fn packet(&self, f: &mut fmt::Formatter<'_>, y: u32, sent: &Happened, told: &Told) -> fmt::Result {
+        let Happened::Sent { way, packet, arrives, fault, .. } = sent else { return Ok(()) };
         let mark = self.story.mark(packet, *fault);
         let kind = match &packet.body {
             _ if arrives.is_none() => "lost",
@@ -162,7 +147,8 @@ impl<'a> Canvas<'a> {
         let shaft = if mark.forged { Shaft::Apart } else { Shaft::Whole };
 
         let (from, to) = (self.columns.line(way.from), self.columns.line(way.to));
-        let room = from.abs_diff(to).saturating_sub(AWAY + CHANNEL + 5);
+        // Before the next lifeline: on a link that passes one, a packet may be on its way there.
+        let room = self.columns.spacing.saturating_sub(AWAY + CHANNEL + 5);
         let fits = |text: &str| across(text) <= room;
         let mut beside = Vec::new();
         let on = if from == to {
@@ -206,7 +192,7 @@ impl<'a> Canvas<'a> {
     }
 
     /// A line across all lifelines.
-    fn across(&self, f: &mut fmt::Formatter<'_>, y: u32, class: &str) -> fmt::Result {
+    fn rule(&self, f: &mut fmt::Formatter<'_>, y: u32, class: &str) -> fmt::Result {
         write!(f, r#"<path class="{class}" d="M{} {}H{}"/>"#, LEFT - 30, y + 7, self.columns.width())
     }
 
@@ -225,7 +211,7 @@ impl<'a> Canvas<'a> {
     /// From where to where the packet of a row falls, if it arrives.
     fn drop_of(&self, row: &Row<'_>) -> Option<(Point, Point)> {
         match &row.what {
-            Shown::Moment(Happened::Sent { way, arrives: Some(at), .. }, _) if way.from != way.to => {
+            Shown::Packet(Happened::Sent { way, arrives: Some(at), .. }, _) if way.from != way.to => {
                 let (from, to) = (self.columns.line(way.from), self.columns.line(way.to));
                 let end = (to, self.rows.arrival(*at, way.to, row.y));
                 arrow::bend((from, row.y), end).map(|bend| ((bend, row.y), end))

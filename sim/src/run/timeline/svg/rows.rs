@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use resound_core::Instant;
 
-use super::super::Story;
 use super::super::words::{Told, Words};
+use super::super::{Story, fate, state};
 use super::columns::Columns;
 use super::letters::wrap;
 use crate::faults::since_start;
-use crate::packet::{Body, Packet};
+use crate::packet::{Body, FaultId, Packet};
 use crate::run::{Happened, Moment};
 use crate::scenario::{NodeId, Said};
 
@@ -23,6 +23,8 @@ const TOP: u32 = 46;
 pub(super) const ROW: u32 = 19;
 /// How far lines of one text are apart.
 pub(super) const LINE: u32 = 13;
+/// Between words in a box and its left and right.
+pub(super) const PADDING: u32 = 5;
 /// A row is higher by a pixel for each millisecond, up to this.
 const SLOPE: u32 = 12;
 /// How high a break is.
@@ -69,12 +71,27 @@ enum Sign {
 /// What stands in a row.
 #[derive(Debug)]
 pub(super) enum Shown<'a> {
-    /// A moment; and its packet in words, if it is one's.
-    Moment(&'a Happened, Option<Told>),
-    /// What was asked of a node, in lines.
-    Asked(NodeId, Vec<String>),
+    /// A packet, and in words.
+    Packet(&'a Happened, Told),
+    /// Words beside a node's lifeline, in lines.
+    Words(NodeId, Kind, Vec<String>),
+    /// Something goes wrong.
+    Fault(FaultId, &'a str),
     /// That many moments are folded, of which that many are packets.
     Folded { moments: usize, packets: usize, until: Instant },
+}
+
+/// Whose words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The script's.
+    Asked,
+    /// A program's, in a box.
+    Said,
+    /// The kernel's: in which state a socket is.
+    State,
+    /// The kernel's: what became of a packet.
+    Fate,
 }
 
 impl<'a> Rows<'a> {
@@ -99,9 +116,9 @@ impl<'a> Rows<'a> {
             match span {
                 1 => {
                     let Some((moment, packet)) = told.next() else { break };
-                    let what = match &moment.what {
-                        Happened::Asked { node, command } => Shown::asked(columns, *node, command),
-                        what => Shown::Moment(what, packet),
+                    let what = match (&moment.what, packet) {
+                        (what, Some(told)) => Shown::Packet(what, told),
+                        (what, None) => Shown::of(what, columns),
                     };
                     this.push(moment.at, moment.at, sign(&moment.what), what);
                 }
@@ -177,19 +194,40 @@ impl Row<'_> {
     /// The middle of its last line, as the next row sees it.
     fn bottom(&self) -> u32 {
         match &self.what {
-            Shown::Asked(_, lines) => self.y + LINE * (lines.len() as u32).saturating_sub(1),
+            Shown::Words(_, _, lines) => self.y + LINE * (lines.len() as u32).saturating_sub(1),
             // There is a line below it.
-            Shown::Moment(Happened::Fault { .. }, _) | Shown::Folded { .. } => self.y + 3,
-            Shown::Moment(..) => self.y,
+            Shown::Fault(..) | Shown::Folded { .. } => self.y + 3,
+            Shown::Packet(..) => self.y,
         }
     }
 }
 
-impl Shown<'_> {
-    /// In lines that do not reach the next lifeline: a packet may be on its way there.
-    fn asked(columns: Columns, node: NodeId, command: &str) -> Self {
-        let call = command.strip_prefix("call ").unwrap_or(command);
-        Self::Asked(node, wrap(&format!("› {call}"), columns.room_beside(node), "  "))
+impl<'a> Shown<'a> {
+    /// What is no packet.
+    fn of(what: &'a Happened, columns: Columns) -> Self {
+        // In lines that do not reach the next lifeline: a packet may be on its way there.
+        let words = |node, kind: Kind, text: &str| {
+            let (padding, indent) = match kind {
+                Kind::Said => (2 * PADDING, ""),
+                Kind::Asked | Kind::State | Kind::Fate => (0, "  "),
+            };
+            Self::Words(node, kind, wrap(text, columns.room_beside(node) - padding, indent))
+        };
+        match what {
+            Happened::Asked { node, command } => {
+                let call = command.strip_prefix("call ").unwrap_or(command);
+                words(*node, Kind::Asked, &format!("› {call}"))
+            }
+            Happened::Said { node, said } => words(*node, Kind::Said, &said.to_string()),
+            Happened::State { node, state: is } => words(*node, Kind::State, &format!("tcp {}", state(*is))),
+            Happened::Arrived { node, fate: of } => {
+                let (word, text) = fate(of);
+                words(*node, Kind::Fate, &format!("{word}: {text}"))
+            }
+            Happened::Fault { fault, what } => Self::Fault(*fault, what),
+            // It has words of its own wherever rows are made.
+            Happened::Sent { way, .. } => words(way.from, Kind::State, ""),
+        }
     }
 }
 
