@@ -20,7 +20,7 @@ use crate::scenario::{NodeId, Said};
 /// Where the first row stands.
 const TOP: u32 = 46;
 /// How high a row is at least, in pixels.
-pub(super) const ROW: u32 = 19;
+pub(super) const ROW: u32 = 20;
 /// How far lines of one text are apart.
 pub(super) const LINE: u32 = 13;
 /// Between words in a box and its left and right.
