@@ -10,7 +10,7 @@ use resound_lab::agent::{Spent, Used};
 use resound_lab::costs::Standing;
 use resound_lab::costs::plays::{Comparison, Measure, Plays};
 use resound_lab::costs::statistics::Verdict as Than;
-use resound_lab::report::{Host, Page};
+use resound_lab::report::{Asked, Host, Page, Start};
 use resound_lab::suite::{Item, Outcome, Player, items};
 use resound_lab::verdict::Verdict;
 
@@ -160,7 +160,12 @@ fn the_table_fits_and_tells_all() {
 
 #[test]
 fn the_page_tells_how_it_was_measured() {
-    let host = Host::here("2026-01-02 03:04:05 UTC".into(), "resound compare".into());
+    let host = Host::here(Asked {
+        start: Start::now(),
+        date: "2026-01-02 03:04:05 UTC".into(),
+        command: "resound compare".into(),
+        together: 4,
+    });
     let outcomes = smol_doubles();
     let page = Page {
         host: &host,
