@@ -229,9 +229,9 @@ fn what() -> impl Strategy<Value = What> {
         (way(), until()).prop_map(|(way, until)| What::Cut(way, until)),
         (way(), until()).prop_map(|(way, until)| What::Unplug(way, until)),
         (way(), until(), any::<bool>()).prop_map(|(way, until, bare)| {
-            let bare = bare && until.is_some();
+            let comeback = if bare { Comeback::Bare } else { Comeback::Configured };
             let way = if way.from == NodeId(1) { Way { from: way.to, to: way.from } } else { way };
-            What::LinkDown(way, until, if bare { Comeback::Bare } else { Comeback::Configured })
+            What::LinkDown(way, until.map(|until| (until, comeback)))
         }),
         (way(), 1_280..=u16::MAX).prop_map(|(way, mtu)| What::Mtu(way, mtu)),
         ((0..3_u8).prop_map(NodeId), hosts(), forgery()).prop_map(|(from, to, packet)| What::Forge {

@@ -367,9 +367,11 @@ impl Place<'_> {
                     _ => None,
                 });
                 let way = *choose(self.source, &ways.collect::<Vec<_>>())?;
-                let until = self.until(when);
-                let bare = until.is_some() && self.source.up_to(7) == 7;
-                What::LinkDown(way, until, if bare { Comeback::Bare } else { Comeback::Configured })
+                let until = self.until(when).map(|until| {
+                    let bare = self.source.up_to(7) == 7;
+                    (until, if bare { Comeback::Bare } else { Comeback::Configured })
+                });
+                What::LinkDown(way, until)
             }
             Kind::Mtu => What::Mtu(self.way()?, 1_280 + self.source.up_to(220) as u16),
             Kind::Rst => self.forge(|draw| Some(Forgery::Rst(pick(draw))))?,

@@ -311,12 +311,13 @@ impl<'s> Faults<'s> {
                 self.orders.push_back(Order::Plug(*way, Plug::Out));
                 self.ends(id, until.as_ref());
             }
-            What::LinkDown(way, until, _) => {
+            What::LinkDown(way, until) => {
                 let back = Way { from: way.to, to: way.from };
                 self.cuts.extend([(self.way_id(*way), id), (self.way_id(back), id)]);
-                self.orders.push_back(Order::Plug(*way, Plug::Out));
+                // In this order: a kernel that loses an interface forgets its neighbours by itself, and tells nobody.
                 self.orders.push_back(Order::Interface(id, *way, Interface::Down));
-                self.ends(id, until.as_ref());
+                self.orders.push_back(Order::Plug(*way, Plug::Out));
+                self.ends(id, until.as_ref().map(|(until, _)| until));
             }
             What::Mtu(way, mtu) => {
                 self.lasting.push(id);
@@ -364,12 +365,12 @@ impl<'s> Faults<'s> {
         self.orders.push_back(Order::Ends(id));
         match &self.scenario.faults[id.0 as usize].what {
             What::Unplug(way, _) => self.plug_in(*way),
-            What::LinkDown(way, _, comeback) => {
+            What::LinkDown(way, until) => {
                 let same = |what: &What| matches!(what, What::LinkDown(other, ..) if other == way);
                 if self.last(same).is_none() {
-                    let up = match comeback {
-                        Comeback::Configured => Interface::Up,
-                        Comeback::Bare => Interface::Bare,
+                    let up = match until {
+                        Some((_, Comeback::Bare)) => Interface::Bare,
+                        _ => Interface::Up,
                     };
                     self.orders.push_back(Order::Interface(id, *way, up));
                     self.plug_in(*way);

@@ -56,7 +56,7 @@ pub use profile::{Profile, Sysctl, Sysctls, Unverified};
 pub use tcp::TcpState;
 pub use ways::Unlinked;
 
-use crate::packet::{Body, Packet, Seq};
+use crate::packet::{Body, Packet, Seq, is_for_many};
 use crate::scenario::RouteKind;
 use buffers::Buffers;
 use listener::Listener;
@@ -270,7 +270,7 @@ impl Kernel {
     }
 
     /// What its interfaces do not lead to from now on, because they are down.
-    pub fn unlink(&mut self, unlinked: Unlinked) {
+    pub fn unlink(&mut self, unlinked: Option<Unlinked>) {
         self.env.ways.unlink(unlinked);
     }
 
@@ -297,6 +297,12 @@ impl Kernel {
     /// How many connections wait in each listener's queue at most; fewer if its backlog is shorter.
     pub fn accept_queue(&mut self, most: u32) {
         self.env.accept_queue = Some(most);
+    }
+
+    /// Whether packets to this address are its own.
+    #[must_use]
+    pub fn is_own(&self, address: IpAddr) -> bool {
+        is_for_many(address) || self.env.ways.is_local(address)
     }
 
     // Sockets.

@@ -12,11 +12,11 @@ use crate::packet::{is_for_many, version};
 use crate::scenario::RouteKind;
 
 /// What no interface leads to, because it is down or was not configured again.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unlinked {
-    /// These addresses. One of this host's own is its own no more. None: no interface is down.
+    /// These addresses. One of this host's own is its own no more.
     pub addresses: Vec<IpAddr>,
-    /// Groups, and everybody on the first link.
+    /// Groups and, over IPv4, everybody on the first link.
     pub many: bool,
 }
 
@@ -25,12 +25,12 @@ pub struct Unlinked {
 pub(super) struct Ways {
     addresses: Vec<IpAddr>,
     routes: Vec<(Option<IpAddr>, RouteKind)>,
-    unlinked: Unlinked,
+    unlinked: Option<Unlinked>,
 }
 
 impl Ways {
     pub(super) fn new(addresses: Vec<IpAddr>) -> Self {
-        Self { addresses, routes: Vec::new(), unlinked: Unlinked::default() }
+        Self { addresses, routes: Vec::new(), unlinked: None }
     }
 
     /// There is no way to this address (`None`: to any) from now on; or (`None`) there is again.
@@ -39,7 +39,7 @@ impl Ways {
         self.routes.extend(kind.map(|kind| (to, kind)));
     }
 
-    pub(super) fn unlink(&mut self, unlinked: Unlinked) {
+    pub(super) fn unlink(&mut self, unlinked: Option<Unlinked>) {
         self.unlinked = unlinked;
     }
 
@@ -63,7 +63,7 @@ impl Ways {
 
     /// Whether any way is lost.
     pub(super) fn are_lost(&self) -> bool {
-        !self.routes.is_empty() || !self.unlinked.addresses.is_empty()
+        !self.routes.is_empty() || self.unlinked.is_some()
     }
 
     /// How the host's own routes answer for that address, which may be its own; `None`: there is a way.
@@ -77,6 +77,7 @@ impl Ways {
     }
 
     fn is_unlinked(&self, address: IpAddr) -> bool {
-        self.unlinked.addresses.contains(&address) || (self.unlinked.many && is_for_many(address))
+        let Some(unlinked) = &self.unlinked else { return false };
+        unlinked.addresses.contains(&address) || (unlinked.many && is_for_many(address))
     }
 }

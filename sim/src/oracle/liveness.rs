@@ -56,24 +56,24 @@ pub fn settles_after_healing(node: NodeId, bound: Duration) -> impl Oracle {
 
 /// Whether what this fault did is over when the run ends; `false` where that cannot be told.
 fn has_ended(scenario: &Scenario, run: &Run, fault: &Fault) -> bool {
-    let until = match &fault.what {
-        What::Cut(_, until)
-        | What::Unplug(_, until)
-        | What::LinkDown(_, until, Comeback::Configured)
-        | What::Route { until, .. } => until,
-        What::Host(_, HostFault::NoPorts(until) | HostFault::NoDescriptors(until)) => until,
+    match &fault.what {
         // It began no later than the last thing that a fault did.
         What::Host(_, HostFault::Pause(lasts) | HostFault::Reboot(lasts)) => {
             return since_start(run.disturbed.unwrap_or(Instant::EPOCH)) + *lasts <= scenario.until;
         }
-        What::LinkDown(_, _, Comeback::Bare)
+        What::LinkDown(_, Some((_, Comeback::Bare)))
         | What::Mtu(..)
         | What::Host(_, HostFault::Kill | HostFault::PowerLoss | HostFault::AcceptQueue(_)) => {
             return false;
         }
+        What::Cut(..)
+        | What::Unplug(..)
+        | What::LinkDown(..)
+        | What::Route { .. }
+        | What::Host(_, HostFault::NoPorts(_) | HostFault::NoDescriptors(_)) => {}
         What::Tamper(..) | What::Forge { .. } | What::Host(..) => return true,
-    };
-    match until {
+    }
+    match fault.what.until() {
         None => false,
         // A scenario that was checked has no end that comes later than its own.
         Some(Trigger::At(_)) => true,
@@ -173,14 +173,13 @@ pub fn conviction_within(node: NodeId, bound: Duration) -> impl Oracle {
 /// When this fault begins to keep everything from this host, if it does so for long enough.
 fn silence(fault: &Fault, node: NodeId, lasts: Duration) -> Option<Duration> {
     let Trigger::At(from) = fault.when else { return None };
-    let until = match &fault.what {
-        What::Cut(way, until) if way.to == node => until,
-        What::Unplug(way, until) | What::LinkDown(way, until, _) if way.from == node || way.to == node => {
-            until
-        }
-        _ => return None,
+    let silences = match &fault.what {
+        What::Cut(way, _) => way.to == node,
+        What::Unplug(way, _) | What::LinkDown(way, _) => way.from == node || way.to == node,
+        _ => false,
     };
-    match until {
+    match fault.what.until() {
+        _ if !silences => None,
         None => Some(from),
         Some(Trigger::At(until)) => Some(from).filter(|_| *until >= from + lasts),
         Some(_) => None,

@@ -11,8 +11,8 @@ use crate::kernel::Sysctl;
 
 use super::text::{Seconds, is_name, is_taken};
 use super::{
-    Address, Call, Comeback, Command, End, Expect, Fault, HostFault, Knobs, Line, Link, Mode, NodeId, Open,
-    Payload, Peer, Role, Scenario, SocketKnobs, Tamper, Trigger, Way, What,
+    Address, Call, Command, End, Expect, Fault, HostFault, Knobs, Line, Link, Mode, NodeId, Open, Payload,
+    Peer, Role, Scenario, SocketKnobs, Tamper, Trigger, Way, What,
 };
 
 /// A scenario that cannot be played: where, and why.
@@ -403,13 +403,10 @@ impl<'s> Check<'s> {
                 self.way(*way)?;
                 self.until(&fault.when, until.as_ref())
             }
-            What::LinkDown(way, until, comeback) => {
+            What::LinkDown(way, _) => {
                 self.way(*way)?;
                 self.host(way.from, "an interface is taken down")?;
-                require(until.is_some() || *comeback == Comeback::Configured, || {
-                    "`bare` says how it is when it is up again: `until` when?".into()
-                })?;
-                self.until(&fault.when, until.as_ref())
+                self.until(&fault.when, fault.what.until())
             }
             What::Mtu(way, mtu) => {
                 self.way(*way)?;

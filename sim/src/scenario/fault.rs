@@ -59,7 +59,7 @@ pub enum What {
     /// The interface of the host `from` on its link to `to` is taken down, as by `ip link set down`. Its routes are gone, and
     /// with the last interface the host's IPv6 address; nothing comes in by it any more. The neighbour notices as of a cable
     /// that is pulled: a switch lies between them. For good, unless it ends; a reboot does not end it.
-    LinkDown(Way, Option<Trigger>, Comeback),
+    LinkDown(Way, Option<(Trigger, Comeback)>),
     /// From now on longer packets do not fit.
     Mtu(Way, u16),
     /// A packet that nobody sent: made up at `from`, about what it has seen pass, and sent to `to`.
@@ -126,21 +126,21 @@ impl What {
         match self {
             Self::Cut(_, until)
             | Self::Unplug(_, until)
-            | Self::LinkDown(_, until, _)
             | Self::Route { until, .. }
             | Self::Host(_, HostFault::NoPorts(until) | HostFault::NoDescriptors(until)) => until.as_ref(),
+            Self::LinkDown(_, Some((until, _))) => Some(until),
             _ => None,
         }
     }
 
-    /// The same, to be changed; `None` for what does not last.
-    pub(crate) fn until_mut(&mut self) -> Option<&mut Option<Trigger>> {
+    /// The same, to be changed.
+    pub(crate) fn until_mut(&mut self) -> Option<&mut Trigger> {
         match self {
             Self::Cut(_, until)
             | Self::Unplug(_, until)
-            | Self::LinkDown(_, until, _)
             | Self::Route { until, .. }
-            | Self::Host(_, HostFault::NoPorts(until) | HostFault::NoDescriptors(until)) => Some(until),
+            | Self::Host(_, HostFault::NoPorts(until) | HostFault::NoDescriptors(until)) => until.as_mut(),
+            Self::LinkDown(_, Some((until, _))) => Some(until),
             _ => None,
         }
     }

@@ -27,8 +27,8 @@ pub(super) enum Event {
     Fault(FaultId),
     /// A fault ends.
     Expire(FaultId),
-    /// A neighbour is asked for again.
-    Resolve(WayId),
+    /// A neighbour is asked for again that has been asked for since then.
+    Resolve(WayId, Instant),
     /// A host comes back.
     Boot(NodeId),
     /// A host's programs go on.

@@ -238,7 +238,7 @@ impl<'s> World<'s> {
             Event::Line(index) => self.line(index),
             Event::Fault(id) => self.faults.fire(id),
             Event::Expire(id) => self.faults.expire(id),
-            Event::Resolve(way) => self.resolve(way),
+            Event::Resolve(way, since) => self.resolve(way, since),
             Event::Boot(node) => self.boot(node),
             Event::Resume(node) => self.resume(node),
         }

@@ -84,7 +84,7 @@ impl World<'_> {
 
     /// A kernel learns what its host's interfaces are like.
     pub(super) fn rewire(&mut self, node: NodeId) {
-        let unlinked = self.network.unlinked(node);
+        let unlinked = self.network.unlinked(node, self.scenario.version);
         if let Some(host) = self.host(node) {
             host.kernel.unlink(unlinked);
         }

@@ -207,7 +207,10 @@ impl World<'_> {
         if self.is_there(host) {
             if is_for_many(packet.destination) {
                 // Its kernel may speak to its neighbours too, of groups and addresses: here they know each other.
-                let way = self.network.to_many(host).filter(|_| matches!(packet.body, Body::Udp(_)));
+                let way = self
+                    .network
+                    .to_many(host, self.scenario.version)
+                    .filter(|_| matches!(packet.body, Body::Udp(_)));
                 if let Some(way) = way {
                     self.depart_to_many(way, packet);
                 }

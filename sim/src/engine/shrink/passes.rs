@@ -284,7 +284,7 @@ fn of_fault<'s>(fault: &'s mut Fault, times: &mut Vec<Time<'s>>) {
     match &mut fault.what {
         What::Tamper(_, Tamper::Delay(time) | Tamper::Duplicate(time))
         | What::Host(_, HostFault::Pause(time) | HostFault::Reboot(time)) => times.push(span(time)),
-        what => times.extend(what.until_mut().and_then(Option::as_mut).and_then(at).map(instant)),
+        what => times.extend(what.until_mut().and_then(at).map(instant)),
     }
 }
 

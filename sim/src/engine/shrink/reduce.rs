@@ -1,6 +1,5 @@
 //! Scenarios without a node: who is named, and how that changes.
 
-use crate::scenario::HostFault;
 use crate::scenario::{Address, Call, Command, End, Link, NodeId, Open, Role, Scenario, Trigger, Way, What};
 
 /// Without this node, if nothing names it. Its links go with it.
@@ -122,30 +121,25 @@ fn trigger(trigger: &mut Trigger, visit: &mut dyn FnMut(Named<'_>)) {
 }
 
 fn what(what: &mut What, visit: &mut dyn FnMut(Named<'_>)) {
-    let until = match what {
-        What::Tamper(way, _) | What::Mtu(way, _) => return visit(Named::Way(way)),
-        What::Cut(way, until) | What::Unplug(way, until) | What::LinkDown(way, until, _) => {
-            visit(Named::Way(way));
-            until
-        }
+    match what {
+        What::Tamper(way, _)
+        | What::Mtu(way, _)
+        | What::Cut(way, _)
+        | What::Unplug(way, _)
+        | What::LinkDown(way, _) => visit(Named::Way(way)),
         What::Forge { from, to, .. } => {
             visit(Named::Node(from));
-            return visit(Named::Node(to));
+            visit(Named::Node(to));
         }
-        What::Route { at, to, until, .. } => {
+        What::Route { at, to, .. } => {
             visit(Named::Node(at));
             if let Some(to) = to {
                 visit(Named::Node(to));
             }
-            until
         }
-        What::Host(host, fault) => {
-            visit(Named::Node(host));
-            let (HostFault::NoPorts(until) | HostFault::NoDescriptors(until)) = fault else { return };
-            until
-        }
-    };
-    if let Some(until) = until {
+        What::Host(host, _) => visit(Named::Node(host)),
+    }
+    if let Some(until) = what.until_mut() {
         trigger(until, visit);
     }
 }

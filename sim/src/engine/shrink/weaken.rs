@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::scenario::{Forgery, HostFault, Pick, QUOTED, RouteKind, Tamper, What};
+use crate::scenario::{Comeback, Forgery, HostFault, Pick, QUOTED, RouteKind, Tamper, What};
 
 /// The faults that are one step weaker than this one, the weakest first. The order is without circles:
 ///
@@ -13,6 +13,7 @@ use crate::scenario::{Forgery, HostFault, Pick, QUOTED, RouteKind, Tamper, What}
 /// | `seq`, `quote`: outside → inside | exact |
 /// | ICMP: administratively prohibited, and all else → port | host unreachable |
 /// | unplug | cut |
+/// | link down until … bare | not bare |
 /// | link down | unplug |
 /// | route: prohibit, missing, blackhole | unreachable |
 /// | reboot, power loss | kill |
@@ -24,7 +25,15 @@ pub fn weaker(what: &What) -> Vec<What> {
             tampers(*tamper).into_iter().map(|weaker| What::Tamper(*way, weaker)).collect()
         }
         What::Unplug(way, until) => vec![What::Cut(*way, until.clone())],
-        What::LinkDown(way, until, _) => vec![What::Unplug(*way, until.clone())],
+        What::LinkDown(way, until) => {
+            let configured = match until {
+                Some((until, Comeback::Bare)) => Some(Some((until.clone(), Comeback::Configured))),
+                _ => None,
+            };
+            let configured = configured.map(|until| What::LinkDown(*way, until));
+            let until = until.as_ref().map(|(until, _)| until.clone());
+            configured.into_iter().chain([What::Unplug(*way, until)]).collect()
+        }
         What::Forge { from, to, packet } => {
             let forge = |packet| What::Forge { from: *from, to: *to, packet };
             forgeries(*packet).into_iter().map(forge).collect()

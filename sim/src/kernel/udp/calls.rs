@@ -211,7 +211,8 @@ impl Kernel {
                 return Err(errno);
             }
         }
-        let source = source.or_else(|| self.env.ways.own(version(to.ip()))).ok_or(Errno::NetUnreach)?;
+        let none = if is_for_many(to.ip()) { Errno::AddrNotAvail } else { Errno::NetUnreach };
+        let source = source.or_else(|| self.env.ways.own(version(to.ip()))).ok_or(none)?;
         if is_broadcast(to.ip()) && !may_broadcast {
             return Err(Errno::Acces);
         }

@@ -253,9 +253,10 @@ impl Display for Show<'_, What> {
             What::Unplug(Way { from, to }, until) => {
                 write!(f, "{}<->{} unplug{}", names.show(from), names.show(to), Until(names, until.as_ref()))
             }
-            What::LinkDown(way, until, comeback) => {
-                write!(f, "{} link-down{}", names.show(way), Until(names, until.as_ref()))?;
-                flag(f, "bare", *comeback == Comeback::Bare)
+            What::LinkDown(way, until) => {
+                let ends = Until(names, until.as_ref().map(|(until, _)| until));
+                write!(f, "{} link-down{ends}", names.show(way))?;
+                flag(f, "bare", matches!(until, Some((_, Comeback::Bare))))
             }
             What::Mtu(way, mtu) => write!(f, "{} mtu {mtu}", names.show(way)),
             What::Forge { from, to, packet } => {

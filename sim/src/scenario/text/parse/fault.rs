@@ -69,6 +69,11 @@ impl Parser {
                     let mtu = mtu(words)?;
                     vec![What::Mtu(way, mtu), What::Mtu(back, mtu)]
                 }
+                "link-down" => {
+                    let one = word.text.replace("<->", "->");
+                    let message = format!("which host's interface? The first one's: `{one} link-down`");
+                    return Err(word.wrong(message));
+                }
                 other if TAMPERS.contains(&other) => {
                     let message =
                         format!("a packet goes one way: `{} {other}`", word.text.replace("<->", "->"));
@@ -91,11 +96,13 @@ impl Parser {
                 }
                 "link-down" => {
                     let until = self.until(words)?;
-                    let comeback = match until {
-                        Some(_) if words.skip("bare") => Comeback::Bare,
-                        _ => Comeback::Configured,
-                    };
-                    What::LinkDown(way, until, comeback)
+                    let bare = words.skip("bare");
+                    let comeback = if bare { Comeback::Bare } else { Comeback::Configured };
+                    if bare && until.is_none() {
+                        let message = "`bare` says how it is when it is up again: `until` when?";
+                        return Err(verb.wrong(message.to_owned()));
+                    }
+                    What::LinkDown(way, until.map(|until| (until, comeback)))
                 }
                 name if TAMPERS.contains(&name) => What::Tamper(way, tamper(verb, words)?),
                 _ => return Err(verb.is_none_of("a fault of a way", TAMPERS.iter().chain(OF_A_WAY).copied())),
