@@ -464,6 +464,7 @@ fn cost_in_plays(row: &plays::Row) -> String {
     cells.extend([const { String::new() }; 9]);
     cells.extend(["in-plays".into(), String::new(), String::new()]);
     cells.extend([number(figure.median), number(figure.p99), String::new(), figure.unit.into()]);
+    cells.extend([const { String::new() }; 2]);
     csv::row(cells)
 }
 
