@@ -120,6 +120,15 @@ impl Clock {
         self.wait(now, single);
     }
 
+    /// A segment was sent where a window probe was due. No loss probe follows it (`tcp_event_new_data_sent`).
+    pub(super) fn sent_as_probe(&mut self, now: Instant, end: Seq) {
+        self.window_opened();
+        self.probes = 0;
+        self.timed = Some((end, now));
+        self.purpose = Purpose::Retransmission;
+        self.retransmission = Some(now + self.rto);
+    }
+
     /// Sets the timer for what is in flight: first for a loss probe (`tcp_schedule_loss_probe`).
     #[inline]
     fn wait(&mut self, now: Instant, single: bool) {

@@ -10,7 +10,7 @@ use crate::packet::{Body, Flags, Packet, Segment, Seq};
 
 /// Whether this host had a way for a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Posted {
+pub(super) enum Posted {
     Left,
     NoWay,
 }
@@ -30,36 +30,8 @@ impl Tcp {
             return;
         }
         let idle = self.una == self.nxt;
-        let mut sent = self.sent();
-        while sent < self.out.len() && !self.fin_sent {
-            let room = self.window_end.since(self.nxt).max(0) as usize;
-            let length = room.min(self.mss).min(self.out.len() - sent);
-            if length == 0 {
-                break;
-            }
-            let seq = self.nxt;
-            self.nxt = seq + length;
-            let last = sent + length == self.out.len();
-            let fin = last && self.shut_write && length < room;
-            if fin {
-                self.fin_sent = true;
-                self.nxt = self.nxt + 1;
-            }
-            if self.emit_bytes(cx, seq, sent..sent + length, fin) == Posted::NoWay {
-                self.nxt = seq;
-                self.fin_sent = false;
-                return self.wait_for_way(cx);
-            }
-            sent += length;
-        }
-        if self.shut_write && !self.fin_sent && sent == self.out.len() && self.window_end.since(self.nxt) > 0
-        {
-            let seq = self.nxt;
-            self.fin_sent = true;
-            self.nxt = seq + 1;
-            if self.emit_bytes(cx, seq, 0..0, true) == Posted::NoWay {
-                self.nxt = seq;
-                self.fin_sent = false;
+        while let Some(posted) = self.push_one(cx) {
+            if posted == Posted::NoWay {
                 return self.wait_for_way(cx);
             }
         }
@@ -68,6 +40,32 @@ impl Tcp {
         } else if idle && self.stuck() {
             self.clock.wait_for_window(cx.now);
         }
+    }
+
+    /// Sends the next segment that the peer's window allows, with the FIN if that fits behind the last byte; `None`: there is
+    /// nothing to send, or no room for it.
+    #[inline]
+    pub(super) fn push_one(&mut self, cx: &mut Context<'_>) -> Option<Posted> {
+        if self.fin_sent {
+            return None;
+        }
+        let sent = self.sent();
+        let waiting = self.out.len() - sent;
+        let room = self.window_end.since(self.nxt).max(0) as usize;
+        let length = room.min(self.mss).min(waiting);
+        let fin = self.shut_write && length == waiting && length < room;
+        if length == 0 && !fin {
+            return None;
+        }
+        let seq = self.nxt;
+        self.nxt = seq + (length + usize::from(fin));
+        self.fin_sent = fin;
+        let posted = self.emit_bytes(cx, seq, sent..sent + length, fin);
+        if posted == Posted::NoWay {
+            self.nxt = seq;
+            self.fin_sent = false;
+        }
+        Some(posted)
     }
 
     /// A segment found no way. While something is in flight, that is sent again first.

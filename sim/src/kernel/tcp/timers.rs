@@ -5,6 +5,7 @@ use std::time::Duration;
 use resound_core::Instant;
 
 use super::clock::{FIRST_RTO, Purpose, SOON};
+use super::output::Posted;
 use super::{Context, Tcp, TcpState};
 use crate::kernel::table::Signal;
 use crate::kernel::{Env, Fd, Kernel, Sysctl};
@@ -190,15 +191,14 @@ impl Tcp {
             self.give_up(cx, self.exhausted());
             return;
         }
-        // tcp_write_wakeup
-        if self.window_end.since(self.nxt) > 0 {
-            self.push(cx);
-            if !self.stuck() {
-                self.clock.probes = 0;
-                return self.clock.window_opened();
-            }
-        } else {
-            self.emit_probe(cx);
+        // tcp_write_wakeup: where there is room, a single segment of what waits is the probe.
+        match self.push_one(cx) {
+            Some(Posted::Left) => return self.clock.sent_as_probe(cx.now, self.nxt),
+            Some(Posted::NoWay) => {}
+            None => self.emit_probe(cx),
+        }
+        if self.state == TcpState::Closed {
+            return;
         }
         self.clock.probes = self.clock.probes.saturating_add(1);
         if u64::from(self.clock.backoff) < cx.env.sysctl.get(Sysctl::Retries2) {
