@@ -207,7 +207,8 @@ impl Tcp {
             self.window_seq = segment.seq;
             self.window_end = new_end;
         }
-        if opened && self.una == self.nxt {
+        // tcp_ack_probe: what waited for a way is tried again at once, too, and begins to wait anew if it finds none.
+        if self.stuck() && self.window_end.since(self.nxt) > 0 {
             self.clock.window_opened();
         }
         if advance == 0 {
