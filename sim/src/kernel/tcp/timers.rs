@@ -221,8 +221,8 @@ impl Tcp {
         let Some((idle, interval, count)) = self.options.keepalive else { return };
         let still = cx.now - self.clock.heard.max(self.clock.received);
         let mut wait = idle;
-        if self.una != self.nxt || !self.out.is_empty() {
-            // Retransmissions find out (keepalive does not run while data is unacknowledged).
+        if self.una != self.nxt || self.stuck() {
+            // Retransmissions or window probes find out: keepalive does not run while data or a FIN is out, or waits.
         } else if still < idle {
             wait = idle - still;
         } else {
