@@ -25,6 +25,9 @@ pub(super) struct Clock {
     /// What is timed: acknowledged when this is, sent then.
     pub(super) timed: Option<(Seq, Instant)>,
     pub(super) retransmission: Option<Instant>,
+    /// When the oldest of what is in flight left; once a part of that is acknowledged: when, which is a round trip later at
+    /// most (`skb_mstamp_ns`).
+    pub(super) oldest: Instant,
     /// When something was sent again for the last time.
     pub(super) resent: Instant,
     /// What `retransmission` is for.
@@ -39,7 +42,8 @@ pub(super) struct Clock {
     pub(super) retransmits: u8,
     pub(super) backoff: u8,
     pub(super) probes: u8,
-    /// When something was sent again for the first time (`retrans_stamp`); of a SYN, when it was sent first.
+    /// When something was sent again for the first time, or if that found no way, when it was sent before (`retrans_stamp`);
+    /// of a SYN, when it was sent first.
     pub(super) stamp: Option<Instant>,
     /// The first window probe since the window closed (`icsk_probes_tstamp`).
     pub(super) probing: Option<Instant>,
@@ -68,6 +72,7 @@ impl Default for Clock {
             rto: FIRST_RTO,
             timed: None,
             retransmission: None,
+            oldest: Instant::EPOCH,
             resent: Instant::EPOCH,
             purpose: Purpose::Retransmission,
             recover: None,
@@ -116,6 +121,7 @@ impl Clock {
     #[inline]
     pub(super) fn sent(&mut self, now: Instant, end: Seq, single: bool) {
         self.timed = Some((end, now));
+        self.oldest = now;
         self.window_probe = None;
         self.wait(now, single);
     }
@@ -125,6 +131,7 @@ impl Clock {
         self.window_opened();
         self.probes = 0;
         self.timed = Some((end, now));
+        self.oldest = now;
         self.purpose = Purpose::Retransmission;
         self.retransmission = Some(now + self.rto);
     }
@@ -204,6 +211,7 @@ impl Clock {
             self.recover = None;
         }
         if rest {
+            self.oldest = now;
             self.wait(now, single);
         } else {
             self.retransmission = None;

@@ -243,7 +243,7 @@ impl Tcp {
         if self.una == self.nxt {
             return;
         }
-        let first = self.resend(cx, 0);
+        let Some(first) = self.resend(cx, 0) else { return };
         if first > 0 && first < self.sent() {
             self.resend(cx, first);
         }

@@ -84,23 +84,23 @@ impl Tcp {
         (self.nxt.since(self.una).max(0) as usize).div_ceil(self.mss.max(1))
     }
 
-    /// Sends the oldest segment that is in flight again, from this byte of `out` on; how long it is.
-    pub(super) fn resend(&mut self, cx: &mut Context<'_>, from: usize) -> usize {
-        match self.state {
-            TcpState::SynSent => self.emit_syn(cx),
-            TcpState::SynReceived => self.emit_syn_ack(cx),
+    /// Sends the oldest segment that is in flight again, from this byte of `out` on: how long it is; `None`: it found no way.
+    pub(super) fn resend(&mut self, cx: &mut Context<'_>, from: usize) -> Option<usize> {
+        let (posted, length) = match self.state {
+            TcpState::SynSent => (self.emit_syn(cx), 0),
+            TcpState::SynReceived => (self.emit_syn_ack(cx), 0),
             _ => {
                 let sent = self.sent();
                 let from = from.min(sent);
                 let to = sent.min(from + self.mss);
                 let fin = self.fin_sent && to == self.out.len();
-                if to > from || fin {
-                    self.emit_bytes(cx, self.una + from, from..to, fin);
+                if to == from && !fin {
+                    return Some(0);
                 }
-                return to - from;
+                (self.emit_bytes(cx, self.una + from, from..to, fin), to - from)
             }
-        }
-        0
+        };
+        (posted == Posted::Left).then_some(length)
     }
 
     fn emit_bytes(
@@ -122,24 +122,24 @@ impl Tcp {
         self.emit(cx, seq, Flags { fin, ..Flags::NONE }, payload)
     }
 
-    pub(super) fn emit_syn(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn emit_syn(&mut self, cx: &mut Context<'_>) -> Posted {
         let segment = Segment {
             ack: None,
             mss: Some(own_mss(self.local) as u16),
             window: self.receive_room as u32,
             ..self.segment(self.una, Flags::SYN, Vec::new())
         };
-        self.post(cx, segment);
+        self.post(cx, segment)
     }
 
-    pub(super) fn emit_syn_ack(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn emit_syn_ack(&mut self, cx: &mut Context<'_>) -> Posted {
         let window = self.window();
         let segment = Segment {
             mss: Some(own_mss(self.local) as u16),
             window,
             ..self.segment(self.una, Flags::SYN, Vec::new())
         };
-        self.post(cx, segment);
+        self.post(cx, segment)
     }
 
     /// A segment without payload that acknowledges everything.

@@ -66,7 +66,10 @@ impl Tcp {
             self.clock.timed = None;
             self.clock.purpose = Purpose::Retransmission;
             self.clock.retransmission = Some(cx.now + self.clock.rto);
-            self.resend(cx, 0);
+            let single = self.in_flight_segments() <= 1;
+            if self.resend(cx, 0).is_some() && single {
+                self.clock.oldest = cx.now;
+            }
             return;
         }
         if let Some(signal) = self.gives_up(cx) {
@@ -78,7 +81,6 @@ impl Tcp {
         if !connecting {
             self.clock.recover = Some(self.nxt);
         }
-        self.clock.stamp.get_or_insert(cx.now);
         self.clock.retransmits = self.clock.retransmits.saturating_add(1);
         self.clock.resent = cx.now;
         let linear = cx.env.sysctl.get(Sysctl::SynLinearTimeouts);
@@ -86,13 +88,15 @@ impl Tcp {
             self.clock.backoff = self.clock.backoff.saturating_add(1);
             self.clock.rto = self.clock.rto.saturating_mul(2).min(cx.env.millis(Sysctl::RtoMaxMs));
         }
-        self.resend(cx, 0);
+        let left = self.resend(cx, 0).is_some();
         if self.state == TcpState::Closed {
             return;
         }
+        // tcp_retransmit_skb: what found no way still has the time at which it left before.
+        let stamp = *self.clock.stamp.get_or_insert(if left { cx.now } else { self.clock.oldest });
         // tcp_clamp_rto_to_user_timeout
         let mut wait = self.clock.rto;
-        if let (Some(most), Some(stamp)) = (self.options.user_timeout, self.clock.stamp) {
+        if let Some(most) = self.options.user_timeout {
             wait = wait.min(most.saturating_sub(cx.now - stamp).max(Duration::from_millis(1)));
         }
         self.clock.retransmission = Some(cx.now + wait);
