@@ -189,11 +189,9 @@ impl Kernel {
     pub fn tcp_info(&self, now: Instant, fd: Fd) -> Option<KernelView> {
         let tcp = self.tcp(fd)?;
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        // write_seq counts a FIN as soon as it is asked for.
-        let fin = tcp.shut_write && !tcp.fin_sent && tcp.state != TcpState::Closed;
         Some(KernelView {
             unacked: count(tcp.in_flight_segments()),
-            unsent: count(tcp.out.len() - tcp.sent() + usize::from(fin)),
+            unsent: count(tcp.unsent()),
             retransmits: tcp.clock.retransmits,
             backoff: tcp.clock.backoff,
             probes: tcp.clock.probes,

@@ -110,6 +110,8 @@ pub(super) struct Tcp {
     shut_write: bool,
     /// The FIN has been sent: `nxt` lies behind it.
     fin_sent: bool,
+    /// What had not left when the connection ended: TCP_INFO goes on telling it.
+    abandoned: usize,
     /// How many bytes `out` holds at most.
     send_room: usize,
     /// The program has met a full buffer (`SOCK_NOSPACE`).
@@ -188,6 +190,7 @@ impl Tcp {
             fragments: false,
             shut_write: false,
             fin_sent: false,
+            abandoned: 0,
             // SOCK_MIN_SNDBUF and SOCK_MIN_RCVBUF.
             send_room: room(options.send_buffer.unwrap_or(env.send_buffer), 4_608),
             blocked: false,
@@ -302,13 +305,24 @@ impl Tcp {
     fn done(&mut self, cx: &mut Context<'_>) {
         // The end of TIME_WAIT is no news for its program.
         cx.wake |= self.state != TcpState::TimeWait;
+        self.abandoned = self.unsent();
         self.shut_read = true;
         self.shut_write = true;
         self.out = VecDeque::new();
         self.una = self.nxt;
         self.ahead.clear();
         self.clock.stop();
+        // tcp_write_queue_purge
+        self.clock.backoff = 0;
         self.enter(cx, TcpState::Closed);
+    }
+
+    /// What was never sent (`tcpi_notsent_bytes`): the FIN counts from when it is asked for, because `write_seq` does.
+    fn unsent(&self) -> usize {
+        if self.state == TcpState::Closed {
+            return self.abandoned;
+        }
+        self.out.len() - self.sent() + usize::from(self.shut_write && !self.fin_sent)
     }
 
     /// How many bytes of `out` are in flight.
