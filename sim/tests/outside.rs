@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use resound_core::Instant;
 use resound_core::signal::Version;
+use resound_sim::faults::Interface;
 use resound_sim::packet::{Body, Datagram, Packet};
-use resound_sim::scenario::{HostFault, NodeId, RouteKind, Said, address};
+use resound_sim::scenario::{HostFault, NodeId, RouteKind, Said, Way, address};
 use resound_sim::world::{Errand, Live};
 use resound_sim::{Echo, Record, Scenario, World};
 
@@ -110,6 +111,26 @@ fn faults_happen_to_what_comes_from_outside_and_to_the_host_itself() {
 
 #[test]
 fn what_is_said_outside_triggers_faults() {
+#[test]
+fn a_host_that_boots_has_its_interfaces_as_they_were() {
+    let faults = "!0.5 client->router link-down until 2 ; !1 client reboot 500ms";
+    let (scenario, mut cast) = (scenario(faults), Echo);
+    let mut live = Live::new(&scenario, &mut cast, Record::Said, |node| node == CLIENT);
+    let mut until = |at| {
+        live.advance(ms(at));
+        let mut errands = errands(&mut live);
+        // Of the cable nothing is asked here.
+        errands.retain(|errand| !matches!(errand, Errand::Plug(..)));
+        errands
+    };
+    let way = Way { from: CLIENT, to: NodeId(1) };
+    let interface = |interface| Errand::Interface(way, interface);
+    assert_eq!(until(500), [interface(Interface::Down)]);
+    let booted = until(1_900);
+    assert!(matches!(booted[..], [Errand::Afflict(..), Errand::Boot(CLIENT)]), "{booted:?}");
+    assert_eq!(until(2_000), [interface(Interface::Up)]);
+}
+
     let (scenario, mut cast) = (scenario("!client says \"up\" client->router cut until 1.0"), Echo);
     let mut live = Live::new(&scenario, &mut cast, Record::Said, |node| node == CLIENT);
     live.says(ms(20), CLIENT, Said::Up);

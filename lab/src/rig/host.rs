@@ -97,13 +97,19 @@ impl Host {
     }
 
     /// Takes an interface down, or up again. What its kernel does of itself is left to it; what it would have brought back had
-    /// the address a prefix with the neighbour in it, is brought back for it: its IPv4 way to the neighbour.
+    /// the address a prefix with the neighbour in it, is brought back for it: its IPv4 way to the neighbour. One that is up and
+    /// is to be bare is taken down first: that is what it is bare of.
     ///
     /// # Errors
     ///
     /// If it has no such link, or what `ip` says.
     pub fn interface(&mut self, way: Way, interface: Interface) -> Result<(), RigError> {
         let leg = self.leg(way)?;
+        match (self.interfaces[leg], interface) {
+            (was, is) if was == is => return Ok(()),
+            (Interface::Up, Interface::Bare) => self.interface(way, Interface::Down)?,
+            _ => {}
+        }
         let before = self.goes();
         self.interfaces[leg] = interface;
         match interface {
@@ -114,6 +120,20 @@ impl Host {
                 self.ready()
             }
         }
+    }
+
+    /// What its links have become by now, and not its kernel, is made true of this one, which is new.
+    pub(super) fn inherit(&mut self, old: &Self) -> Result<(), RigError> {
+        for (leg, interface) in old.plan.legs.iter().zip(&old.interfaces) {
+            self.mtu(leg.way, leg.mtu)?;
+            self.interface(leg.way, *interface)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the interface by which this way leaves it hears anything.
+    pub(super) fn hears(&self, way: Way) -> bool {
+        self.plan.leg(way).is_some_and(|leg| self.interfaces[leg] != Interface::Down)
     }
 
     /// Waits until it takes packets for its own addresses, and writes what a kernel forgets of an interface that goes down.

@@ -259,7 +259,8 @@ impl Rig {
     }
 
     /// Throws a host's kernel away, with all its connections, sockets and processes that follow their parent, and puts a new
-    /// one in its place, with the same addresses and the scenario's settings. Its wires are replaced in place.
+    /// one in its place, with the same addresses and the scenario's settings, and with its links as they are by now. Its wires
+    /// are replaced in place.
     ///
     /// For each reboot that the scenario names one stands ready; else it is made now, which takes tens of milliseconds.
     ///
@@ -273,10 +274,9 @@ impl Rig {
             Some(ready) => self.spares.swap_remove(ready),
             None => self.spare(self.hosts[at].plan.clone())?,
         };
-        // What does not fit a link any more is the link's, not the kernel's.
-        for leg in &self.hosts[at].plan.legs {
-            host.mtu(leg.way, leg.mtu)?;
-        }
+        host.inherit(&self.hosts[at])?;
+        let hearing = wires.iter().filter(|wire| host.hears(wire.way()));
+        self.wait_for(hearing.map(|wire| wire.interface().to_owned()).collect())?;
         self.hosts[at] = host;
         for wire in wires {
             if let Some(old) = self.wires.iter_mut().find(|old| old.way() == wire.way()) {
@@ -293,13 +293,24 @@ impl Rig {
     /// If there is no such host or link, or what `ip` says.
     pub fn interface(&mut self, way: Way, interface: Interface) -> Result<(), RigError> {
         self.host(way.from).ok_or(RigError::NoHost(way.from))?.interface(way, interface)?;
-        let end = self.wires.iter().find(|wire| wire.way() == way).map(|wire| wire.interface().to_owned());
-        match (interface, end) {
-            (Interface::Up | Interface::Bare, Some(end)) => {
-                self.lab.run(move || ready::interfaces(&[end])).map_err(RigError::Unready)
+        match interface {
+            Interface::Up | Interface::Bare => {
+                let ends = self.wires.iter().filter(|wire| wire.way() == way);
+                self.wait_for(ends.map(|wire| wire.interface().to_owned()).collect())
             }
-            _ => Ok(()),
+            Interface::Down => Ok(()),
         }
+    }
+
+    /// Whether a host hears what comes from there: not if the interface is down, or there is none.
+    #[must_use]
+    pub fn hears(&self, way: Way) -> bool {
+        self.hosts.iter().any(|host| host.node() == way.from && host.hears(way))
+    }
+
+    /// Waits until these ends of the lab's send what they are given: the others' are up.
+    fn wait_for(&self, ends: Vec<String>) -> Result<(), RigError> {
+        self.lab.run(move || ready::interfaces(&ends)).map_err(RigError::Unready)
     }
 
     fn spare(&mut self, plan: Plan) -> Result<Spare, RigError> {
@@ -329,7 +340,7 @@ impl Rig {
         for host in hosts {
             host.furnish()?;
         }
-        self.lab.run(move || ready::interfaces(&names)).map_err(RigError::Unready)?;
+        self.wait_for(names)?;
         Ok(wires)
     }
 }

@@ -82,6 +82,9 @@ fn a_lost_way_is_told_of_as_its_kind_of_route() -> Result<(), RigError> {
 const DOWN: [i32; 4] = [libc::ENETUNREACH; 4];
 const DOWN_ALL: [i32; 4] = [libc::ENETUNREACH, libc::ENETUNREACH, libc::EADDRNOTAVAIL, libc::ENETUNREACH];
 
+/// To a neighbour whose link nobody configured again: over IPv4 the kernel has found it by itself.
+const BARE: [i32; 4] = [0, libc::ECONNREFUSED, libc::EADDRNOTAVAIL, libc::ENETUNREACH];
+
 #[test]
 fn an_interface_that_is_down_takes_its_routes_along() -> Result<(), RigError> {
     let Some(mut rig) =
@@ -240,6 +243,33 @@ fn a_host_that_stood_ready_is_as_good_as_new() -> Result<(), RigError> {
     let Some(mut rig) = rig(text) else { return Ok(()) };
     rig.host(B).expect("a host").mtu(Way { from: B, to: A }, 1_300)?;
     each_version_meets_a_reboot(&mut rig)
+}
+
+/// The first time by a host that stood ready, the second time by one that was made then.
+#[test]
+fn a_rebooted_host_has_its_interfaces_as_they_were() -> Result<(), RigError> {
+    let text = "host a\nhost b\nhost c\nrouter r\nlink a <-> r 1ms\nlink b <-> r 1ms\nlink c <-> a 1ms\n";
+    let Some(mut rig) = rig(&format!("{text}!1 a reboot 1s\n")) else { return Ok(()) };
+    let (first, second) = (Way { from: A, to: NodeId(3) }, Way { from: A, to: C });
+    let both = |rig: &mut Rig| passing(rig, WHOLE, |hosts| (connects(&hosts[0], B), connects(&hosts[0], C)));
+    for _ in 0..2 {
+        rig.interface(first, Interface::Down)?;
+        rig.reboot(A)?;
+        assert!(!rig.hears(first) && rig.hears(second));
+        assert_eq!(both(&mut rig), (DOWN, THERE), "one is down");
+        rig.interface(first, Interface::Bare)?;
+        rig.interface(second, Interface::Bare)?;
+        rig.reboot(A)?;
+        assert!(rig.hears(first) && rig.hears(second));
+        assert_eq!(both(&mut rig), (DOWN_ALL, BARE), "both are bare");
+        // Also what is up already.
+        for interface in [Interface::Up, Interface::Up] {
+            rig.interface(first, interface)?;
+            rig.interface(second, interface)?;
+            assert_eq!(both(&mut rig), (THERE, THERE), "both are configured");
+        }
+    }
+    Ok(())
 }
 
 /// How many threads of this process are called so.

@@ -60,7 +60,8 @@ pub enum Errand {
     Route(NodeId, Option<NodeId>, Option<RouteKind>),
     /// It does not hear its neighbour any more, not even when it asks for its address; or does again.
     Plug(Way, Plug),
-    /// The interface by which this way leaves it is taken down, or up.
+    /// The interface by which this way leaves it is taken down, or up: in whatever state the host is. What it is like outlasts
+    /// [`Afflict`](Self::Afflict): a host that is rebooted, or forgets, has its interfaces as they were.
     Interface(Way, Interface),
     /// Longer packets do not fit the link that leaves it this way.
     Mtu(Way, u16),
@@ -323,8 +324,6 @@ impl World<'_> {
         let services = outside.services.clone();
         self.tell(fault, ": it is back");
         self.errands.push_back(Errand::Boot(host));
-        let changed: Vec<_> = self.network.changed(host).collect();
-        self.errands.extend(changed.into_iter().map(|(way, interface)| Errand::Interface(way, interface)));
         for line in services {
             self.ask_line(host, line);
         }

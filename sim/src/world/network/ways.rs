@@ -116,12 +116,6 @@ impl Network {
         self.ways.get(usize::from(way.0)).map_or(Interface::Up, |way| way.interface)
     }
 
-    /// The ways of a node that begin at interfaces which are not as they were configured.
-    pub(in crate::world) fn changed(&self, node: NodeId) -> impl Iterator<Item = (Way, Interface)> + '_ {
-        let of = self.ways.iter().filter(move |state| state.way.from == node);
-        of.map(|state| (state.way, state.interface)).filter(|(_, interface)| *interface != Interface::Up)
-    }
-
     /// What the interfaces of a node do not lead to; `None`: all are as they were configured.
     pub(in crate::world) fn unlinked(&self, node: NodeId, version: Version) -> Option<Unlinked> {
         let own = || self.ways.iter().filter(|state| state.way.from == node);
