@@ -63,7 +63,9 @@ fn a_packet_passes_the_links_and_comes_back() {
     assert_eq!(errands(&mut live), []);
     live.advance(ms(27));
     let back = errands(&mut live);
-    let [Errand::Deliver(CLIENT, packet)] = &back[..] else { panic!("{back:?}") };
+    let [Errand::Deliver { host: CLIENT, from: Some(NodeId(1)), packet }] = &back[..] else {
+        panic!("{back:?}")
+    };
     let Body::Udp(echo) = &packet.body else { panic!("{packet:?}") };
     assert_eq!((&echo.payload[..], echo.destination), (&b"hello"[..], 40_000));
     assert_eq!((packet.hops, live.finish().packets), (63, 4));
@@ -110,8 +112,6 @@ fn faults_happen_to_what_comes_from_outside_and_to_the_host_itself() {
 }
 
 #[test]
-fn what_is_said_outside_triggers_faults() {
-#[test]
 fn a_host_that_boots_has_its_interfaces_as_they_were() {
     let faults = "!0.5 client->router link-down until 2 ; !1 client reboot 500ms";
     let (scenario, mut cast) = (scenario(faults), Echo);
@@ -131,6 +131,8 @@ fn a_host_that_boots_has_its_interfaces_as_they_were() {
     assert_eq!(until(2_000), [interface(Interface::Up)]);
 }
 
+#[test]
+fn what_is_said_outside_triggers_faults() {
     let (scenario, mut cast) = (scenario("!client says \"up\" client->router cut until 1.0"), Echo);
     let mut live = Live::new(&scenario, &mut cast, Record::Said, |node| node == CLIENT);
     live.says(ms(20), CLIENT, Said::Up);

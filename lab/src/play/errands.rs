@@ -1,14 +1,21 @@
 //! What the world wants done to the real hosts.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
+use std::{io, thread};
 
+use nix::libc;
 use resound_sim::faults::Plug;
 use resound_sim::packet::{FaultId, Packet};
-use resound_sim::scenario::{HostFault, NodeId, node_at};
+use resound_sim::scenario::{HostFault, NodeId, Way};
 use resound_sim::world::Errand;
 
 use super::{PlayError, Stage};
 use crate::agent::{Agent, Descriptors};
+use crate::rig::Wire;
+use crate::suite::LATE;
+
+/// What a host has no room for is offered again after so long.
+const OFFERED_AGAIN: Duration = Duration::from_millis(1);
 
 impl Stage<'_> {
     /// Runs all errands there are.
@@ -21,7 +28,7 @@ impl Stage<'_> {
 
     fn errand(&mut self, errand: Errand) -> Result<(), PlayError> {
         match errand {
-            Errand::Deliver(host, packet) => self.deliver(host, &packet)?,
+            Errand::Deliver { host, from, packet } => self.deliver(host, from, &packet)?,
             Errand::Ask { host, line, seed } => {
                 if self.agents[usize::from(host.0)].is_none() {
                     self.start_agent(host)?;
@@ -69,17 +76,48 @@ impl Stage<'_> {
         }
     }
 
-    /// Over the wire on which it would have come: that of the neighbour that sent it, or the first.
-    fn deliver(&mut self, host: NodeId, packet: &Packet) -> Result<(), PlayError> {
-        let from = node_at(packet.source);
-        let wires = self.rig.wires();
-        let of_host = |way: resound_sim::scenario::Way| way.from == host;
-        let nearest = wires.iter().position(|wire| of_host(wire.way()) && Some(wire.way().to) == from);
-        let any = wires.iter().position(|wire| of_host(wire.way()));
-        if let Some(at) = nearest.or(any) {
-            wires[at].send(packet)?;
+    /// Over the wire of the neighbour from which it comes. What comes from the host itself comes over any that it hears.
+    fn deliver(&mut self, host: NodeId, from: Option<NodeId>, packet: &Packet) -> Result<(), PlayError> {
+        let is_it = |way: Way| way.from == host && from.is_none_or(|from| way.to == from);
+        let mut wires = 0..self.rig.wires().len();
+        let takes = |wire: &usize| {
+            let way = self.rig.wires()[*wire].way();
+            is_it(way) && self.rig.hears(way)
+        };
+        match wires.find(takes) {
+            Some(wire) => self.put(wire, |wire| wire.send(packet)),
+            None => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Puts something on a wire.
+    ///
+    /// A host that hears the wire and does not take it (ENOBUFS) has as much to do as it can keep: that is the machine's doing,
+    /// and no scenario's. So it is offered again: what comes a little late is what a busy machine does anyway, and a packet
+    /// that is lost would be a fault that nobody named. If it is not taken for so long that the play is too late to be
+    /// believed, it is lost, and the play is as late as that.
+    pub(super) fn put(
+        &mut self,
+        wire: usize,
+        mut what: impl FnMut(&mut Wire) -> io::Result<()>,
+    ) -> Result<(), PlayError> {
+        let began = Instant::now();
+        let way = self.rig.wires()[wire].way();
+        loop {
+            match what(&mut self.rig.wires()[wire]) {
+                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {}
+                put => return Ok(put?),
+            }
+            // Nobody is there.
+            if !self.rig.hears(way) {
+                return Ok(());
+            }
+            if began.elapsed() > LATE {
+                self.late = self.late.max(began.elapsed());
+                return Ok(());
+            }
+            thread::sleep(OFFERED_AGAIN);
+        }
     }
 
     fn afflict(&mut self, fault: FaultId, node: NodeId, what: &HostFault) -> Result<(), PlayError> {

@@ -256,7 +256,7 @@ impl<'s> Stage<'s> {
                     Some(Heard::Packet(packet)) => self.live.sets_out(now, way.from, packet),
                     Some(Heard::Asks(question)) => {
                         if self.live.asks(now, way.from, way.to) {
-                            wire.answer(&question)?;
+                            self.put(at, |wire| wire.answer(&question))?;
                         }
                     }
                     Some(Heard::Other) => {}

@@ -163,8 +163,8 @@ impl Wire {
     ///
     /// # Errors
     ///
-    /// Those of write(2). ENOBUFS: the host's kernel did not take it, because a thousand packets wait there already
-    /// (`netdev_max_backlog`). EMSGSIZE: longer than 65 535 bytes, as an IPv6 packet can be.
+    /// Those of write(2). ENOBUFS: the host's kernel did not take it, because its interface is down, or because a thousand
+    /// packets wait there already (`netdev_max_backlog`). EMSGSIZE: longer than 65 535 bytes, as an IPv6 packet can be.
     pub fn send(&mut self, packet: &Packet) -> io::Result<()> {
         self.sent.clear();
         frame::header(packet.destination, self.host, self.neighbour, &mut self.sent);

@@ -114,7 +114,7 @@ const LONGEST: Duration = Duration::from_secs(40);
 const AFTERWARDS: Duration = Duration::from_millis(700);
 
 /// Who is late by more than this cannot be trusted with times.
-const LATE: Duration = Duration::from_millis(40);
+pub(crate) const LATE: Duration = Duration::from_millis(40);
 
 /// How often an item is played at most, if the machine stands still again and again.
 const MOST_TIMES: u32 = 4;

@@ -226,7 +226,7 @@ impl<'s> World<'s> {
         }
         match event {
             Event::Arrive(way, packet) => self.arrives(way, packet),
-            Event::Local(node, packet) => self.arrives_at(node, packet),
+            Event::Local(node, packet) => self.arrives_at(node, None, packet),
             Event::Kernel(node, fd) => {
                 let now = self.now;
                 if let Some(host) = self.host(node) {

@@ -35,8 +35,15 @@ pub struct Live<'s> {
 /// What is to be done to a host outside.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Errand {
-    /// A packet has come to it. If it is [damaged](Packet::damaged), its bytes are to be so that a checksum fails.
-    Deliver(NodeId, Packet),
+    /// A packet has come to it.
+    Deliver {
+        /// To whom.
+        host: NodeId,
+        /// The neighbour on whose link it came; `None`: it came by no link, but from the host itself.
+        from: Option<NodeId>,
+        /// If it is [damaged](Packet::damaged), its bytes are to be so that a checksum fails.
+        packet: Packet,
+    },
     /// A line of the script is to be read to its programs.
     Ask {
         /// Whose.
@@ -227,11 +234,11 @@ impl World<'_> {
     }
 
     /// A packet has come to a host outside.
-    pub(super) fn deliver(&mut self, host: NodeId, packet: Packet) -> Fate {
+    pub(super) fn deliver(&mut self, host: NodeId, from: Option<NodeId>, packet: Packet) -> Fate {
         if !self.is_there(host) {
             return Fate::Absorbed("the host has no power");
         }
-        self.errands.push_back(Errand::Deliver(host, packet));
+        self.errands.push_back(Errand::Deliver { host, from, packet });
         Fate::Acted("it was delivered to a kernel that cannot be looked into")
     }
 

@@ -20,7 +20,7 @@ use crate::faults::{Carries, Interface, WayId};
 use crate::kernel::Fate;
 use crate::packet::{Body, FaultId, LONGEST_QUOTE, Packet, is_for_many};
 use crate::run::{Happened, Record};
-use crate::scenario::{NodeId, address, node_at};
+use crate::scenario::{NodeId, Way, address, node_at};
 
 mod neighbours;
 mod router;
@@ -130,7 +130,7 @@ impl World<'_> {
     /// A packet has come to the end of a way.
     pub(super) fn arrives(&mut self, way: WayId, packet: Packet) {
         let back = WayId(way.0 ^ 1);
-        let node = self.network.ways[usize::from(way.0)].way.to;
+        let Way { from, to: node } = self.network.ways[usize::from(way.0)].way;
         if packet.source.is_loopback() {
             // RFC 4291 §2.5.3 (`ipv6_rcv`).
             return self.fate(
@@ -143,18 +143,18 @@ impl World<'_> {
             return self.fate(node, packet.fault, Fate::Absorbed("the interface was down"));
         }
         match &self.nodes[usize::from(node.0)] {
-            Node::Host(_) | Node::Outside(_) => self.arrives_at(node, packet),
+            Node::Host(_) | Node::Outside(_) => self.arrives_at(node, Some(from), packet),
             Node::Router(_) => self.forward(node, packet),
         }
     }
 
-    /// A packet has come to a host.
-    pub(super) fn arrives_at(&mut self, node: NodeId, packet: Packet) {
+    /// A packet has come to a host, from this neighbour or (`None`) from itself.
+    pub(super) fn arrives_at(&mut self, node: NodeId, from: Option<NodeId>, packet: Packet) {
         let now = self.now;
         let to = packet.destination;
         let (fault, damaged) = (packet.fault, packet.damaged);
         let Some(host) = self.host(node) else {
-            let fate = self.deliver(node, packet);
+            let fate = self.deliver(node, from, packet);
             return self.fate(node, fault, fate);
         };
         let fate = if host.power == Power::Off {
