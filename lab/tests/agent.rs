@@ -490,6 +490,25 @@ fn it_ends_with_its_orders_and_with_its_parent_also_while_it_is_stopped() {
 
 // What an agent used.
 
+/// It says itself how long it took.
+#[test]
+fn the_longest_line_is_remembered() {
+    let text = "host here\n0 here call u = udp 0\n0 here call u poll";
+    let mut host = Host::start(Player::Std, &scenario(text, Version::V4), 0);
+    assert_eq!(host.agent.longest(), Duration::ZERO);
+    let asked = Instant::now();
+    host.ask(0);
+    let bind = host.agent.longest();
+    assert!(Duration::ZERO < bind && bind < asked.elapsed(), "{bind:?}");
+    host.ask(1);
+    assert!(host.agent.longest() >= bind);
+
+    let mut host = acting("while read -r word line seed; do case $word in ask) echo done $line; esac; done");
+    for (took, longest) in [(300, 300), (4_000_000_000, 4_000_000_000), (20, 4_000_000_000)] {
+        assert_eq!(host.ask(took).agent.longest(), Duration::from_nanos(longest));
+    }
+}
+
 /// Something that says it is an agent: it is ready, and then does this, as a shell.
 fn acting(shell: &str) -> Host {
     let script = format!("echo ready 0 0 0 0; {shell}");
@@ -554,7 +573,7 @@ fn whoever_spins_is_seen_to_and_whoever_sleeps_is_not() {
 fn each_time_that_it_waits_for_something_is_a_wake_up() {
     const ORDERS: u64 = 200;
     let used = used(
-        || acting("while read -r order; do case $order in ask*) echo done; esac; done"),
+        || acting("while read -r order; do case $order in ask*) echo done 0; esac; done"),
         |host| {
             for _ in 0..ORDERS {
                 host.ask(0);

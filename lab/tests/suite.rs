@@ -95,7 +95,7 @@ fn what_was_killed_is_part_of_what_a_play_used() {
     }
     let work = "n=0; while [ $n -lt 300000 ]; do n=$((n+1)); done";
     let agent = format!(
-        "echo ready 0 0 0 0; while read -r order; do case $order in ask*) {work}; echo done; esac; done"
+        "echo ready 0 0 0 0; while read -r order; do case $order in ask*) {work}; echo done 0; esac; done"
     );
     let launcher = Launcher::new("sh", &["-c", &agent]);
     let play_with = |fault: &str| {
@@ -115,6 +115,26 @@ fn what_was_killed_is_part_of_what_a_play_used() {
     let (alone, killed) = (play_with(""), play_with("!4 client kill"));
     assert!(killed > Duration::from_millis(20), "{killed:?}");
     assert!((alone / 4..alone * 4).contains(&killed), "{alone:?} {killed:?}");
+}
+
+/// None waits for anything but the machine.
+#[test]
+fn whoever_takes_long_over_a_line_is_late() {
+    if hindered() {
+        return;
+    }
+    let text = "host client ; host server ; link client <-> server 1ms\n0 client call u = udp 9\nuntil 2";
+    let scenario = Arc::new(text.parse::<Scenario>().expect("a scenario"));
+    let ends = Duration::from_secs(2);
+    // Longer than anything here is late by itself.
+    let took = Duration::from_secs(3_600);
+    let done = format!("echo done {}", took.as_nanos());
+    let agent =
+        format!("echo ready 0 0 0 0; while read -r order; do case $order in ask*) {done}; esac; done");
+    let launcher = Launcher::new("sh", &["-c", &agent]);
+    let setup = play::Setup { launcher: &launcher, player: Player::Std, record: Record::Said, ends };
+    let late = play::play(&scenario, &setup).expect("it is played").late;
+    assert_eq!(late, took);
 }
 
 #[test]

@@ -7,9 +7,9 @@
 //! simulator's programs ([`resound_sim::programs::words`]), with the time.
 //!
 //! ```text
-//!   Agent (lab) ── stdin:  the brief, then `ask LINE SEED` ──►  main (process)
-//!               ◄─ stdout: `ready …`, `<ns> <words>`, `done` ─    ├─ servers and clients: threads of a runtime
-//!               ◄─ stderr: why it died ───────────────────────    └─ single calls: the main thread
+//!   Agent (lab) ── stdin:  the brief, then `ask LINE SEED` ──────►  main (process)
+//!               ◄─ stdout: `ready …`, `<ns> <words>`, `done <ns>` ─    ├─ servers and clients: threads of a runtime
+//!               ◄─ stderr: why it died ────────────────────────────    └─ single calls: the main thread
 //! ```
 //!
 //! To kill the process is to kill the host's programs: its kernel closes their sockets. To stop it is to stop them.
@@ -103,8 +103,9 @@ pub struct Agent {
     begun: Vec<u8>,
     complained: VecDeque<u8>,
     stage: Stage,
-    /// Orders that it has not carried out yet.
+    /// Orders that it has not carried out yet, and how long it took at most to carry one out.
     open: u32,
+    longest: Duration,
     descriptors: Descriptors,
     /// Its limit, while it has another one.
     usual: Option<Rlimit>,
@@ -224,6 +225,7 @@ impl Agent {
             complained: VecDeque::new(),
             stage: Stage::Starting,
             open: 0,
+            longest: Duration::ZERO,
             descriptors: Descriptors::AsUsual,
             usual: None,
             seen: Seen::default(),
@@ -322,6 +324,15 @@ impl Agent {
         self.open
     }
 
+    /// How long it took at most to carry out a line, as far as was [heard](Self::hear). No line waits for anything that a
+    /// scenario has: its sockets do not block, and a program that was started runs beside it. So this is the machine's doing: a
+    /// process that waited for a processor, or slept in its kernel for a lock that somebody else held. To join a group takes
+    /// the one that each `ip` holds that is at work, in whatever namespace (`rtnl_lock`).
+    #[must_use]
+    pub const fn longest(&self) -> Duration {
+        self.longest
+    }
+
     /// For how long its threads have waited for a processor so far, or until it was killed, all together. Zero where the
     /// kernel does not count that.
     #[must_use]
@@ -386,10 +397,12 @@ impl Agent {
                 }
                 continue;
             }
-            match &*line {
-                "done" => self.open = self.open.saturating_sub(1),
-                line => told.push(parse(line).ok_or_else(|| self.error(&format!("it said {line:?}")))?),
+            if let Some(took) = line.strip_prefix("done ").and_then(|took| took.parse().ok()) {
+                self.open = self.open.saturating_sub(1);
+                self.longest = self.longest.max(Duration::from_nanos(took));
+                continue;
             }
+            told.push(parse(&line).ok_or_else(|| self.error(&format!("it said {line:?}")))?);
         }
         if told.len() > heard && self.stage == Stage::Ready {
             self.seen.look(self.child.id());

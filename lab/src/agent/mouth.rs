@@ -54,9 +54,9 @@ pub(super) fn ready() {
     write(&format!("ready {}\n", Spent::by_myself().words()));
 }
 
-/// That an order was carried out.
-pub(super) fn done() {
-    write("done\n");
+/// That an order was carried out, and how long that took.
+pub(super) fn done(took: Duration) {
+    write(&format!("done {}\n", took.as_nanos()));
 }
 
 fn line(at: Duration, said: &Said) -> String {

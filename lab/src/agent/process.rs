@@ -3,6 +3,7 @@
 use std::io::{self, BufRead as _, Read as _};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Instant;
 
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SigSet, Signal};
@@ -64,8 +65,9 @@ fn run() -> io::Result<()> {
             std::process::exit(0);
         }
         let (command, seed) = programs.order(line.trim_end()).ok_or_else(|| nonsense("an order", &line))?;
+        let began = Instant::now();
         programs.ask(&command, seed);
-        mouth::done();
+        mouth::done(began.elapsed());
     }
 }
 

@@ -14,9 +14,9 @@
 //!   clock ──────────────┘               └─► Afflict…  to the rig, or a signal to an agent
 //! ```
 //!
-//! Driver and agents are as late as the machine makes them: how late the driver was at worst, and for how long an agent
-//! waited for a processor, is told with the run, because a run that came late for that says nothing about a kernel or a
-//! runtime. What the agents used is told with it, too, those included that were killed on the way.
+//! Driver and agents are as late as the machine makes them: how late the driver was at worst, for how long an agent waited for
+//! a processor, and how long it took to carry out a line, is told with the run, because a run that came late for that says
+//! nothing about a kernel or a runtime. What the agents used is told with it, too, those included that were killed on the way.
 
 use std::io;
 use std::sync::Arc;
@@ -62,7 +62,7 @@ pub struct Played {
     /// As of a simulated world.
     pub run: Run,
     /// By how much the driver was late, at worst; or, if that is more, how long the threads of one agent waited for a
-    /// processor.
+    /// processor, or one took to [carry out](Agent::longest) a line.
     pub late: Duration,
     /// What the processes of all hosts used together; `None` if that cannot be told of one of them.
     pub used: Option<Used>,
@@ -294,7 +294,7 @@ impl<'s> Stage<'s> {
         agent.kill();
         let heard = agent.hear(&mut self.told);
         let before = std::mem::take(&mut self.waited[usize::from(node.0)]);
-        self.late = self.late.max(agent.waited().saturating_sub(before));
+        self.late = self.late.max(agent.waited().saturating_sub(before)).max(agent.longest());
         self.used = self.used.and_then(|used| Some(used.and(agent.used()?)));
         Ok(heard.map(drop)?)
     }
