@@ -28,6 +28,8 @@ pub struct Host {
     lost: BTreeMap<Option<NodeId>, RouteKind>,
     /// What its legs are like.
     interfaces: Vec<Interface>,
+    /// Those that were down and are up, in the order in which they came up.
+    came_up: Vec<usize>,
     /// Its settings by now, the scenario's first.
     settings: Vec<(Sysctl, u64)>,
     /// What holds the only port that is given out.
@@ -45,7 +47,8 @@ impl Host {
             own.and_then(|()| scenarios.iter().try_for_each(|(path, value)| sysctl::write(path, value)))
         })?;
         let interfaces = vec![Interface::Up; plan.legs.len()];
-        Ok(Self { plan, place, lost: BTreeMap::new(), interfaces, settings, holders: Vec::new() })
+        let (lost, came_up, holders) = (BTreeMap::new(), Vec::new(), Vec::new());
+        Ok(Self { plan, place, lost, interfaces, came_up, settings, holders })
     }
 
     /// Sets up the interfaces that have been put there.
@@ -112,21 +115,29 @@ impl Host {
         }
         let before = self.goes();
         self.interfaces[leg] = interface;
+        self.came_up.retain(|other| *other != leg);
         match interface {
             // Its routes go of themselves.
             Interface::Down => self.place.ip(format!("link set dev w{leg} down\n")),
             Interface::Up | Interface::Bare => {
+                self.came_up.push(leg);
                 self.place.ip(self.plan.up(leg, interface) + &self.reroute(&before))?;
                 self.ready()
             }
         }
     }
 
-    /// What its links have become by now, and not its kernel, is made true of this one, which is new.
+    /// What its links have become by now, and not its kernel, is made true of this one, which is new. Those that came up later
+    /// come up later here too: a kernel speaks to IPv6 groups over the one that is up for longest.
     pub(super) fn inherit(&mut self, old: &Self) -> Result<(), RigError> {
-        for (leg, interface) in old.plan.legs.iter().zip(&old.interfaces) {
+        for leg in &old.plan.legs {
             self.mtu(leg.way, leg.mtu)?;
-            self.interface(leg.way, *interface)?;
+        }
+        let down = (0..old.interfaces.len()).filter(|leg| old.interfaces[*leg] == Interface::Down);
+        for leg in old.came_up.iter().copied().chain(down) {
+            let way = old.plan.legs[leg].way;
+            self.interface(way, Interface::Down)?;
+            self.interface(way, old.interfaces[leg])?;
         }
         Ok(())
     }
