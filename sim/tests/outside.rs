@@ -13,6 +13,9 @@ use resound_sim::{Echo, Record, Scenario, World};
 const CLIENT: NodeId = NodeId(0);
 const SERVER: NodeId = NodeId(2);
 
+/// From the client to its router.
+const OUT: Way = Way { from: CLIENT, to: NodeId(1) };
+
 fn ms(ms: u64) -> Instant {
     Instant::EPOCH + Duration::from_millis(ms)
 }
@@ -57,7 +60,7 @@ fn a_packet_passes_the_links_and_comes_back() {
     let (scenario, mut cast) = (scenario(""), Echo);
     let mut live = Live::new(&scenario, &mut cast, Record::Everything, |node| node == CLIENT);
     live.advance(ms(5));
-    live.sets_out(ms(5), CLIENT, datagram(b"hello"));
+    live.sets_out(ms(5), OUT, datagram(b"hello"));
     assert_eq!(live.next(), Some(ms(15)), "the first link takes 10 ms");
     live.advance(ms(26));
     assert_eq!(errands(&mut live), []);
@@ -83,7 +86,7 @@ fn faults_happen_to_what_comes_from_outside_and_to_the_host_itself() {
     ";
     let (scenario, mut cast) = (scenario(faults), Echo);
     let mut live = Live::new(&scenario, &mut cast, Record::Said, |node| node == CLIENT);
-    live.sets_out(ms(10), CLIENT, datagram(b"lost"));
+    live.sets_out(ms(10), OUT, datagram(b"lost"));
     live.advance(ms(900));
     assert_eq!(errands(&mut live), []);
     live.advance(ms(1_000));
@@ -97,7 +100,7 @@ fn faults_happen_to_what_comes_from_outside_and_to_the_host_itself() {
     live.advance(ms(4_100));
     assert!(matches!(errands(&mut live)[..], [Errand::Afflict(_, CLIENT, HostFault::Reboot(_))]));
     // Without power it sends nothing, and hears nobody.
-    live.sets_out(ms(4_100), CLIENT, datagram(b"dead"));
+    live.sets_out(ms(4_100), OUT, datagram(b"dead"));
     assert!(!live.asks(ms(4_150), CLIENT, NodeId(1)));
     live.advance(ms(5_000));
     let booted = errands(&mut live);
@@ -123,8 +126,7 @@ fn a_host_that_boots_has_its_interfaces_as_they_were() {
         errands.retain(|errand| !matches!(errand, Errand::Plug(..)));
         errands
     };
-    let way = Way { from: CLIENT, to: NodeId(1) };
-    let interface = |interface| Errand::Interface(way, interface);
+    let interface = |interface| Errand::Interface(OUT, interface);
     assert_eq!(until(500), [interface(Interface::Down)]);
     let booted = until(1_900);
     assert!(matches!(booted[..], [Errand::Afflict(..), Errand::Boot(CLIENT)]), "{booted:?}");
@@ -136,7 +138,7 @@ fn what_is_said_outside_triggers_faults() {
     let (scenario, mut cast) = (scenario("!client says \"up\" client->router cut until 1.0"), Echo);
     let mut live = Live::new(&scenario, &mut cast, Record::Said, |node| node == CLIENT);
     live.says(ms(20), CLIENT, Said::Up);
-    live.sets_out(ms(30), CLIENT, datagram(b"into the cut"));
+    live.sets_out(ms(30), OUT, datagram(b"into the cut"));
     live.advance(ms(200));
     assert_eq!(errands(&mut live), []);
 }

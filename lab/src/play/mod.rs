@@ -253,7 +253,7 @@ impl<'s> Stage<'s> {
                 let way = wire.way();
                 match wire.receive()? {
                     None => break,
-                    Some(Heard::Packet(packet)) => self.live.sets_out(now, way.from, packet),
+                    Some(Heard::Packet(packet)) => self.live.sets_out(now, way, packet),
                     Some(Heard::Asks(question)) => {
                         if self.live.asks(now, way.from, way.to) {
                             self.put(at, |wire| wire.answer(&question))?;

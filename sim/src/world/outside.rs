@@ -135,10 +135,10 @@ impl<'s> Live<'s> {
 
     // What is told.
 
-    /// A packet has left a host outside. To which neighbour follows from where it goes.
-    pub fn sets_out(&mut self, at: Instant, host: NodeId, packet: Packet) {
+    /// A packet has left a host outside, by this way.
+    pub fn sets_out(&mut self, at: Instant, way: Way, packet: Packet) {
         self.advance(at);
-        self.world.left(host, packet);
+        self.world.left(way, packet);
         self.world.obey();
     }
 
@@ -211,14 +211,12 @@ impl World<'_> {
     }
 
     /// A packet has left a host outside: its own kernel has found the way, and asked for its neighbour's address.
-    fn left(&mut self, host: NodeId, packet: Packet) {
+    fn left(&mut self, way: Way, packet: Packet) {
+        let host = way.from;
         if self.is_there(host) {
             if is_for_many(packet.destination) {
                 // Its kernel may speak to its neighbours too, of groups and addresses: here they know each other.
-                let way = self
-                    .network
-                    .to_many(host, self.scenario.version)
-                    .filter(|_| matches!(packet.body, Body::Udp(_)));
+                let way = Faults::way(self.scenario, way).filter(|_| matches!(packet.body, Body::Udp(_)));
                 if let Some(way) = way {
                     self.depart_to_many(way, packet);
                 }
