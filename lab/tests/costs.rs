@@ -58,9 +58,9 @@ fn less_than_four_pairs_prove_nothing() {
     let (enough, few) = (exact(1.0), exact(1.0)[1..].to_vec());
     let verdict = |itself: [&[Pair]; 2], rounds| judge(itself, &of(rounds), 0.0).unwrap().verdict;
     assert_eq!(verdict([&enough, &enough], LEAST_PAIRS), Verdict::More);
-    assert_eq!(verdict([&enough, &enough], LEAST_PAIRS - 1), Verdict::Same);
-    assert_eq!(verdict([&few, &enough], LEAST_PAIRS), Verdict::Same);
-    assert_eq!(verdict([&enough, &few], LEAST_PAIRS), Verdict::Same);
+    assert_eq!(verdict([&enough, &enough], LEAST_PAIRS - 1), Verdict::TooFew);
+    assert_eq!(verdict([&few, &enough], LEAST_PAIRS), Verdict::TooFew);
+    assert_eq!(verdict([&enough, &few], LEAST_PAIRS), Verdict::TooFew);
     assert_eq!(judge([&enough, &[]], &of(LEAST_PAIRS), 0.0), None);
 }
 
@@ -187,7 +187,7 @@ fn every_configuration_has_every_figure_or_a_reason() {
         assert!(row.missing.is_none() || may_be_missing, "{row:?}");
     }
     // One round proves nothing.
-    assert!(costs.comparisons.iter().all(|comparison| comparison.verdict == Verdict::Same));
+    assert!(costs.comparisons.iter().all(|comparison| comparison.verdict == Verdict::TooFew));
     assert!(costs.rows().all(|row| row.standing == Standing::Alike));
     assert_eq!(costs.comparisons.len(), Metric::ALL.len() * 10);
     assert_eq!(said.len(), 3);

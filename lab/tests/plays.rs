@@ -7,12 +7,15 @@ use std::time::Duration;
 
 use resound_core::signal::Version;
 use resound_lab::agent::{Spent, Used};
+use resound_lab::agreement::{detections, round_trips};
 use resound_lab::costs::Standing;
+use resound_lab::costs::plays::signs::LEAST_PAIRS;
 use resound_lab::costs::plays::{Comparison, Measure, Plays};
 use resound_lab::costs::statistics::Verdict as Than;
 use resound_lab::report::{Asked, Host, Page, Start};
 use resound_lab::suite::{Item, Outcome, Player, items};
 use resound_lab::verdict::Verdict;
+use resound_sim::scenario::Command;
 
 /// What a play of the item by the player used, in thousandths of what one on std uses.
 fn used(at: usize, thousandths: u64) -> Used {
@@ -47,9 +50,17 @@ fn played(used: impl Fn(&Item, usize, Player) -> Used) -> Vec<Outcome> {
     items.iter().enumerate().flat_map(|of| Player::ALL.map(|player| outcome(of, player))).collect()
 }
 
-/// smol uses twice as much as the others.
+/// Whether there are single calls only.
+fn is_single(item: &Item) -> bool {
+    let is_program = |command: &Command| matches!(command, Command::Serve(..) | Command::Connect(..));
+    !item.scenario.script.iter().any(|line| is_program(&line.command))
+}
+
+/// smol uses twice as much as the others, but not where no runtime has a part.
 fn smol_doubles() -> Vec<Outcome> {
-    played(|_, at, player| used(at, if player == Player::Smol { 2_000 } else { 1_000 }))
+    played(|item, at, player| {
+        used(at, if player == Player::Smol && !is_single(item) { 2_000 } else { 1_000 })
+    })
 }
 
 fn comparison(plays: &Plays, measure: Measure, a: Player, b: Player) -> &Comparison {
@@ -77,7 +88,7 @@ fn who_uses_twice_as_much_is_found_and_the_others_are_alike() {
         let standing = Player::ALL.map(|player| plays.row(measure, player).expect("a row").standing);
         assert_eq!(standing, [Standing::Least, Standing::More, Standing::Least], "{measure}");
     }
-    for measure in [Measure::Threads, Measure::Memory, Measure::Waited, Measure::Detection] {
+    for measure in [Measure::Threads, Measure::Memory, Measure::Detection] {
         let differ = plays.comparisons.iter().filter(|of| of.measure == measure && of.verdict != Than::Same);
         assert_eq!(differ.count(), 0, "{measure}");
     }
@@ -123,17 +134,135 @@ fn single_calls_are_no_runtimes() {
 fn what_is_the_same_for_all_is_the_control() {
     let same = Plays::of(&played(|_, at, _| used(at, 1_000))).expect("all count").control;
     assert!(same.counted > 300 && same.verdict().ends_with("tells nothing apart."), "{}", same.verdict());
-    let wrong = Plays::of(&smol_doubles()).expect("all count");
-    assert!(wrong.control.verdict().contains("tells apart: system calls of std and smol; "), "{wrong:?}");
-    assert!(!wrong.control.verdict().contains("std and tokio"), "{wrong:?}");
-    assert!(wrong.to_string().contains(" plays of single calls, "));
+}
+
+/// What is told apart where no runtime has a part, is no runtime's: it is no difference, and has no star.
+#[test]
+fn what_the_control_tells_apart_is_no_difference() {
+    let right = smol_doubles();
+    // In single calls smol uses more memory and more system calls, and so it does elsewhere.
+    let wrong = played(|item, at, player| {
+        let thousandths = if player == Player::Smol && !is_single(item) { 2_000 } else { 1_000 };
+        let used = used(at, thousandths);
+        match player {
+            Player::Smol => Used { memory: 16 << 20, calls: Some(20 * (at as u64 % 40 + 1) * 1_000), ..used },
+            _ => used,
+        }
+    });
+    let (right, wrong) = (Plays::of(&right).expect("all count"), Plays::of(&wrong).expect("all count"));
+    let said = wrong.control.verdict();
+    assert!(said.contains("tells apart: system calls (std, smol); system calls (smol, tokio); "), "{said}");
+    assert!(said.contains("; memory (std, smol); "), "{said}");
+    assert!(said.ends_with(", so no difference in them is called one."), "{said}");
+    assert!(!said.contains("(std, tokio)") && !said.contains("CPU"), "{said}");
+    let text = wrong.to_string();
+    assert!(text.split_whitespace().collect::<Vec<_>>().join(" ").contains(&said), "{text}");
+    for measure in [Measure::Calls, Measure::Memory] {
+        let of = comparison(&wrong, measure, Player::Std, Player::Smol);
+        assert_eq!(of.verdict, Than::Same, "{of:?}");
+        assert!(of.ratio < 0.6 && of.signs.more == 0, "what was measured is told all the same: {of:?}");
+        let standing = Player::ALL.map(|player| wrong.row(measure, player).expect("a row").standing);
+        assert_eq!(standing, [Standing::Alike; 3], "{measure}");
+    }
+    // By another measure they differ as ever.
+    let of = comparison(&wrong, Measure::Cpu, Player::Std, Player::Smol);
+    assert_eq!(of, comparison(&right, Measure::Cpu, Player::Std, Player::Smol));
+    assert_eq!(of.verdict, Than::Less);
+}
+
+/// How long was waited for a processor is the machine's doing.
+#[test]
+fn nobody_is_compared_by_what_the_machine_did() {
+    let plays = Plays::of(&played(|_, at, player| {
+        let waited = Duration::from_millis(if player == Player::Std { 1 } else { 50 });
+        Used { waited, ..used(at, 1_000) }
+    }));
+    let plays = plays.expect("all count");
+    let all = plays.comparisons.iter().chain(&plays.control.comparisons);
+    assert_eq!(all.filter(|of| of.measure == Measure::Waited).count(), 0);
+    let row = |player| plays.row(Measure::Waited, player).expect("a row");
+    assert_eq!((row(Player::Std).median, row(Player::Tokio).median), (Some(1e6), Some(5e7)));
+    assert!(Player::ALL.into_iter().all(|player| row(player).standing == Standing::Alike));
+    assert_eq!(plays.to_string().matches(Measure::Waited.title()).count(), 1, "{plays}");
+}
+
+/// Of a few scenarios there is no table of pairs, for it would have nothing to tell.
+#[test]
+fn of_few_pairs_it_is_said_that_they_are_few() {
+    let few = |count: usize| {
+        let mut names: Vec<_> =
+            items(&[]).into_iter().filter(|item| !is_single(item)).map(|item| item.name).collect();
+        names.dedup();
+        names.truncate(count);
+        let mut outcomes = smol_doubles();
+        outcomes.retain(|outcome| names.contains(&outcome.item.name) && outcome.item.version == Version::V4);
+        Plays::of(&outcomes).expect("all count")
+    };
+    let plays = few(8);
+    assert_eq!(plays.too_few().as_deref(), Some("Too few pairs (8) to tell anything apart: 15 are wanted."));
+    assert!(plays.comparisons.iter().all(|of| of.verdict == Than::TooFew), "{plays:?}");
+    assert!(plays.rows.iter().all(|row| row.standing == Standing::Alike), "{plays:?}");
+    let text = plays.to_string();
+    assert!(text.trim_end().ends_with("15 are wanted.") && text.contains("\nToo few pairs (8) "), "{text}");
+    assert!(!text.contains("pair by pair") && !text.contains('*'), "{text}");
+
+    // Enough of most measures, but not of each: few have a message that came back, or a wait.
+    let plays = few(15);
+    assert_eq!(plays.too_few(), None);
+    assert!(Plays::PAIRS.contains(&format!(" fewer than {LEAST_PAIRS} ")), "{}", Plays::PAIRS);
+    let of = |measure| comparison(&plays, measure, Player::Std, Player::Smol).verdict;
+    assert_eq!((of(Measure::Calls), of(Measure::Timer)), (Than::Less, Than::TooFew), "{plays:?}");
+    assert!(plays.to_string().contains("too few"), "{plays}");
+}
+
+/// For each message is another figure only where there is more than one.
+#[test]
+fn costs_for_each_message_are_shown_where_there_are_several() {
+    let all = Plays::of(&smol_doubles()).expect("all count");
+    assert!(all.messages > 1 && all.to_string().contains(" per message"), "{all}");
+    let mut outcomes = smol_doubles();
+    outcomes.retain(|outcome| round_trips(outcome).len() == 1);
+    let of_one = Plays::of(&outcomes).expect("all count");
+    assert_eq!(of_one.messages, 1);
+    assert!(!of_one.to_string().contains(" per message"), "{of_one}");
+    assert!(of_one.row(Measure::CpuMessage, Player::Std).expect("a row").median.is_some());
+}
+
+#[test]
+fn counts_are_whole_and_what_is_not_there_has_no_unit() {
+    let mut outcomes = smol_doubles();
+    outcomes.retain(|outcome| outcome.item.predicted.said.is_empty() || detections(outcome).is_empty());
+    outcomes.iter_mut().filter_map(|outcome| outcome.used.as_mut()).for_each(|used| used.calls = None);
+    let plays = Plays::of(&outcomes).expect("some count");
+    assert!(plays.rows.iter().all(|row| row.measure != Measure::Detection || row.values == 0));
+    let text = plays.to_string();
+    let line = |start: &str| {
+        let is = |line: &&str| line.trim_start().starts_with(start);
+        text.lines()
+            .find(is)
+            .unwrap_or_else(|| panic!("{start}: {text}"))
+            .split_whitespace()
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(line("threads, at most, p50")[4..], ["2", "2", "2"], "{text}");
+    assert_eq!(line("told beyond prediction, p50")[4..], ["-", "-", "-"], "{text}");
+    assert_eq!(line("system calls, p50")[3..], ["-", "-", "-"], "{text}");
+    assert!(line("CPU, ")[1..2] != ["p50"], "{text}");
+}
+
+/// The tests know how they were built by their own assertions.
+#[test]
+fn a_build_without_optimization_says_so() {
+    let plays = Plays::of(&smol_doubles()).expect("all count");
+    let says = plays.how().ends_with(" Built without optimization: CPU figures say little.");
+    assert_eq!(says, cfg!(debug_assertions), "{}", plays.how());
 }
 
 /// All by the same time.
 #[test]
 fn who_is_told_later_than_predicted_is_seen() {
     let mut outcomes = smol_doubles();
-    for outcome in outcomes.iter_mut().filter(|outcome| outcome.player == Player::Tokio) {
+    for outcome in outcomes.iter_mut().filter(|of| of.player == Player::Tokio && !is_single(&of.item)) {
         let mut run = (*outcome.item.predicted).clone();
         run.said.iter_mut().for_each(|remark| remark.at = remark.at + Duration::from_millis(3));
         outcome.run = Some(Arc::new(run));
@@ -153,7 +282,13 @@ fn the_table_fits_and_tells_all() {
     let lines: BTreeMap<&str, &str> =
         text.lines().filter_map(|line| line.trim_start().split_once("  ")).collect();
     for measure in Measure::ALL {
-        assert!(lines.contains_key(measure.title()), "{} is missing: {text}", measure.title());
+        let is_compared = lines.contains_key(measure.title());
+        assert_eq!(is_compared, measure != Measure::Waited, "{}: {text}", measure.title());
+        assert!(
+            text.contains(&format!("\n  {}, ", measure.title())),
+            "{} is missing: {text}",
+            measure.title()
+        );
     }
     assert!(lines["CPU"].trim_start().starts_with("< 0.50"), "{text}");
 }

@@ -241,6 +241,10 @@ pub struct Machine {
 }
 
 impl Standing {
+    /// What the star before a figure says, in a full sentence.
+    pub const STAR: &'static str = "* is the least: none is less by more than chance, and some are more; judged pair by pair, so \
+        its median need not be the smallest.";
+
     /// From what one is, measured by each of the others.
     fn of(verdicts: impl Iterator<Item = Verdict>) -> Self {
         let mut standing = Self::Alike;
@@ -248,10 +252,18 @@ impl Standing {
             match verdict {
                 Verdict::More => return Self::More,
                 Verdict::Less => standing = Self::Least,
-                Verdict::Same => {}
+                Verdict::Same | Verdict::TooFew => {}
             }
         }
         standing
+    }
+}
+
+/// What is to be known of this build before its figures: a sentence more, or nothing.
+fn built() -> &'static str {
+    match env!("RESOUND_LAB_BUILT").ends_with("opt-level 0") {
+        true => " Built without optimization: CPU figures say little.",
+        false => "",
     }
 }
 

@@ -60,7 +60,9 @@ impl Pair {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
-    /// No difference that the spread would not explain.
+    /// Of so few pairs nothing can be said.
+    TooFew,
+    /// No difference that chance would not explain.
     Same,
     /// The first is less.
     Less,
@@ -69,20 +71,28 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// In one word: `same`, `less`, `more`.
+    /// In one word: `too-few`, `same`, `less`, `more`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::TooFew => "too-few",
             Self::Same => "same",
             Self::Less => "less",
             Self::More => "more",
         }
     }
 
+    /// Whether the two differ.
+    #[must_use]
+    pub const fn is_difference(self) -> bool {
+        matches!(self, Self::Less | Self::More)
+    }
+
     /// What the second is, measured by the first.
     #[must_use]
     pub const fn reversed(self) -> Self {
         match self {
+            Self::TooFew => Self::TooFew,
             Self::Same => Self::Same,
             Self::Less => Self::More,
             Self::More => Self::Less,
@@ -124,7 +134,7 @@ pub fn judge(itself: [&[Pair]; 2], between: &[Pair], resolution: f64) -> Option<
     let enough = ratios.len() - ratios.len() / PAIRS_FOR_A_STRAY;
     let are_enough = |outside: &dyn Fn(f64) -> bool| ratios.iter().filter(|&&r| outside(r)).count() >= enough;
     let verdict = if [itself[0], itself[1], between].iter().any(|pairs| pairs.len() < LEAST_PAIRS) {
-        Verdict::Same
+        Verdict::TooFew
     } else if are_enough(&|ratio| ratio > beyond) {
         Verdict::More
     } else if are_enough(&|ratio| ratio < beyond.recip()) {

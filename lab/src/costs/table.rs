@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::{Configuration, Costs, Metric, Row, Side, Standing, Unit, WAITING};
+use super::{Configuration, Costs, Metric, Row, Side, Standing, Unit, WAITING, built};
 
 /// How wide the first column is.
 const TITLE: usize = 37;
@@ -30,8 +30,8 @@ impl fmt::Display for Costs {
             self.side(f, side)?;
         }
         writeln!(f)?;
-        writeln!(f, "*  least: none is less by more than chance, and some are more.")?;
-        writeln!(f, "±  how far apart two runs of the very same runtime came out, at most.")?;
+        wrapped(f, Standing::STAR)?;
+        writeln!(f, "± is how far apart two runs of the very same runtime came out, at most.")?;
         let [reset, timer, silence] =
             [Metric::ClientReset, Metric::ClientTimer, Metric::ClientSilence].map(Metric::title);
         let configurations = self.config.configurations.len();
@@ -53,8 +53,9 @@ impl Costs {
     pub fn how(&self) -> String {
         format!(
             "Measured apart from the plays, on loopback: one client or one server in a process of its own; the other side is a \
-             plain loop, the same for all. {} pairs of each two and of each with itself, in an order drawn by lot.",
-            self.config.rounds
+             plain loop, the same for all. {} pairs of each two and of each with itself, in an order drawn by lot.{}",
+            self.config.rounds,
+            built()
         )
     }
 
@@ -74,7 +75,7 @@ impl Costs {
     fn line(&self, f: &mut fmt::Formatter<'_>, metric: Metric) -> fmt::Result {
         let rows: Vec<&Row> = self.rows().filter(|row| row.metric == metric).collect();
         let all = rows.iter().flat_map(|row| [row.median, row.p99]).flatten();
-        let scale = Scale::of(metric.unit(), all.fold(0.0, f64::max));
+        let scale = Scale::of(metric.unit(), all);
         let p50 = if rows.iter().any(|row| row.p99.is_some()) { ", p50" } else { "" };
         write!(f, "{:TITLE$}", format!("  {}{p50}{}", self.title(metric), scale.of_title()))?;
         for row in &rows {
@@ -124,31 +125,35 @@ impl Costs {
 /// The unit of a line: the same for all its figures, so that they can be compared at a glance.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Scale {
+    is_count: bool,
     unit: &'static str,
     by: f64,
 }
 
 impl Scale {
-    /// So that the greatest is a number of a few digits.
-    pub(super) fn of(unit: Unit, greatest: f64) -> Self {
+    /// So that the greatest is a number of a few digits. Without figures there is no unit.
+    pub(super) fn of(unit: Unit, figures: impl Iterator<Item = f64>) -> Self {
         let steps: &[(f64, &'static str)] = match unit {
             Unit::Count => &[(1.0, "")],
             Unit::Bytes => &[(1.0, "B"), (1024.0, "KiB"), (1024.0 * 1024.0, "MiB")],
             Unit::Nanoseconds => &[(1.0, "ns"), (1e3, "µs"), (1e6, "ms"), (1e9, "s")],
         };
+        let is_count = matches!(unit, Unit::Count);
+        let Some(greatest) = figures.reduce(f64::max) else { return Self { is_count, unit: "", by: 1.0 } };
         let (by, unit) = steps.iter().rev().find(|(by, _)| greatest >= 10.0 * by).unwrap_or(&steps[0]);
-        Self { unit, by: *by }
+        Self { is_count, unit, by: *by }
     }
 
     pub(super) fn of_title(self) -> String {
         if self.unit.is_empty() { String::new() } else { format!(", {}", self.unit) }
     }
 
-    /// Three digits, as far as there are.
+    /// Three digits, as far as there are: a count that is whole has no parts.
     pub(super) fn show(self, figure: f64) -> String {
         let figure = figure / self.by;
         match figure {
             0.0 => String::from("0"),
+            _ if self.is_count && figure.fract() == 0.0 => format!("{figure:.0}"),
             ..0.1 => format!("{figure:.3}"),
             ..10.0 => format!("{figure:.2}"),
             ..100.0 => format!("{figure:.1}"),

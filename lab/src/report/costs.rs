@@ -68,13 +68,14 @@ fn pair_by_pair(f: &mut fmt::Formatter<'_>, plays: &Plays) -> fmt::Result {
         write!(f, "<th scope=\"col\" class=\"time\">{} by {}</th>", a.as_str(), b.as_str())?;
     }
     f.write_str("</tr></thead>\n<tbody>\n")?;
-    for measure in Measure::ALL {
+    for measure in Measure::ALL.into_iter().filter(|measure| measure.is_compared()) {
         head(f, measure)?;
         for &couple in &couples {
             match plays.comparisons.iter().find(|of| of.measure == measure && (of.a, of.b) == couple) {
                 Some(of) => {
                     let (less, more) = (of.signs.less, of.signs.more);
                     let is = match of.verdict {
+                        Verdict::TooFew => "too few",
                         Verdict::Same => "not told apart",
                         verdict => verdict.as_str(),
                     };
@@ -92,7 +93,7 @@ fn pair_by_pair(f: &mut fmt::Formatter<'_>, plays: &Plays) -> fmt::Result {
     f.write_str("</tbody>\n</table></div>\n")
 }
 
-const LEAST: &str = "* is the least: none is less by more than chance, and some are more.";
+const LEAST: &str = Standing::STAR;
 
 /// How a figure that is the least is shown: its class, and what stands before it.
 const fn least(standing: Standing) -> (&'static str, &'static str) {

@@ -16,7 +16,7 @@ use crate::verdict::wait;
 pub enum Measure {
     /// System calls of a play.
     Calls,
-    /// System calls of a play by the number of its messages.
+    /// System calls of a play for each of its messages.
     CallsMessage,
     /// Context switches of a play.
     Switches,
@@ -28,7 +28,7 @@ pub enum Measure {
     Memory,
     /// Time on processors of a play.
     Cpu,
-    /// Time on processors of a play by the number of its messages.
+    /// Time on processors of a play for each of its messages.
     CpuMessage,
     /// How late programs were told of an end or a failure.
     Detection,
@@ -77,44 +77,67 @@ impl Measure {
     pub const fn title(self) -> &'static str {
         match self {
             Self::Calls => "system calls",
-            Self::CallsMessage => "system calls / messages",
+            Self::CallsMessage => "system calls per message",
             Self::Switches => "context switches",
             Self::Wakes => "wake-ups",
             Self::Threads => "threads, at most",
             Self::Memory => "memory, at most",
             Self::Cpu => "CPU",
-            Self::CpuMessage => "CPU / messages",
+            Self::CpuMessage => "CPU per message",
             Self::Detection => "told beyond prediction",
             Self::Timer => "timer lateness",
             Self::Waited => "waited for a processor",
         }
     }
 
-    /// One sentence: what exactly is counted, and over what.
+    /// Its name inside of a sentence.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Threads => "threads",
+            Self::Memory => "memory",
+            _ => self.title(),
+        }
+    }
+
+    /// Whether it tells of the runtime at all, so that runtimes are compared by it.
+    #[must_use]
+    pub const fn is_compared(self) -> bool {
+        !matches!(self, Self::Waited)
+    }
+
+    /// Whether it is a cost for each message. Of one message that is the cost of the play.
+    pub(super) const fn is_for_a_message(self) -> bool {
+        matches!(self, Self::CallsMessage | Self::CpuMessage)
+    }
+
+    /// One sentence: what exactly is counted, over what, and who counts it.
     #[must_use]
     pub const fn about(self) -> &'static str {
         match self {
-            Self::Calls => "System calls of a play's processes.",
+            Self::Calls => "System calls of a play's processes (tracepoint raw_syscalls/sys_enter).",
             Self::CallsMessage => {
-                "System calls of a play's processes, for whatever they did, by the number of messages that came back."
+                "System calls of a play's processes (tracepoint raw_syscalls/sys_enter), for whatever they did, by the number of \
+                 messages that came back."
             }
             Self::Switches => {
-                "How often a thread of a play's processes gave way to another, to wait or because it had to."
+                "How often a thread of a play's processes gave way to another, to wait or because it had to (getrusage)."
             }
             Self::Wakes => {
-                "How often a thread of a play's processes gave its processor up to wait, and so was woken; on a busy machine \
-                 some that would have waited are preempted before."
+                "How often a thread of a play's processes gave its processor up to wait, and so was woken (getrusage); on a busy \
+                 machine some that would have waited are preempted before."
             }
             Self::Threads => {
-                "Threads of a process, at most, the one that takes orders included; as seen whenever a program said something, \
-                 and at the end."
+                "Threads of a process, at most, the one that takes orders included (Threads of /proc/PID/status, whenever a \
+                 program said something, and at the end)."
             }
             Self::Memory => {
-                "Resident memory of a process, at most (VmHWM), its program's own pages included; of the largest of a play."
+                "Resident memory of a process, at most (VmHWM of /proc/PID/status), its program's own pages included; of the \
+                 largest of a play."
             }
-            Self::Cpu => "Time on processors of a play's processes.",
+            Self::Cpu => "Time on processors of a play's processes (getrusage).",
             Self::CpuMessage => {
-                "Time on processors of a play's processes, for whatever they did, by the number of messages that came back."
+                "Time on processors of a play's processes (getrusage), for whatever they did, by the number of messages that came \
+                 back."
             }
             Self::Detection => {
                 "By how much a program was told of an end or a failure later than was predicted; early is not late."
@@ -122,7 +145,7 @@ impl Measure {
             Self::Timer => "By how much a dial came later than the wait that was said before.",
             Self::Waited => {
                 "For how long the threads of a play's processes that lived at the end had waited for a processor, since the \
-                 processes began: what the machine did, not the runtime."
+                 processes began (schedstat of /proc/PID/task): what the machine did, not the runtime, so it is not compared."
             }
         }
     }

@@ -15,19 +15,20 @@
 //! ```
 //!
 //! A play counts if it came as predicted, or otherwise for a known reason, for only then all did the same; and at its first
-//! go, for those that are repeated run with fewer others about.
+//! go, for those that are repeated run with fewer others about. What differs in the [`Control`] too is no difference.
 //!
 //! Counts are of everything that a process did since it was ready: the runtime's share and the words it says to the lab,
 //! which are the same for all. [`measure`](super::measure()) knows that better of a single client or server that has nothing
 //! else to do, and knows what plays do not tell: memory for each connection, idleness, several threads.
 
 use crate::agent::Used;
+use crate::agreement::round_trips;
 use crate::suite::{Outcome, Player};
 
 use resound_sim::scenario::Command;
 
-use super::Standing;
 use super::statistics::{Pair, Verdict, median, percentile};
+use super::{Standing, built};
 
 mod measure;
 pub mod signs;
@@ -45,9 +46,12 @@ pub struct Plays {
     pub counted: usize,
     /// How many were played and do not.
     pub left_out: usize,
+    /// How many messages came back in one that counts, at most.
+    pub messages: usize,
     /// Measure by measure, each with its players in order.
     pub rows: Vec<Row>,
-    /// Measure by measure, each player with each that comes after it.
+    /// Measure by measure, each player with each that comes after it; without [those](Measure::is_compared) that tell nothing
+    /// of a runtime.
     pub comparisons: Vec<Comparison>,
     /// The same of plays in which no runtime has a part.
     pub control: Control,
@@ -89,11 +93,13 @@ pub struct Comparison {
     pub a: Player,
     /// The other.
     pub b: Player,
+    /// How many there are.
+    pub pairs: usize,
     /// How many times the figure of `b` that of `a` is: the middle of the pairs.
     pub ratio: f64,
     /// In how many pairs `a` was less, or more.
     pub signs: Signs,
-    /// What `a` is, measured by `b`.
+    /// What `a` is, measured by `b`. The same, if the control tells them apart too.
     pub verdict: Verdict,
 }
 
@@ -110,22 +116,21 @@ impl Plays {
             return None;
         }
         let players = players(&counted);
+        let control = Control::of(&single);
         let (mut rows, mut comparisons) = (Vec::new(), Vec::new());
         for measure in Measure::ALL {
-            let of_measure = compared(measure, &players, &counted);
+            let mut of_measure = compared(measure, &players, &counted);
+            for of in of_measure.iter_mut().filter(|of| of.verdict.is_difference() && control.tells_apart(of))
+            {
+                of.verdict = Verdict::Same;
+            }
             let row = |&player| row(player, &told(measure, player, &counted), measure, &of_measure);
             rows.extend(players.iter().map(row));
             comparisons.extend(of_measure);
         }
         let left_out = played.len() - counted.len();
-        Some(Self {
-            counted: counted.len(),
-            left_out,
-            rows,
-            comparisons,
-            control: Control::of(&single),
-            players,
-        })
+        let messages = counted.iter().map(|play| round_trips(play.outcome).len()).max().unwrap_or(0);
+        Some(Self { counted: counted.len(), left_out, messages, rows, comparisons, control, players })
     }
 
     /// A measure of a player.
@@ -150,15 +155,25 @@ impl Plays {
         format!(
             "In the plays themselves, of the processes of all hosts of a play, from when they were ready to their end. The \
              runtimes played each scenario in a row, in each order equally often, many plays at a time. {} plays count{left_out}. \
-             Smol ran on one thread, tokio on its current-thread flavour.{calls}",
-            self.counted
+             Smol ran on one thread, tokio on its current-thread flavour.{calls}{}",
+            self.counted,
+            built()
         )
+    }
+
+    /// That nothing can be told apart, if no two have pairs enough, in a full sentence.
+    #[must_use]
+    pub fn too_few(&self) -> Option<String> {
+        let most = self.comparisons.iter().map(|of| of.pairs).max()?;
+        let sentence =
+            || format!("Too few pairs ({most}) to tell anything apart: {} are wanted.", signs::LEAST_PAIRS);
+        (most < signs::LEAST_PAIRS).then(sentence)
     }
 
     /// What is compared, in full sentences.
     pub const PAIRS: &'static str = "Each two in the same scenario over the same IP version are a pair. A ratio is the middle of \
         all pairs; behind it stands in how many of them the first was less, and in how many more. It is called a difference only \
-        if a coin would fall as unevenly less than once in 10 000 times.";
+        if a coin would fall as unevenly less than once in 10 000 times; fewer than 15 pairs are too few for that.";
 }
 
 impl Control {
@@ -169,17 +184,27 @@ impl Control {
         Self { counted: counted.len(), comparisons: Measure::ALL.into_iter().flat_map(compared).collect() }
     }
 
+    /// Whether this couple differs by this measure here as well.
+    fn tells_apart(&self, of: &Comparison) -> bool {
+        let same = |own: &&Comparison| (own.measure, own.a, own.b) == (of.measure, of.a, of.b);
+        self.comparisons.iter().find(same).is_some_and(|own| own.verdict.is_difference())
+    }
+
     /// What came of it, in a full sentence; empty if there is nothing to compare.
     #[must_use]
     pub fn verdict(&self) -> String {
-        let told_apart = self.comparisons.iter().filter(|of| of.verdict != Verdict::Same);
+        let told_apart = self.comparisons.iter().filter(|of| of.verdict.is_difference());
         let told_apart: Vec<String> = told_apart
-            .map(|of| format!("{} of {} and {}", of.measure.title(), of.a.as_str(), of.b.as_str()))
+            .map(|of| format!("{} ({}, {})", of.measure.name(), of.a.as_str(), of.b.as_str()))
             .collect();
         let tells = match told_apart.len() {
             _ if self.comparisons.is_empty() => return String::new(),
+            0 if self.comparisons.iter().all(|of| of.verdict == Verdict::TooFew) => {
+                String::from("nothing, for there are too few")
+            }
             0 => String::from("nothing apart"),
-            _ => format!("apart: {}", told_apart.join("; ")),
+            1 => format!("apart: {}, so no difference in it is called one", told_apart[0]),
+            _ => format!("apart: {}, so no difference in them is called one", told_apart.join("; ")),
         };
         format!(
             "The same of {} plays of single calls, in which no runtime has a part, tells {tells}.",
@@ -222,12 +247,15 @@ fn players(counted: &[Counted<'_>]) -> Vec<Player> {
 /// Each player with each that comes after it.
 fn compared(measure: Measure, players: &[Player], counted: &[Counted<'_>]) -> Vec<Comparison> {
     let mut comparisons = Vec::new();
+    if !measure.is_compared() {
+        return comparisons;
+    }
     for (at, &a) in players.iter().enumerate() {
         let of_a = told(measure, a, counted);
         comparisons.extend(players[at + 1..].iter().filter_map(|&b| {
             let pairs = pairs(&of_a, &told(measure, b, counted));
             let Judgement { ratio, signs, verdict } = signs::judge(&pairs, measure.resolution())?;
-            Some(Comparison { measure, a, b, ratio, signs, verdict })
+            Some(Comparison { measure, a, b, pairs: pairs.len(), ratio, signs, verdict })
         }));
     }
     comparisons

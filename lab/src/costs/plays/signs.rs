@@ -15,12 +15,16 @@
 //! There is a difference only if that is [less than](CHANCE) one time in ten thousand, and the middle of the ratios is
 //! [worth telling](crate::costs::statistics::LEAST_RATIO). A run makes about thirty comparisons: one in 300 has a wrong one.
 //!
-//! Pairs whose sides cannot be told apart are no evidence for either.
+//! Pairs whose sides cannot be told apart are no evidence for either. Of [few pairs](LEAST_PAIRS) nothing is said, for nothing
+//! could be.
 
 use crate::costs::statistics::{LEAST_RATIO, Pair, Verdict, median};
 
 /// What happens by chance as seldom as that is called a difference.
 pub const CHANCE: f64 = 1e-4;
+
+/// Fewer pairs tell nothing apart, even if all of them say the same: 2 / 2^14 is more than [`CHANCE`], 2 / 2^15 is less.
+pub const LEAST_PAIRS: usize = 15;
 
 /// In how many pairs one was less, or more, than the other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -71,7 +75,9 @@ pub fn judge(pairs: &[Pair], resolution: f64) -> Option<Judgement> {
     let ratios: Vec<f64> = pairs.iter().map(|pair| pair.ratio(resolution)).collect();
     let ratio = median(&ratios)?;
     let signs = Signs::of(pairs, resolution);
-    let verdict = if signs.chance() >= CHANCE {
+    let verdict = if pairs.len() < LEAST_PAIRS {
+        Verdict::TooFew
+    } else if signs.chance() >= CHANCE {
         Verdict::Same
     } else if signs.less > signs.more && ratio < LEAST_RATIO.recip() {
         Verdict::Less
@@ -104,6 +110,15 @@ mod tests {
         // More tosses than a number has powers of two.
         assert!((0.9..=1.0).contains(&chance(2_000, 2_001)), "{}", chance(2_000, 2_001));
         assert!(chance(1_800, 2_200) < 1e-9);
+    }
+
+    #[test]
+    fn of_few_pairs_nothing_is_said() {
+        let verdict = |pairs| judge(&vec![Pair { a: 1.0, b: 2.0 }; pairs], 0.0).unwrap().verdict;
+        assert_eq!((verdict(LEAST_PAIRS - 1), verdict(LEAST_PAIRS)), (Verdict::TooFew, Verdict::Less));
+        // No more are asked for than a coin wants.
+        let unanimous = |less| Signs { less, more: 0 }.chance();
+        assert!(unanimous(LEAST_PAIRS - 1) >= CHANCE && unanimous(LEAST_PAIRS) < CHANCE);
     }
 
     fn pairs(rng: &mut Rng, count: usize, dearer: f64) -> Vec<Pair> {

@@ -21,17 +21,22 @@ impl fmt::Display for Plays {
         write!(f, "\n{:TITLE$}", "of a play")?;
         self.players.iter().try_for_each(|player| write!(f, "{:>COLUMN$}", player.as_str()))?;
         f.write_str("\n")?;
-        Measure::ALL.into_iter().try_for_each(|measure| self.line(f, measure))?;
-        writeln!(f, "\n*  least: none is less by more than chance, and some are more.")?;
+        self.shown().try_for_each(|measure| self.line(f, measure))?;
         if self.comparisons.is_empty() {
             return Ok(());
         }
+        f.write_str("\n")?;
+        if let Some(too_few) = self.too_few() {
+            return wrapped(f, &too_few);
+        }
+        wrapped(f, Standing::STAR)?;
         write!(f, "\n{:TITLE$}", "pair by pair")?;
         for (a, b) in self.couples() {
             write!(f, "{:>OF_TWO$}", format!("{} : {}", a.as_str(), b.as_str()))?;
         }
         f.write_str("\n")?;
-        Measure::ALL.into_iter().try_for_each(|measure| self.compared(f, measure))?;
+        let mut compared = self.shown().filter(|measure| measure.is_compared());
+        compared.try_for_each(|measure| self.compared(f, measure))?;
         f.write_str("\n")?;
         wrapped(f, &format!("{} < less, > more, = not told apart.", Self::PAIRS))?;
         let control = self.control.verdict();
@@ -40,6 +45,12 @@ impl fmt::Display for Plays {
 }
 
 impl Plays {
+    /// For each message only where there is more than one.
+    fn shown(&self) -> impl Iterator<Item = Measure> {
+        let of_several = self.messages > 1;
+        Measure::ALL.into_iter().filter(move |measure| of_several || !measure.is_for_a_message())
+    }
+
     /// Each two players, in the order of [`comparisons`](Self::comparisons).
     pub(crate) fn couples(&self) -> impl Iterator<Item = (Player, Player)> + '_ {
         let after = |at: usize| self.players.iter().skip(at + 1);
@@ -50,7 +61,7 @@ impl Plays {
     fn line(&self, f: &mut fmt::Formatter<'_>, measure: Measure) -> fmt::Result {
         let rows: Vec<&Row> = self.players.iter().filter_map(|&player| self.row(measure, player)).collect();
         let all = rows.iter().flat_map(|row| [row.median, row.p99]).flatten();
-        let scale = Scale::of(measure.unit(), all.fold(0.0, f64::max));
+        let scale = Scale::of(measure.unit(), all);
         let show = |figure: Option<f64>| figure.map_or(String::from("-"), |figure| scale.show(figure));
         write!(f, "{:TITLE$}", format!("  {}{}, p50", measure.title(), scale.of_title()))?;
         for row in &rows {
@@ -75,6 +86,7 @@ impl Plays {
 
 fn shown(of: &Comparison) -> String {
     let sign = match of.verdict {
+        Verdict::TooFew => return String::from("too few"),
         Verdict::Same => '=',
         Verdict::Less => '<',
         Verdict::More => '>',
