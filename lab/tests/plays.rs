@@ -215,6 +215,15 @@ fn of_few_pairs_it_is_said_that_they_are_few() {
     assert!(plays.to_string().contains("too few"), "{plays}");
 }
 
+/// A control of a few plays has not shown that nothing is wrong.
+#[test]
+fn a_control_of_few_pairs_says_so() {
+    let mut outcomes = smol_doubles();
+    outcomes.retain(|of| !is_single(&of.item) || of.item.name == "listener-closed-with-queue");
+    let said = Plays::of(&outcomes).expect("all count").control.verdict();
+    assert!(said.ends_with(" tells nothing, for there are too few."), "{said}");
+}
+
 /// For each message is another figure only where there is more than one.
 #[test]
 fn costs_for_each_message_are_shown_where_there_are_several() {
