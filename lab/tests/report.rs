@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use resound_core::signal::Version;
+use resound_lab::agent::{Spent, Used};
+use resound_lab::costs::plays::Measure;
 use resound_lab::report::{Asked, Host, Page, Start};
 use resound_lab::suite::{Item, Outcome, Player, items};
 use resound_lab::table::{Finding, RowReport, TableReport};
@@ -44,15 +46,16 @@ fn outcome(item: &Item, player: Player, number: usize) -> Outcome {
         _ => judged(item, &scenario),
     };
     let times = run.is_some().into();
-    Outcome {
-        item: item.clone(),
-        player,
-        verdict,
-        run,
-        took: Duration::from_millis(1_234),
-        times,
-        used: None,
-    }
+    let used = run.as_ref().map(|_| used(player, number as u64));
+    Outcome { item: item.clone(), player, verdict, run, took: Duration::from_millis(1_234), times, used }
+}
+
+/// A runtime that comes later makes more calls; in all else they are alike.
+fn used(player: Player, number: u64) -> Used {
+    let cpu = Duration::from_micros(300 + number);
+    let spent = Spent { user: cpu, system: cpu, wakes: 12, preempted: 3 };
+    let (calls, waited) = (Some(40 + 30 * player as u64 + number), Duration::from_micros(700));
+    Used { spent, calls, waited, threads: 2, memory: 3 << 20 }
 }
 
 fn judged(item: &Item, scenario: &Scenario) -> (Verdict, Option<Arc<Run>>) {
@@ -88,10 +91,14 @@ fn table() -> TableReport {
 }
 
 fn page() -> String {
-    let (host, outcomes) = (host(), made());
+    page_of(&made())
+}
+
+fn page_of(outcomes: &[Outcome]) -> String {
+    let host = host();
     Page {
         host: &host,
-        outcomes: &outcomes,
+        outcomes,
         no_lab: None,
         unfinished: None,
         table: Some(&table()),
@@ -168,11 +175,62 @@ fn it_says_where_and_with_what() {
         "<dt>crates</dt><dd>tokio 1.",
         "rustc 1.",
         "<dt>at a time</dt><dd>8 plays",
-        "<dt>repeated</dt><dd>no play",
+        "<dt>repeated</dt><dd>none: the machine was punctual wherever a play differed</dd>",
     ] {
         assert!(page.contains(words), "{words}");
     }
-    assert!(page.contains("tcp_retries2=") && page.contains("net.ipv4.conf.all.rp_filter=0; "));
+    assert!(page.contains("net.ipv4.conf.all.rp_filter=0; "));
+    let by_scenarios = page.split("<dt>by scenarios</dt><dd>").nth(1).and_then(|rest| rest.split('<').next());
+    let by_scenarios: Vec<&str> = by_scenarios.expect("it is there").split("; ").collect();
+    assert!(by_scenarios.iter().all(|setting| setting.starts_with("net.")), "{by_scenarios:?}");
+    assert!(by_scenarios.iter().any(|setting| setting.starts_with("net.ipv4.tcp_retries2=")));
+}
+
+/// How many plays were repeated, and how many scenarios had real hosts.
+#[test]
+fn it_counts_what_was_played() {
+    let mut outcomes = made();
+    outcomes.retain(|outcome| outcome.verdict == Verdict::Agrees);
+    let words = |outcomes: &[Outcome], words: &str| {
+        let page = page_of(outcomes);
+        assert!(page.contains(words), "{words}");
+    };
+    words(&outcomes, "<dd>none: every play came as predicted at once</dd>");
+    words(&outcomes, "which is the prediction, and then with real hosts");
+
+    outcomes[7].times = 3;
+    let once_more = format!("<dd>1 of {} plays, 2 times in all: ", outcomes.len());
+    words(&outcomes, &once_more);
+
+    let name = outcomes[0].item.name.clone();
+    for outcome in outcomes.iter_mut().filter(|outcome| outcome.item.name == name) {
+        outcome.verdict = Verdict::NotPlayed("a real kernel does not".into());
+        outcome.run = None;
+    }
+    let names: BTreeSet<&str> = outcomes.iter().map(|outcome| outcome.item.name.as_str()).collect();
+    words(
+        &outcomes,
+        &format!("which is the prediction, and {} of them then with real hosts", names.len() - 1),
+    );
+}
+
+/// What is counted stands where paper and telephones show it; who is held against whom, as a terminal shows it.
+#[test]
+fn costs_are_told_in_words() {
+    let page = page();
+    let part = page.split("<h2 id=\"costs\">").nth(1).and_then(|rest| rest.split("</section>").next());
+    let part = part.expect("it has the costs");
+    let open = part.split("<details open=\"open\"><summary>what is counted</summary>").nth(1);
+    let open = open.and_then(|rest| rest.split("</details>").next()).expect("what is counted");
+    assert_eq!(open.matches("<dt>").count(), Measure::ALL.len());
+    assert!(
+        open.contains(
+            "<dt>wake-ups</dt><dd>How often a thread of a play&#39;s processes gave its processor up"
+        )
+    );
+    assert!(part.contains(">std : smol</th>"), "{part}");
+    assert!(part.contains("<td class=\"time\">= ×1.00<br/>"), "{part}");
+    assert!(part.contains("<td class=\"time\">less ×"), "{part}");
 }
 
 #[test]
@@ -309,7 +367,7 @@ fn a_browser_shows_it() {
     log(&[&format!("--print-to-pdf={}", paper.display()), "--no-pdf-header-footer"]);
     let document = fs::read(&paper).expect("a document");
     assert!(document.starts_with(b"%PDF-"));
-    // Only what is open is printed: the matrix, what differs, the plots.
+    // Only what is open is printed: the matrix, what differs, the plots, the costs.
     let pages = document.windows(12).filter(|at| at == b"/Type /Page\n").count();
     assert!((3..25).contains(&pages), "{pages} pages");
 }

@@ -40,7 +40,22 @@ fn of_plays(f: &mut fmt::Formatter<'_>, plays: &Plays) -> fmt::Result {
         f.write_str("</tr>\n")?;
     }
     f.write_str("</tbody>\n</table></div>\n")?;
-    if plays.comparisons.is_empty() { Ok(()) } else { pair_by_pair(f, plays) }
+    if !plays.comparisons.is_empty() {
+        pair_by_pair(f, plays)?;
+    }
+    definitions(f, Measure::ALL.into_iter().map(|measure| (measure.title(), measure.about())))
+}
+
+/// What each title means, open: paper and telephones show no tooltips.
+fn definitions(
+    f: &mut fmt::Formatter<'_>,
+    of: impl IntoIterator<Item = (&'static str, &'static str)>,
+) -> fmt::Result {
+    f.write_str("<details open=\"open\"><summary>what is counted</summary>\n<dl>\n")?;
+    for (title, about) in of {
+        writeln!(f, "<dt>{}</dt><dd>{}</dd>", Escaped(title), Escaped(about))?;
+    }
+    f.write_str("</dl>\n</details>\n")
 }
 
 fn head(f: &mut fmt::Formatter<'_>, measure: Measure) -> fmt::Result {
@@ -59,13 +74,18 @@ fn play_cell(f: &mut fmt::Formatter<'_>, row: &PlayRow) -> fmt::Result {
 }
 
 fn pair_by_pair(f: &mut fmt::Formatter<'_>, plays: &Plays) -> fmt::Result {
-    writeln!(f, "<p>{} {}</p>", Escaped(Plays::PAIRS), Escaped(&plays.control.verdict()))?;
+    writeln!(
+        f,
+        "<p>{} = is not told apart. {}</p>",
+        Escaped(Plays::PAIRS),
+        Escaped(&plays.control.verdict())
+    )?;
     f.write_str(
         "<div class=\"wide\"><table class=\"course\">\n<thead><tr><th scope=\"col\">pair by pair</th>",
     )?;
     let couples: Vec<_> = plays.couples().collect();
     for (a, b) in &couples {
-        write!(f, "<th scope=\"col\" class=\"time\">{} by {}</th>", a.as_str(), b.as_str())?;
+        write!(f, "<th scope=\"col\" class=\"time\">{} : {}</th>", a.as_str(), b.as_str())?;
     }
     f.write_str("</tr></thead>\n<tbody>\n")?;
     for measure in Measure::ALL.into_iter().filter(|measure| measure.is_compared()) {
@@ -75,14 +95,13 @@ fn pair_by_pair(f: &mut fmt::Formatter<'_>, plays: &Plays) -> fmt::Result {
                 Some(of) => {
                     let (less, more) = (of.signs.less, of.signs.more);
                     let is = match of.verdict {
-                        Verdict::TooFew => "too few",
-                        Verdict::Same => "not told apart",
-                        verdict => verdict.as_str(),
+                        Verdict::Same => "=".to_owned(),
+                        verdict => verdict.as_str().replace('-', " "),
                     };
                     let ratio = Digits(of.ratio);
                     write!(
                         f,
-                        "<td class=\"time\">{is}, ×{ratio}<br/><small>less {less}, more {more}</small></td>"
+                        "<td class=\"time\">{is} ×{ratio}<br/><small>less {less}, more {more}</small></td>"
                     )?;
                 }
                 None => f.write_str("<td class=\"time not-played\">–</td>")?,
@@ -107,12 +126,13 @@ fn apart(f: &mut fmt::Formatter<'_>, costs: &Costs) -> fmt::Result {
     writeln!(
         f,
         "<h3>Apart, on loopback</h3>\n<p>{} (Seed {}.) ± (or × where that is more than the figure itself) is how far apart two \
-         runs of the very same came out; what lies within is no difference. {LEAST} {}.</p>",
+         measurements of the very same came out; what lies within is no difference. {LEAST} {}.</p>",
         Escaped(&costs.how()),
         costs.config.seed,
         Escaped(&capital(&costs.counting.to_string()))
     )?;
     [Side::Client, Side::Server].into_iter().try_for_each(|side| figures(f, costs, side))?;
+    definitions(f, Metric::ALL.iter().map(|metric| (metric.title(), metric.about())))?;
     f.write_str("<div class=\"plots\">\n")?;
     for &metric in Metric::ALL {
         let rows = || costs.rows().filter(|row| row.metric == metric && !row.times.is_empty());
@@ -191,7 +211,7 @@ impl fmt::Display for Figure {
                 let steps = [(1024.0 * 1024.0, "MiB"), (1024.0, "KiB")];
                 let step = steps.into_iter().find(|(by, _)| self.0 >= 10.0 * by);
                 let (by, unit) = step.unwrap_or((1.0, "bytes"));
-                write!(f, "{} {unit}", Digits(self.0 / by))
+                write!(f, "{}\u{a0}{unit}", Digits(self.0 / by))
             }
             Unit::Count => Digits(self.0).fmt(f),
         }
@@ -226,7 +246,7 @@ mod tests {
     #[test]
     fn figures_have_three_digits() {
         let bytes = [512.0, 51_200.0, 12_345_678.0].map(|bytes| Figure(bytes, Unit::Bytes).to_string());
-        assert_eq!(bytes, ["512 bytes", "50.0 KiB", "11.8 MiB"]);
+        assert_eq!(bytes, ["512\u{a0}bytes", "50.0\u{a0}KiB", "11.8\u{a0}MiB"]);
         let counts = [0.0, 0.0123, 2.5, 31.25, 1234.5].map(|count| Figure(count, Unit::Count).to_string());
         assert_eq!(counts, ["0", "0.012", "2.50", "31.2", "1234"]);
     }

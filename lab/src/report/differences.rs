@@ -1,4 +1,4 @@
-//! In what runs differ from their prediction, in full sentences.
+//! In what plays differ from their prediction, in full sentences.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ pub(super) fn write(f: &mut fmt::Formatter<'_>, agreement: &Agreement<'_>) -> fm
     let notes: Vec<(&Row<'_>, Note<'_>)> =
         agreement.rows.iter().flat_map(|row| row.notes().into_iter().map(move |note| (row, note))).collect();
     if notes.is_empty() {
-        f.write_str("<p>None: every run came as predicted.</p>\n")?;
+        f.write_str("<p>None: every play came as predicted.</p>\n")?;
     }
     for (word, title) in [
         ("differs", "Otherwise than predicted"),

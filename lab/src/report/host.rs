@@ -11,6 +11,7 @@ use resound_sim::scenario::Role;
 use super::html::{Escaped, Heading, Took};
 use crate::rig;
 use crate::suite::Outcome;
+use crate::verdict::Verdict;
 
 /// When it began, and how busy the machine was then.
 #[derive(Clone, Debug)]
@@ -174,37 +175,50 @@ fn rights(uid_map: &str) -> &'static str {
 /// How many plays were repeated, and why.
 fn repeated(outcomes: &[Outcome]) -> String {
     let again = || outcomes.iter().filter(|outcome| outcome.times > 1);
-    let (runs, plays) = (again().count(), again().map(|outcome| outcome.times - 1).sum::<u32>());
-    match runs {
-        0 => "no play: the machine was punctual wherever one differed".to_owned(),
-        runs => format!(
-            "{plays} plays, of {runs} of {} runs: they differed or could not be played while the machine stood still",
-            outcomes.iter().filter(|outcome| outcome.times > 0).count()
+    let (repeated, times) = (again().count(), again().map(|outcome| outcome.times - 1).sum::<u32>());
+    let played = || outcomes.iter().filter(|outcome| outcome.times > 0);
+    match repeated {
+        0 if played().all(|outcome| outcome.verdict == Verdict::Agrees) => {
+            "none: every play came as predicted at once".to_owned()
+        }
+        0 => "none: the machine was punctual wherever a play differed".to_owned(),
+        repeated => format!(
+            "{repeated} of {} plays, {times} times in all: they differed or could not be played while the machine stood still",
+            played().count()
         ),
     }
 }
 
 /// What every host's kernel is told first.
 fn settings() -> String {
-    let all = rig::settings().map(|(path, value)| format!("net.{}={value}", path.replace('/', ".")));
+    let all = rig::settings().map(|(path, value)| format!("{}={value}", sysctl(path)));
     all.collect::<Vec<_>>().join("; ")
 }
 
 /// What scenarios tell some of their hosts' kernels.
 fn set_by_scenarios(outcomes: &[Outcome]) -> String {
-    let mut settings: BTreeMap<&str, BTreeSet<u64>> = BTreeMap::new();
+    // Short values first, so that numbers are in order.
+    let mut settings: BTreeMap<&str, BTreeSet<(usize, String)>> = BTreeMap::new();
     let nodes = outcomes.iter().filter(|outcome| outcome.times > 0).flat_map(|of| &of.item.scenario.nodes);
-    for (sysctl, value) in nodes.filter(|node| node.role == Role::Host).flat_map(|node| &node.sysctl) {
-        settings.entry(sysctl.name()).or_default().insert(*value);
+    for node in nodes.filter(|node| node.role == Role::Host) {
+        // What no kernel can be told has not been played.
+        for (path, value) in rig::files(&node.sysctl).unwrap_or_default() {
+            settings.entry(path).or_default().insert((value.len(), value));
+        }
     }
     if settings.is_empty() {
         return "nothing".to_owned();
     }
-    let one = |(name, values): (&str, BTreeSet<u64>)| {
-        let values: Vec<String> = values.iter().map(u64::to_string).collect();
-        format!("{name}={}", values.join(" or "))
+    let one = |(path, values): (&str, BTreeSet<(usize, String)>)| {
+        let values: Vec<String> = values.into_iter().map(|(_, value)| value).collect();
+        format!("{}={}", sysctl(path), values.join(" or "))
     };
     settings.into_iter().map(one).collect::<Vec<_>>().join("; ")
+}
+
+/// The name of a setting under /proc/sys/net, as sysctl(8) has it.
+fn sysctl(path: &str) -> String {
+    format!("net.{}", path.replace('/', "."))
 }
 
 #[cfg(test)]

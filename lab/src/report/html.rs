@@ -42,7 +42,7 @@ impl Display for At {
     }
 }
 
-/// How long something took, with three digits.
+/// How long something took, with three digits; the unit stays with its number.
 pub(super) struct Took(pub(super) f64);
 
 impl Display for Took {
@@ -55,9 +55,9 @@ impl Display for Took {
             s => (s * 1e9, "ns"),
         };
         match value {
-            value if value >= 99.95 => write!(f, "{value:.0} {unit}"),
-            value if value >= 9.995 => write!(f, "{value:.1} {unit}"),
-            value => write!(f, "{value:.2} {unit}"),
+            value if value >= 99.95 => write!(f, "{value:.0}\u{a0}{unit}"),
+            value if value >= 9.995 => write!(f, "{value:.1}\u{a0}{unit}"),
+            value => write!(f, "{value:.2}\u{a0}{unit}"),
         }
     }
 }
@@ -105,6 +105,6 @@ mod tests {
     #[test]
     fn times_have_three_digits() {
         let shown = [1.5, 0.0123, 0.00045, 0.099_96, 2e-9, 0.0].map(|seconds| Took(seconds).to_string());
-        assert_eq!(shown, ["1.50 s", "12.3 ms", "450 µs", "100 ms", "2.00 ns", "0"]);
+        assert_eq!(shown, ["1.50\u{a0}s", "12.3\u{a0}ms", "450\u{a0}µs", "100\u{a0}ms", "2.00\u{a0}ns", "0"]);
     }
 }

@@ -16,7 +16,9 @@ pub(super) fn write(f: &mut fmt::Formatter<'_>, agreement: &Agreement<'_>) -> fm
         "<p>A line for each scenario, a column for each runtime. ✓ agrees: the programs were told the same, in the same order, \
          with the same reason and origin, at the time that was predicted. ≈ deviates: not so, for a reason that is known and \
          right. ✗ differs: not so. – was not played. Each sign leads to what was predicted and what came. Where \
-         there is none, the scenario is about a message that only the other IP version has.</p>\n",
+         there is none, the scenario is about a message that only the other IP version has. Under <i>predicted</i> stands the first thing \
+         that tells a program of an end or a failure, or, where nothing does, the last thing that was said; in \
+         <code>a so_error EPIPE</code> the first word is the name that the scenario gives a socket.</p>\n",
     )?;
     f.write_str("<div class=\"wide\"><table class=\"matrix\">\n<thead>\n<tr><th rowspan=\"2\" scope=\"col\">scenario</th>")?;
     f.write_str("<th rowspan=\"2\" scope=\"col\" class=\"ends\">predicted</th>")?;
@@ -41,13 +43,15 @@ pub(super) fn write(f: &mut fmt::Formatter<'_>, agreement: &Agreement<'_>) -> fm
     f.write_str("<tfoot>\n<tr><th scope=\"row\">agree</th><td class=\"ends\"></td>")?;
     for (version, player) in columns() {
         let tally = agreement.tally_of(player, version);
-        write!(f, "<td>{} of {}</td>", tally.agrees, tally.played())?;
+        write!(f, "<td>{}<i> of </i>{}</td>", tally.agrees, tally.played())?;
     }
     f.write_str("</tr>\n</tfoot>\n</table></div>\n</section>\n")
 }
 
 fn line(f: &mut fmt::Formatter<'_>, row: &Row<'_>) -> fmt::Result {
     let ends = row.items().next().map(gist).unwrap_or_default();
+    // A number and its unit stay together.
+    let ends = ends.strip_suffix(" s").map_or_else(|| ends.clone(), |rest| format!("{rest}\u{a0}s"));
     write!(
         f,
         "<tr><th scope=\"row\"><a href=\"#{}\" title=\"{}\">{}</a></th><td class=\"ends\">{}</td>",

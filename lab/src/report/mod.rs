@@ -23,12 +23,12 @@ use std::fmt;
 
 use resound_sim::run::timeline::Svg;
 
-use crate::agreement::{Agreement, VERSIONS};
+use crate::agreement::{Agreement, Row, VERSIONS};
 use crate::costs::Costs;
 use crate::costs::plays::Plays;
 use crate::suite::{Outcome, Player};
 use crate::table::TableReport;
-use crate::verdict::version_name;
+use crate::verdict::{Verdict, version_name};
 
 mod costs;
 mod differences;
@@ -109,9 +109,14 @@ impl Page<'_> {
         }
         if !agreement.rows.is_empty() {
             let (tally, scenarios) = (agreement.tally(), agreement.rows.len());
+            let real = match agreement.rows.iter().filter(|row| is_real(row)).count() {
+                all if all == scenarios => String::new(),
+                0 => "none of them ".to_owned(),
+                some => format!("{some} of them "),
+            };
             write!(
                 f,
-                "<p class=\"lead\">{scenarios} scenarios. Each was played in a simulator, which is the prediction, and then with \
+                "<p class=\"lead\">{scenarios} scenarios. Each was played in a simulator, which is the prediction, and {real}then with \
                  real hosts on {}, over IPv4 and IPv6, through each runtime. ",
                 Escaped(&self.host.kernel)
             )?;
@@ -119,7 +124,7 @@ impl Page<'_> {
                 0 => String::new(),
                 count => format!("; {count} were not played"),
             };
-            writeln!(f, "{} of {} runs came as predicted{not_played}.</p>", tally.agrees, tally.played())?;
+            writeln!(f, "{} of {} plays came as predicted{not_played}.</p>", tally.agrees, tally.played())?;
             f.write_str("<ul class=\"tally\">\n")?;
             for (class, sign, count, what) in [
                 ("agrees", '✓', tally.agrees, "as predicted"),
@@ -143,6 +148,11 @@ impl Page<'_> {
         }
         f.write_str("</ul></nav>\n</header>\n")
     }
+}
+
+/// Whether any of it was played with real hosts.
+fn is_real(row: &Row<'_>) -> bool {
+    row.outcomes.iter().any(|outcome| !matches!(outcome.verdict, Verdict::NotPlayed(_)))
 }
 
 /// The columns: a player over a version, and how it is called in links.

@@ -299,7 +299,7 @@ mod tests {
         fmt::write(&mut said, format_args!("{}", Outside(axis, more))).expect("a string");
         assert_eq!(
             said.trim_end(),
-            "<p class=\"outside\">Of 405, 3 took less than 200 µs and 1 took more than 2.00 ms, up to 3.00 s.</p>"
+            "<p class=\"outside\">Of 405, 3 took less than 200\u{a0}µs and 1 took more than 2.00\u{a0}ms, up to 3.00\u{a0}s.</p>"
         );
         assert_eq!(axes(&[0.0]), axes(&[1e-6]));
     }

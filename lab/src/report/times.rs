@@ -17,7 +17,7 @@ pub(super) fn write(f: &mut fmt::Formatter<'_>, agreement: &Agreement<'_>) -> fm
     };
     writeln!(f, "<section>\n{}", Heading::TIMES)?;
     f.write_str(
-        "<p>The network between the hosts is the simulator's own, so what a run takes longer than its prediction is what the \
+        "<p>The network between the hosts is the simulator's own, so what a play takes longer than its prediction is what the \
          kernel, the runtime and this machine take. How many of all took at most so long:</p>\n<div class=\"plots\">\n",
     )?;
     for (title, of) in [

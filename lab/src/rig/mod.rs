@@ -60,6 +60,7 @@ pub use allowed::{Hindrance, allowed, prepare};
 pub use frame::Question;
 pub use host::Host;
 pub use sysctl::cannot_set;
+pub(crate) use sysctl::files;
 pub use wire::{Heard, Others, Wire};
 
 use place::Place;

@@ -67,7 +67,7 @@ fn hindrance(is: &Is, root: &Path) -> Option<Cow<'static, str>> {
 }
 
 /// The files that make these settings, and what is to be written there.
-pub(super) fn files(settings: &[(Sysctl, u64)]) -> Result<Vec<(&'static str, String)>, RigError> {
+pub(crate) fn files(settings: &[(Sysctl, u64)]) -> Result<Vec<(&'static str, String)>, RigError> {
     let mut files = Vec::new();
     let mut ports = None;
     for &(sysctl, value) in settings {
