@@ -326,5 +326,5 @@ fn the_page_tells_how_it_was_measured() {
     let plays = Plays::of(&outcomes).expect("all count");
     assert!(page.contains("<a href=\"#costs\">") && page.contains("id=\"costs\""));
     assert!(page.contains(&plays.how()) && page.contains(Plays::PAIRS));
-    assert!(page.contains("less, ×0.50"));
+    assert!(page.contains("less ×0.50"));
 }

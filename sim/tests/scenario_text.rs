@@ -39,7 +39,7 @@ link router<->server 1ms
 0.6 server call m = tcp listen loopback:9 ; 0.6 server call n = udp server:9 broadcast ; 0.6 server call n join group-1
 0.7 client call b = tcp connect any:9 from client:5000 ; 0.7 client call c = tcp connect server:9 from 5000
 0.7 client call u connect broadcast:9 ; 0.7 client call u sendto group-255:9 "" ; 0.8 server call n leave group-1
-0.8 server call n recv-all s ; 0.8 server call n errqueue-all
+0.8 server call n recv-all n ; 0.8 server call n errqueue-all
 !0.021 router  rst to client seq=exact
 !0.021 router  fin to client seq=inside
 !0.021 router  syn to client seq=outside
@@ -160,6 +160,7 @@ fn what_is_wrong_is_said_with_its_place_and_with_help() {
         ("1 client call a = udp here:7", 23, "there is no node \"here\"; declare it with `host here` or `router here`"),
         ("1 client call a = udp router:7", 1, "\"router\" is a router: a port is only of a host"),
         ("0 client call a = udp 0 ; 1 client call a join server", 48, "\"server\" is not a group: `group-` and a number up to 255"),
+        ("0 client call a = tcp listen 7 ; 1 client call a recv-all", 34, "\"a\" is no UDP socket: of a connection, `a recv 100`"),
         ("0 client call a = udp 0 ; 1 client call a recv-all b", 27, "\"client\" has no socket \"b\" by then: make it before, as in `client call b = udp 0`"),
         ("host loopback", 1, "\"loopback\" is a word of the language: choose another name"),
         ("host group-1", 1, "\"group-1\" is a word of the language: choose another name"),

@@ -23,7 +23,10 @@ pub(super) fn write(
 }
 
 fn of_plays(f: &mut fmt::Formatter<'_>, plays: &Plays) -> fmt::Result {
-    writeln!(f, "<h3>In the plays</h3>\n<p>{} {LEAST}</p>", Escaped(&plays.how()))?;
+    let too_few = plays.too_few();
+    // Where nothing can be told apart, nothing is the least.
+    let least = if too_few.is_some() { "" } else { LEAST };
+    writeln!(f, "<h3>In the plays</h3>\n<p>{} {least}</p>", Escaped(&plays.how()))?;
     f.write_str("<div class=\"wide\"><table class=\"course\">\n<thead><tr><th scope=\"col\">of a play, half and 99 of 100 at most</th>")?;
     for player in &plays.players {
         write!(f, "<th scope=\"col\" class=\"time\">{}</th>", player.as_str())?;
@@ -40,8 +43,10 @@ fn of_plays(f: &mut fmt::Formatter<'_>, plays: &Plays) -> fmt::Result {
         f.write_str("</tr>\n")?;
     }
     f.write_str("</tbody>\n</table></div>\n")?;
-    if !plays.comparisons.is_empty() {
-        pair_by_pair(f, plays)?;
+    match too_few {
+        Some(sentence) => writeln!(f, "<p>{}</p>", Escaped(&sentence))?,
+        None if plays.comparisons.is_empty() => {}
+        None => pair_by_pair(f, plays)?,
     }
     definitions(f, Measure::ALL.into_iter().map(|measure| (measure.title(), measure.about())))
 }

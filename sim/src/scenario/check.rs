@@ -1,6 +1,6 @@
 //! What a scenario has to be, so that it can be played and written down.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fmt;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::kernel::Sysctl;
 use super::text::{Seconds, is_name, is_taken};
 use super::{
     Address, Call, Command, End, Expect, Fault, HostFault, Knobs, Line, Link, Mode, NodeId, Open, Payload,
-    Peer, Role, Scenario, SocketKnobs, Tamper, Trigger, Way, What,
+    Peer, Role, Scenario, SocketKnobs, Tamper, Transport, Trigger, Way, What,
 };
 
 /// A scenario that cannot be played: where, and why.
@@ -73,7 +73,7 @@ impl Scenario {
     ///
     /// The first part that makes no sense.
     pub fn check(&self) -> Result<(), BadScenario> {
-        let mut check = Check { of: self, links: BTreeSet::new(), sockets: BTreeSet::new() };
+        let mut check = Check { of: self, links: BTreeSet::new(), sockets: BTreeMap::new() };
         let at = |place: Place, verdict: Verdict| verdict.map_err(|message| BadScenario { place, message });
         at(
             Place::Whole("until"),
@@ -179,7 +179,8 @@ struct Check<'s> {
     /// Ways that there are.
     links: BTreeSet<(NodeId, NodeId)>,
     /// Sockets that were made so far, by host and name.
-    sockets: BTreeSet<(NodeId, &'s str)>,
+    /// Those that were made so far, and what each speaks.
+    sockets: BTreeMap<(NodeId, &'s str), Transport>,
 }
 
 impl<'s> Check<'s> {
@@ -299,11 +300,15 @@ impl<'s> Check<'s> {
         let used = match call {
             Call::Open(name, open, knobs) => {
                 self.ends(open)?;
-                return self.options(*open, knobs).and_then(|()| self.make(host, name));
+                let transport = match open {
+                    Open::Udp(_) => Transport::Udp,
+                    Open::Listen(..) | Open::Connect { .. } => Transport::Tcp,
+                };
+                return self.options(*open, knobs).and_then(|()| self.make(host, name, transport));
             }
             Call::Accept(name, listener) => {
                 self.made(host, listener)?;
-                return self.make(host, name);
+                return self.make(host, name, Transport::Tcp);
             }
             Call::Connect(name, end) => {
                 end.map_or(Ok(()), |end| self.end(end))?;
@@ -324,6 +329,9 @@ impl<'s> Check<'s> {
             }
             Call::RecvAll(names) | Call::RecvErrorAll(names) => {
                 require(!names.is_empty(), || "of which sockets? As in `a recv-all b`".into())?;
+                if let Some(name) = names.iter().find(|name| self.is_connection(host, name)) {
+                    return Err(format!("{name:?} is no UDP socket: of a connection, `{name} recv 100`"));
+                }
                 return names.iter().try_for_each(|name| self.made(host, name));
             }
             Call::RecvError(name)
@@ -353,18 +361,22 @@ impl<'s> Check<'s> {
         wrong.map_or(Ok(()), |(_, name)| Err(format!("a UDP socket has no `{name}`: leave it out")))
     }
 
-    fn make(&mut self, host: NodeId, name: &'s str) -> Verdict {
-        self.sockets.insert((host, name));
+    fn make(&mut self, host: NodeId, name: &'s str, transport: Transport) -> Verdict {
+        self.sockets.insert((host, name), transport);
         require(is_name(name), || {
             format!("{name:?} is not a socket's name: a letter, then letters, digits, `-` and `_`")
         })
     }
 
     fn made(&self, host: NodeId, name: &str) -> Verdict {
-        require(self.sockets.contains(&(host, name)), || {
+        require(self.sockets.contains_key(&(host, name)), || {
             let at = self.of.name(host);
             format!("{at:?} has no socket {name:?} by then: make it before, as in `{at} call {name} = udp 0`")
         })
+    }
+
+    fn is_connection(&self, host: NodeId, name: &str) -> bool {
+        self.sockets.get(&(host, name)) == Some(&Transport::Tcp)
     }
 
     fn trigger(&self, trigger: &Trigger) -> Verdict {
