@@ -125,26 +125,26 @@ impl Compare {
                 "--scenario chooses nothing of {parts}: leave it out, or name another --part"
             ));
         }
-        let left_out: Vec<&str> =
-            self.scenario.iter().map(String::as_str).filter(|name| !self.plays(name)).collect();
-        if left_out.is_empty() {
-            return None;
+        let is = |names: &[&str]| if names.len() == 1 { "is" } else { "are" };
+        let names: Vec<&str> = self.scenario.iter().map(String::as_str).collect();
+        let left_out: Vec<&str> = names.iter().copied().filter(|name| !self.has(name)).collect();
+        if !left_out.is_empty() {
+            let (names, is) = (left_out.join(", "), is(&left_out));
+            return Some(format!("{names} {is} not of the parts that were asked for (see --list)"));
         }
-        let names = left_out.join(", ");
-        let is = if left_out.len() == 1 { "is" } else { "are" };
-        Some(match self.lab {
-            UseLab::Never if self.part.is_empty() => {
-                format!("{names} {is} played in the lab only, and --lab never leaves the lab out")
-            }
-            _ => format!("{names} {is} not of the parts that were asked for (see --list)"),
+        // With others, what the lab alone can play is left out as it was asked to be.
+        let nothing = self.lab == UseLab::Never && !self.wants(Part::Promises);
+        nothing.then(|| {
+            let (names, is) = (names.join(", "), is(&names));
+            format!("{names} {is} played in the lab only, and --lab never leaves the lab out")
         })
     }
 
-    /// Whether a scenario is of one of the parts that are asked for.
-    fn plays(&self, name: &str) -> bool {
+    /// Whether a scenario is of one of the parts that are asked for, with a lab or without.
+    fn has(&self, name: &str) -> bool {
+        let chosen = |part| self.part.is_empty() || self.part.contains(&part);
         let promised = || Scenario::ALL.iter().any(|scenario| scenario.name() == name);
-        (self.wants(Part::Promises) && promised())
-            || (self.wants(Part::Scenarios) && library::find(name).is_some())
+        (chosen(Part::Promises) && promised()) || (chosen(Part::Scenarios) && library::find(name).is_some())
     }
 
     /// Whether anything of the lab is.
