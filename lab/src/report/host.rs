@@ -181,9 +181,9 @@ fn repeated(outcomes: &[Outcome]) -> String {
         0 if played().all(|outcome| outcome.verdict == Verdict::Agrees) => {
             "none: every play came as predicted at once".to_owned()
         }
-        0 => "none: the machine was punctual wherever a play differed".to_owned(),
+        0 => "none".to_owned(),
         repeated => format!(
-            "{repeated} of {} plays, {times} times in all: they differed or could not be played while the machine stood still",
+            "{repeated} of {} plays, {times} times in all: they differed once, or while the machine stood still, or could not be played",
             played().count()
         ),
     }

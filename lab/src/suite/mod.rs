@@ -1,20 +1,22 @@
-//! Which scenarios, on what; many at a time; again where the machine stood still.
+//! Which scenarios, on what; many at a time; again what is not sure.
 //!
 //! # Theory of operation
 //!
 //! ```text
 //!   library ──► items ──► predicted ──► queue ──► play ──► verdict ──► Outcome
 //!               scenario × version        longest first      │
-//!                         ▲                                  │ it differs, and the machine stood still
+//!                         ▲                                  │ it is not sure
 //!                         └──────────────────────────────────┘
 //! ```
 //!
 //! An item is played by all players in a row, and who begins changes from item to item: what the machine does meanwhile
 //! strikes all of them alike, so that what they used can be held against each other.
 //!
-//! Plays mostly wait, so many run at a time. A play that differs is repeated only if the machine is to blame: if the
-//! play's own driver, its agents, or a thread that does nothing but look at the clock, were late by so much that
-//! times can be wrong for it. It is repeated when all others are done, because then there is less to do.
+//! Plays mostly wait, so many run at a time. A play that differs says nothing if the machine is to blame: if the play's own
+//! driver, its agents, or a thread that does nothing but look at the clock, were late by so much that times can be wrong for
+//! it. A difference that comes twice is one; after one that came once, only two agreements in a row count: two packets that
+//! were sent at once by two processors can overtake each other. What is not sure is played again when all others are done,
+//! because then there is less to do. How often it was played is told.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -88,7 +90,7 @@ pub struct Outcome {
     pub run: Option<Arc<Run>>,
     /// How long it took.
     pub took: Duration,
-    /// How often it was played: again, where the machine stood still meanwhile.
+    /// How often it was played: again, until it was sure.
     pub times: u32,
     /// What its programs' processes used, the last time; `None` if it was not played or that cannot be told.
     pub used: Option<Used>,
@@ -116,8 +118,8 @@ const AFTERWARDS: Duration = Duration::from_millis(700);
 /// Who is late by more than this cannot be trusted with times.
 pub(crate) const LATE: Duration = Duration::from_millis(40);
 
-/// How often an item is played at most, if the machine stands still again and again.
-const MOST_TIMES: u32 = 4;
+/// How often an item is played at most.
+const MOST_TIMES: u32 = 6;
 
 /// The items of the library that these names are of; of all of it, if there are none.
 #[must_use]
@@ -192,8 +194,10 @@ pub fn run(items: &[Item], setup: &Setup, stop: &AtomicBool, mut told: impl FnMu
         let judge = |play| judge(play, setup, &watch);
         let mut again = Vec::new();
         side_by_side(plays, together, stop, judge, |played| match played {
-            Judged::Late(play, _) if round < MOST_TIMES && !stop.load(Ordering::Relaxed) => again.push(play),
-            Judged::Late(_, outcome) | Judged::Done(outcome) => told(*outcome),
+            Judged::Unsure(play, _) if round < MOST_TIMES && !stop.load(Ordering::Relaxed) => {
+                again.push(play);
+            }
+            Judged::Unsure(_, outcome) | Judged::Done(outcome) => told(*outcome),
         });
         plays = again;
         together = (together / 4).max(1);
@@ -247,20 +251,36 @@ struct Play<'i> {
     player: Player,
     times: u32,
     took: Duration,
+    /// How often it differed on a machine that was punctual.
+    differed: u32,
+    /// How often it agreed since then.
+    agreed: u32,
 }
 
 impl<'i> Play<'i> {
     const fn new(item: &'i Item, player: Player) -> Self {
-        Self { item, player, times: 0, took: Duration::ZERO }
+        Self { item, player, times: 0, took: Duration::ZERO, differed: 0, agreed: 0 }
+    }
+
+    /// It agreed: whether that is sure.
+    fn agrees(&mut self) -> bool {
+        self.agreed += 1;
+        self.agreed > self.differed.min(1)
+    }
+
+    /// It differed on a machine that was punctual: whether that is sure.
+    fn differs(&mut self) -> bool {
+        (self.differed, self.agreed) = (self.differed + 1, 0);
+        self.differed > 1
     }
 }
 
 /// What came of one play.
 enum Judged<'i> {
-    /// It can be trusted.
+    /// It is sure.
     Done(Box<Outcome>),
-    /// It differs, and the machine stood still.
-    Late(Play<'i>, Box<Outcome>),
+    /// The machine stood still, or it came otherwise before.
+    Unsure(Play<'i>, Box<Outcome>),
 }
 
 fn not_played(item: &Item, player: Player, why: String) -> Outcome {
@@ -279,11 +299,11 @@ fn judge<'i>(before: Play<'i>, setup: &Setup, watch: &Watch) -> Judged<'i> {
         ends: item.lasts() + AFTERWARDS.max(setup.tolerance.of(item.lasts())),
     };
     let played = play(&item.scenario, &how);
-    let now = Play { times: before.times + 1, took: before.took + began.elapsed(), ..before };
+    let mut now = Play { times: before.times + 1, took: before.took + began.elapsed(), ..before };
+    let Play { took, times, .. } = now;
     let outcome = |verdict, played: Option<play::Played>| {
         let used = played.as_ref().and_then(|played| played.used);
         let run = played.map(|played| Arc::new(played.run));
-        let Play { took, times, .. } = now;
         Box::new(Outcome { item: item.clone(), player, verdict, run, took, times, used })
     };
     let played = match played {
@@ -294,16 +314,18 @@ fn judge<'i>(before: Play<'i>, setup: &Setup, watch: &Watch) -> Judged<'i> {
             let died = vec![Difference { node, at: Duration::ZERO, what }];
             return Judged::Done(outcome(Verdict::Differs(died), None));
         }
-        Err(error) => return Judged::Late(now, outcome(Verdict::NotPlayed(error.to_string()), None)),
+        Err(error) => return Judged::Unsure(now, outcome(Verdict::NotPlayed(error.to_string()), None)),
     };
     let differences = compare(&item.scenario, &item.predicted, &played.run, setup.tolerance);
-    if differences.is_empty() {
-        return Judged::Done(outcome(Verdict::Agrees, Some(played)));
-    }
     let late = played.late.max(watch.latest_since(played.began)) > LATE;
-    let played = Some(played);
-    let verdict = deviation(item, &differences).map_or(Verdict::Differs(differences), Verdict::Deviates);
-    if late { Judged::Late(now, outcome(verdict, played)) } else { Judged::Done(outcome(verdict, played)) }
+    let sure = if differences.is_empty() { now.agrees() } else { !late && now.differs() };
+    let verdict = if differences.is_empty() {
+        Verdict::Agrees
+    } else {
+        deviation(item, &differences).map_or(Verdict::Differs(differences), Verdict::Deviates)
+    };
+    let outcome = outcome(verdict, Some(played));
+    if sure { Judged::Done(outcome) } else { Judged::Unsure(now, outcome) }
 }
 
 #[cfg(test)]
@@ -311,6 +333,19 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+
+    #[test]
+    fn what_comes_twice_is_sure() {
+        let item = items(&["half-open".to_owned()]).remove(0);
+        let new = || Play::new(&item, Player::Std);
+        assert!(new().agrees());
+        let mut differs = new();
+        assert!(!differs.differs() && differs.differs());
+        let mut once = new();
+        assert!(!once.differs() && !once.agrees() && once.agrees());
+        let mut again = new();
+        assert!(!again.differs() && !again.agrees() && again.differs());
+    }
 
     #[test]
     fn whoever_plays_each_order_comes_equally_often() {
