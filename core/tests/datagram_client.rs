@@ -1,6 +1,6 @@
 //! The invariants of the client over datagrams, over generated fleets, networks, attackers and drivers.
 //!
-//! Most of them are asserted while the world runs, against its own books (`support/fleet.rs`): that errors are charged to
+//! Most of them are asserted while the world runs, against its own books (`support/fleet/books.rs`): that errors are charged to
 //! the right peer, that each message ends once, that round trips and counts are the world's, that no verdict is given
 //! without its evidence, and that the driver's loop always comes to rest (P1).
 
