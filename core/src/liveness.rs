@@ -401,7 +401,8 @@ pub fn verdict(probing: Duration, writing: Writing, kernel: Option<KernelView>) 
     };
     let nothing_out = kernel.unacked == 0 && kernel.unsent == 0;
     // The peer has room, and nothing is in flight: what keeps it here is that it finds no way (tcp_write_xmit leaves unsent
-    // what has no route, and what a queueing discipline of this host drops). A window with room for a segment of any length is never waited at.
+    // what has no route, and what a queueing discipline of this host drops). A window with room for a segment of any
+    // length is never waited at.
     let room = kernel.unsent.min(LONGEST_SEGMENT);
     let no_way =
         kernel.unacked == 0 && kernel.unsent > 0 && kernel.peer_window.is_some_and(|window| window >= room);

@@ -172,8 +172,8 @@ impl Item {
     }
 }
 
-/// Plays every item by every player, longest first, each by all players in a row, and tells each outcome as it comes, on the calling thread. Ends
-/// early, after what is being played, when `stop` is set.
+/// Plays every item by every player, the longest first, each by all players in a row, and tells each outcome as it comes, on
+/// the calling thread. Ends early, after what is being played, when `stop` is set.
 pub fn run(items: &[Item], setup: &Setup, stop: &AtomicBool, mut told: impl FnMut(Outcome)) {
     let setup = &Setup { launcher: setup.launcher.clone().counting(), ..setup.clone() };
     let mut queue = Vec::new();
